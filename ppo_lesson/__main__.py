@@ -1,0 +1,8 @@
+"""`python -m ppo_lesson doctor` and its sisters: see ppo_lesson/cli.py."""
+
+import sys
+
+from ppo_lesson.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,310 @@
+"""The maze: sixteen squares, one robot, and every quantity of reinforcement learning known exactly.
+
+    S . . .      state   the square the robot stands on, 0..15, row by row
+    . . . .      action  0 up, 1 down, 2 left, 3 right
+    . . . .      reward  +1 for entering the goal, -1 for bumping into a wall (the robot stays), -0.1 for any other step
+    . . . G      end     terminated at the goal; truncated after `max_steps` steps
+
+Four ways to look at the same maze: `Maze` is a Gymnasium environment with one robot; `MazeBatch` steps thousands of
+robots as tensors; `solve` gives V, Q, A, the visits and J of a policy by one linear solve; `optimal` the best policy.
+Left out on purpose: keys, enemies, partial sight. Sixteen squares are enough to see every idea of the course.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import gymnasium
+import torch
+from torch import Tensor
+
+from . import validate
+
+ACTIONS = ("up", "down", "left", "right")
+MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # (row, column) change of each action
+
+
+class Maze(gymnasium.Env):
+    """One robot in a square maze, as a Gymnasium environment.
+
+    size: squares per side. walls: ids of solid squares inside the maze. slip: probability that the floor, not the
+    robot, picks the direction (uniformly among the four). max_steps: an episode longer than this is truncated.
+    start, goal: square ids (default: top left, bottom right). The three rewards are for one step; entering the goal
+    pays `goal_reward` instead of the step reward, a bump pays `bump_reward` instead of it.
+
+    Tables (torch, float64 unless said otherwise), S = size * size squares:
+      next_state (S, 4) long and move_reward (S, 4): what a move in a direction does
+      transitions (S, 4, S), rewards (S, 4): the same for a chosen action: probabilities, expectations
+
+    Raises ValueError for a size that is not a whole number >= 2, for squares outside the maze, for a slip outside
+    [0, 1], and for walls that cut an open square off from the goal.
+    """
+
+    metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012 (Gymnasium's own convention)
+
+    def __init__(
+        self,
+        size: int = 4,
+        *,
+        walls: Iterable[int] = (),
+        slip: float = 0.0,
+        max_steps: int = 100,
+        start: int = 0,
+        goal: int | None = None,
+        step_reward: float = -0.1,
+        bump_reward: float = -1.0,
+        goal_reward: float = 1.0,
+        render_mode: str | None = None,
+    ):
+        self.size = validate.integer("size", size, 2)
+        self.n_states, self.n_actions = self.size**2, 4
+        last = self.n_states - 1
+        self.start = validate.integer("start", start, 0, last)
+        self.goal = validate.integer("goal", last if goal is None else goal, 0, last)
+        self.walls = frozenset(validate.integer("walls", w, 0, last) for w in walls)
+        self.slip = validate.number("slip", slip, 0.0, 1.0)
+        self.max_steps = validate.integer("max_steps", max_steps, 1)
+        self.step_reward, self.bump_reward = float(step_reward), float(bump_reward)
+        self.goal_reward = float(goal_reward)
+        if self.start == self.goal or {self.start, self.goal} & self.walls:
+            raise ValueError(f"start ({self.start}), goal ({self.goal}) and walls {sorted(self.walls)} must all differ")
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode must be None, 'ansi' or 'rgb_array'; got {render_mode!r}")
+        self.render_mode = render_mode
+        self.observation_space = gymnasium.spaces.Discrete(self.n_states)
+        self.action_space = gymnasium.spaces.Discrete(self.n_actions)
+        self._make_tables()
+        self.state, self.steps = self.start, 0
+
+    def _make_tables(self) -> None:
+        stay = list(range(self.n_states))
+        self.next_state = torch.tensor([[self._neighbour(s, a) for a in range(4)] for s in stay])  # (S, 4)
+        bumped = self.next_state == torch.tensor(stay)[:, None]
+        self.move_reward = torch.full((self.n_states, 4), self.step_reward, dtype=torch.float64)
+        self.move_reward[bumped] = self.bump_reward
+        self.move_reward[self.next_state == self.goal] = self.goal_reward
+        self.terminal = torch.zeros(self.n_states, dtype=torch.bool)
+        self.terminal[self.goal] = True
+        self.open = torch.tensor([s not in self.walls and s != self.goal for s in stay])  # squares where a robot acts
+        self.next_state[~self.open] = torch.tensor(stay)[~self.open, None]  # the goal keeps its robot, and pays nothing
+        self.move_reward[~self.open] = 0.0
+
+        direction = (1 - self.slip) * torch.eye(4).double() + self.slip / 4  # (chosen, executed)
+        arrive = torch.nn.functional.one_hot(self.next_state, self.n_states).double()  # (S, executed, S')
+        self.transitions = torch.einsum("ad,sdn->san", direction, arrive)
+        self.rewards = self.move_reward @ direction.T
+        cut_off = self.open & ~_reaches(self.transitions.mean(1), self.terminal)
+        if cut_off.any():
+            square = cut_off.nonzero()[0].item()
+            raise ValueError(f"walls {sorted(self.walls)} cut square {square} off from the goal; remove one of them")
+
+    def _neighbour(self, state: int, action: int) -> int:
+        """The square one move away, or the same square when a wall is there."""
+        row, column = divmod(state, self.size)
+        row, column = row + MOVES[action][0], column + MOVES[action][1]
+        there = row * self.size + column
+        inside = 0 <= row < self.size and 0 <= column < self.size
+        return there if inside and there not in self.walls else state
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None):
+        """Put the robot on the start square. Returns (observation, info)."""
+        super().reset(seed=seed)
+        self.state, self.steps = self.start, 0
+        return self.state, {}
+
+    def step(self, action: int):
+        """Move once. Returns (observation, reward, terminated, truncated, info); never both flags at once."""
+        if not self.action_space.contains(action):
+            raise ValueError(f"action must be 0 (up), 1 (down), 2 (left) or 3 (right); got {action!r}")
+        if self.slip and self.np_random.random() < self.slip:
+            action = self.np_random.integers(4)
+        reward = self.move_reward[self.state, action].item()
+        self.state, self.steps = self.next_state[self.state, action].item(), self.steps + 1
+        terminated = self.state == self.goal
+        return self.state, reward, terminated, not terminated and self.steps >= self.max_steps, {}
+
+    def render(self):
+        """'ansi': the maze as text. 'rgb_array': the maze as a picture, (height, width, 3) uint8."""
+        if self.render_mode == "ansi":
+            marks = {self.start: "S", self.goal: "G", **dict.fromkeys(self.walls, "#"), self.state: "R"}
+            squares = [marks.get(s, ".") for s in range(self.n_states)]
+            return "\n".join(" ".join(squares[r : r + self.size]) for r in range(0, self.n_states, self.size))
+        if self.render_mode == "rgb_array":
+            from .viz.maze_figures import maze_image  # drawing is the upper floor's work; asked for only here
+
+            return maze_image(self, robot=self.state)
+        return None
+
+    def __repr__(self):
+        walls = f", walls={sorted(self.walls)}" if self.walls else ""
+        return f"Maze({self.size}{walls}{f', slip={self.slip}' if self.slip else ''})"
+
+
+class MazeBatch:
+    """Many robots in one maze, stepped together: states are a tensor (..., n), one move of all is a few table look-ups.
+
+    seed: an int gives robots of shape (n,); a sequence of K ints gives (K, n), where row k draws its random numbers
+    from its own generator, so that it behaves exactly as if it ran alone. A robot that reaches the goal or the step
+    limit goes back to the start at once; `step` still tells where it had arrived.
+    """
+
+    def __init__(self, maze: Maze, n: int, *, seed: int | Sequence[int] = 0):
+        self.maze, self.n = maze, validate.integer("n", n, 1)
+        self.seeds = () if isinstance(seed, int) else (len(seed),)
+        if self.seeds == (0,):
+            raise ValueError("seed is an empty sequence; give one seed for each training")
+        self.generators = [torch.Generator().manual_seed(int(s)) for s in ((seed,) if not self.seeds else seed)]
+        self.first_row = maze.n_states * torch.arange(len(self.generators)).view(*self.seeds, 1)  # seed k's, in a table
+        self._next, self._reward = maze.next_state.flatten(), maze.move_reward.flatten()
+        self.reset()
+
+    def reset(self) -> Tensor:
+        """All robots to the start. Returns the states (..., n)."""
+        self.states = torch.full((*self.seeds, self.n), self.maze.start)
+        self.steps = torch.zeros_like(self.states)
+        self.returns = torch.zeros(self.states.shape, dtype=torch.float64)  # of the episode so far
+        return self.states
+
+    def uniforms(self, steps: int, per_step: int = 1) -> Tensor:
+        """Fresh random numbers in [0, 1), (steps, per_step, ..., n): the same amount from every seed's generator."""
+        draws = [torch.rand(steps, per_step, self.n, generator=g) for g in self.generators]
+        return torch.stack(draws, dim=2).reshape(steps, per_step, *self.seeds, self.n)
+
+    def draws(self, steps: int) -> Tensor:
+        """The random numbers that `steps` moves need: one for the policy, one more where the floor is slippery."""
+        return self.uniforms(steps, 2 if self.maze.slip else 1)
+
+    def sample(self, thresholds: Tensor, u: Tensor, states: Tensor | None = None) -> Tensor:
+        """Actions by inverse CDF: the number of thresholds that `u` passes. thresholds: `action_thresholds(probs)`."""
+        rows = (self.states if states is None else states) + self.first_row
+        passed = u >= thresholds.index_select(1, rows.flatten()).view(3, *u.shape)
+        return passed[0].long() + passed[1] + passed[2]
+
+    def executed(self, actions: Tensor, u: Tensor | None) -> Tensor:
+        """The direction really taken: the action, or the floor's choice with probability slip."""
+        slip = self.maze.slip
+        return actions if not slip else torch.where(u < slip, (u / slip * 4).long().clamp(max=3), actions)
+
+    def step(self, actions: Tensor, u_slip: Tensor | None = None):
+        """Move every robot. actions (..., n) -> (arrived, rewards, terminated, truncated), each (..., n).
+
+        `arrived` is the true next state, before any reset; `self.states` is where each robot stands afterwards.
+        """
+        index = self.states * 4 + self.executed(actions, u_slip)
+        arrived, rewards = self._next[index], self._reward[index]
+        self.steps += 1
+        self.returns += rewards
+        terminated = arrived == self.maze.goal
+        truncated = (self.steps >= self.maze.max_steps) & ~terminated
+        done = terminated | truncated
+        self.finished_returns = self.returns * done  # of the episodes that end with this step, else 0
+        self.returns.masked_fill_(done, 0)
+        self.states = torch.where(done, self.maze.start, arrived)
+        self.steps.masked_fill_(done, 0)
+        return arrived, rewards, terminated, truncated
+
+
+def action_thresholds(probs: Tensor) -> Tensor:
+    """Cumulative probabilities of the first three actions, (..., S, 4) -> (3, rows): all seeds' squares in one line."""
+    return probs.detach().reshape(-1, 4).cumsum(-1)[:, :3].T.float().contiguous()
+
+
+@cache
+def _plain_maze() -> Maze:
+    return Maze()
+
+
+@dataclass
+class Solution:
+    """Everything about one policy in one maze, exact. Leading axes (...) are seeds; S squares, 4 actions; float64.
+
+    V (..., S): expected discounted return from each square.   Q (..., S, 4): the same after a given first action.
+    A (..., S, 4) = Q - V.   visitation (..., S): expected discounted visits, sum_t gamma^t P(s_t = s), from the start.
+    J (...): V at the start.   probs (..., S, 4): the policy.   Goal and solid squares have V = 0 and no visits.
+    """
+
+    V: Tensor
+    Q: Tensor
+    A: Tensor
+    visitation: Tensor
+    J: Tensor
+    probs: Tensor
+
+
+def solve(probs, gamma: float, *, maze: Maze | None = None) -> Solution:
+    """Evaluate a policy exactly: V = (I - gamma P)^-1 r (Sutton and Barto 2018, eq. 4.4), by one linear solve.
+
+    probs: (..., S, 4), rows sum to 1; leading axes are seeds. gamma in [0, 1]. Differentiable in `probs`.
+    ValueError if, with gamma 1, the policy never reaches the goal from some square (its value is not finite).
+
+    >>> round(solve(torch.full((16, 4), 0.25), gamma=1.0).J.item(), 6)   # -255 / 14
+    -18.214286
+    """
+    maze = maze or _plain_maze()
+    gamma = validate.number("gamma", gamma, 0.0, 1.0, why="It weighs a reward one step later")
+    probs = validate.probabilities("probs", probs, (maze.n_states, 4))
+    acting = probs * maze.open[:, None]  # nobody acts on the goal or inside a wall
+    P = torch.einsum("...sa,san->...sn", acting, maze.transitions)  # (..., S, S')
+    r = (acting * maze.rewards).sum(-1)  # (..., S)
+    if gamma == 1.0:
+        _require_arrival(P, maze)
+    identity = torch.eye(maze.n_states, dtype=P.dtype)
+    start = torch.zeros(maze.n_states, dtype=P.dtype)
+    start[maze.start] = 1.0
+    try:
+        V = torch.linalg.solve(identity - gamma * P, r)
+        d = torch.linalg.solve((identity - gamma * P).mT, start.expand_as(r))
+    except torch.linalg.LinAlgError:
+        raise ValueError(_NEVER.format("from some square (its probabilities are too small for float64)")) from None
+    Q = (maze.rewards + gamma * torch.einsum("san,...n->...sa", maze.transitions, V)) * maze.open[:, None]
+    visits = d * maze.open
+    return Solution(V=V, Q=Q, A=Q - V[..., None], visitation=visits, J=V[..., maze.start], probs=probs)
+
+
+_NEVER = (
+    "with gamma = 1 this policy has no finite value: it never reaches the goal {}. "
+    "Use gamma < 1, or give every action a positive probability."
+)
+
+
+def _require_arrival(P: Tensor, maze: Maze) -> None:
+    """Raise unless the goal is reached with probability 1 from every open square of every seed."""
+    stuck = maze.open & ~_reaches(P, maze.terminal)  # (..., S)
+    if stuck.any():
+        *seed, square = stuck.nonzero()[0].tolist()
+        raise ValueError(_NEVER.format(f"from square {square}" + (f" (policy {seed})" if seed else "")))
+
+
+def _reaches(P: Tensor, target: Tensor) -> Tensor:
+    """(..., S, S') transition matrix, (S,) bool -> (..., S) bool: can the target be reached from each square?"""
+    step, reached = (P > 0).double(), target.expand(P.shape[:-1])
+    for _ in range(P.shape[-1]):
+        reached = reached | ((step @ reached.double()[..., None])[..., 0] > 0)
+    return reached
+
+
+def optimal(gamma: float, *, maze: Maze | None = None) -> Solution:
+    """The best policy, by policy iteration (Sutton and Barto 2018, sec. 4.3) on exact values; ties are shared equally.
+
+    >>> round(optimal(0.99).J.item(), 10)
+    0.4608905489
+    """
+    maze = maze or _plain_maze()
+    solution = solve(torch.full((maze.n_states, 4), 0.25), gamma, maze=maze)
+    for _ in range(4**maze.n_states):
+        best = solution.Q >= solution.Q.max(-1, keepdim=True).values - 1e-9
+        if torch.equal(best, solution.probs > 0):
+            return solution
+        solution = solve(best.double() / best.sum(-1, keepdim=True), gamma, maze=maze)
+    raise AssertionError("policy iteration visits each of finitely many policies at most once")
+
+
+def exact_policy_gradient(logits: Tensor, gamma: float, *, maze: Maze | None = None) -> Tensor:
+    """dJ / dlogits of the softmax policy, (..., S, 4) -> (..., S, 4), by the policy gradient theorem.
+
+    dJ/dlogit[s, a] = visitation(s) * pi(a|s) * A(s, a)   (Sutton et al. 2000, theorem 1, for a softmax table)
+    """
+    solution = solve(torch.softmax(torch.as_tensor(logits).double(), -1), gamma, maze=maze)
+    return solution.visitation[..., None] * solution.probs * solution.A

@@ -1,0 +1,127 @@
+"""What was it worth? Discounted returns, generalized advantage estimation and whitening, on (..., T) tensors.
+
+Time is the last axis. Nothing here knows about mazes or language; both use these three functions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from . import validate
+
+
+@torch.no_grad()
+def discounted_returns(rewards: Tensor, gamma: float, *, ended: Tensor | None = None) -> Tensor:
+    """G_t = r_t + gamma * G_{t+1}: the discounted sum of rewards from each step on (Sutton and Barto 2018, eq. 3.9).
+
+    rewards: (..., T). ended: (..., T) bool, true where step t is the last of its episode; the sum stops there.
+    Without `ended` each row is one episode. Returns (..., T), same dtype, no gradient.
+    ValueError for an empty or non-finite `rewards`, or a gamma outside [0, 1].
+
+    >>> discounted_returns(torch.tensor([0.0, 0.0, 1.0]), gamma=0.5)
+    tensor([0.2500, 0.5000, 1.0000])
+    """
+    rewards = _reals("rewards", rewards)
+    gamma = validate.number("gamma", gamma, 0.0, 1.0)
+    validate.same_shape(rewards=rewards, ended=ended)
+    validate.finite("rewards", rewards)
+    go_on = torch.full_like(rewards, gamma) if ended is None else gamma * (~ended.bool()).to(rewards)
+    return _backward_sum(rewards, go_on)
+
+
+@torch.no_grad()
+def gae(
+    rewards: Tensor,
+    values: Tensor,
+    next_values: Tensor,
+    *,
+    terminated: Tensor,
+    truncated: Tensor | None = None,
+    mask: Tensor | None = None,
+    gamma: float,
+    lam: float,
+) -> tuple[Tensor, Tensor]:
+    """Generalized advantage estimation (Schulman et al. 2016, eq. 16): returns (advantages, returns), both (..., T).
+
+        delta_t = r_t + gamma * V(s_{t+1}) * (1 - terminated_t) - V(s_t)          the TD error
+        A_t     = delta_t + gamma * lam * (1 - cut_t) * A_{t+1}                   cut: terminated, truncated, end of row
+        R_t     = A_t + V(s_t)                                                    the target for the critic
+
+    rewards, values, next_values: (..., T); next_values[t] = V(the true next observation, before any reset).
+    terminated: the future is worth nothing. truncated: it is worth V(next observation), but the trace stops.
+    mask: true on real steps; it may have holes. The trace is cut before a masked step, and everything outside the mask
+    is zero in the result whatever stands there, NaN included. No gradient flows.
+    ValueError for different shapes, non-finite numbers on real steps, gamma or lam outside [0, 1].
+
+    >>> r, v = torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.5, 0.6, 0.7])
+    >>> end = torch.tensor([False, False, True])
+    >>> gae(r, v, torch.tensor([0.6, 0.7, 9.0]), terminated=end, gamma=0.99, lam=0.95)
+    (tensor([0.4468, 0.3752, 0.3000]), tensor([0.9468, 0.9752, 1.0000]))
+    """
+    rewards = _reals("rewards", rewards)
+    gamma, lam = validate.number("gamma", gamma, 0.0, 1.0), validate.number("lam", lam, 0.0, 1.0)
+    validate.same_shape(
+        rewards=rewards, values=values, next_values=next_values, terminated=terminated, truncated=truncated, mask=mask
+    )
+    real = torch.ones_like(rewards, dtype=torch.bool) if mask is None else mask.bool()
+    terminated = terminated.bool()
+    bootstrapped = real & ~terminated
+    rewards, values = rewards.where(real, 0), values.where(real, 0)
+    next_values = next_values.where(bootstrapped, 0)  # gone before the arithmetic: 0 * NaN would be NaN
+    for name, x in (("rewards", rewards), ("values", values), ("next_values", next_values)):
+        validate.finite(name, x)
+
+    cut = terminated if truncated is None else terminated | truncated.bool()
+    next_is_real = torch.cat([real[..., 1:], torch.zeros_like(real[..., :1])], dim=-1)
+    deltas = rewards + gamma * next_values - values
+    advantages = _backward_sum(deltas, gamma * lam * (real & ~cut & next_is_real).to(rewards))
+    return advantages, advantages + values
+
+
+def whiten(
+    x: Tensor,
+    mask: Tensor | None = None,
+    *,
+    dim: int | tuple[int, ...] | None = None,
+    shift_mean: bool = True,
+    eps: float = 1e-8,
+) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) over the valid entries; unbiased variance; a single entry becomes 0.
+
+    x: any shape. mask: same shape, true on valid entries; the others become 0. dim: the axes reduced together (None:
+    all), so that with a leading axis of seeds each seed is whitened alone. shift_mean=False divides only.
+
+    >>> whiten(torch.tensor([1.0, 2.0, 3.0]))
+    tensor([-1.,  0.,  1.])
+    """
+    x = _reals("x", x)
+    validate.same_shape(x=x, mask=mask)
+    real = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
+    x = x.where(real, 0)
+    validate.finite("x", x)
+    axes = tuple(range(x.ndim)) if dim is None else dim
+    n = real.sum(axes, keepdim=True)
+    mean = x.sum(axes, keepdim=True) / n.clamp(min=1)
+    centred = (x - mean).where(real, 0)
+    variance = centred.square().sum(axes, keepdim=True) / (n - 1).clamp(min=1)
+    scaled = (centred if shift_mean else x) * torch.rsqrt(variance + eps)
+    return scaled if not shift_mean else scaled.where(n > 1, 0)
+
+
+def _backward_sum(x: Tensor, weight: Tensor) -> Tensor:
+    """y_t = x_t + weight_t * y_{t+1}, from the last step to the first."""
+    steps, weights = x.unbind(-1), weight.unbind(-1)
+    y = [steps[-1]]
+    for t in range(len(steps) - 2, -1, -1):
+        y.append(torch.addcmul(steps[t], weights[t], y[-1]))
+    return torch.stack(y[::-1], dim=-1)
+
+
+def _reals(name: str, x) -> Tensor:
+    """`x` as a floating point tensor with at least one step."""
+    x = torch.as_tensor(x)
+    if x.ndim == 0:
+        raise ValueError(f"{name} must have a time axis, shape (..., T); got a single number {x.item()}")
+    validate.not_empty(name, x)
+    return x if x.is_floating_point() else x.to(torch.get_default_dtype())

@@ -1,0 +1,110 @@
+"""Experience: what the robots saw, did and got, as (..., T) tensors. Here from the batch of mazes.
+
+Two ways to collect. `whole_episodes` lets every robot walk until it arrives or is cut off (REINFORCE needs complete
+returns). `fixed_steps` moves every robot T steps and sends finished ones back to the start (actor-critic and PPO).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .maze import MazeBatch, action_thresholds
+
+
+@dataclass
+class Rollout:
+    """One batch of experience; every tensor is (..., T): leading axes seeds and robots, time last.
+
+    logp: log-probability of the action under the policy that collected it. values, next_values: the critic's opinion of
+    each state and of the true next one (before any reset); None without a critic. terminated and truncated are set on
+    the step that ends an episode, never both. mask: true on real steps. episode_returns: on the last step of an
+    episode, the plain sum of its rewards; elsewhere 0.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    logp: Tensor
+    rewards: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    mask: Tensor
+    next_observations: Tensor
+    episode_returns: Tensor
+    values: Tensor | None = None
+    next_values: Tensor | None = None
+
+    @property
+    def ended(self) -> Tensor:
+        """The steps that are the last of their episode."""
+        return self.terminated | self.truncated
+
+    def return_mean(self, axes=(-2, -1)) -> Tensor:
+        """Mean undiscounted return of the episodes that ended here, one number a seed; NaN where none did."""
+        return self.episode_returns.sum(axes) / self.ended.sum(axes)
+
+
+@torch.no_grad()
+def whole_episodes(batch: MazeBatch, policy, critic=None) -> Rollout:
+    """Every robot walks one episode from the start. T = the longest (at most `max_steps`); the rest is masked."""
+    maze, probs = batch.maze, table(policy, batch)
+    thresholds, draws = action_thresholds(probs), batch.draws(maze.max_steps)
+    batch.reset()
+    states, observations, actions, executed = batch.states, [], [], []
+    for t, u in enumerate(draws):
+        if t % 8 == 0 and bool((states == maze.goal).all()):
+            break
+        action = batch.sample(thresholds, u[0], states)
+        direction = batch.executed(action, u[-1])
+        observations.append(states)
+        actions.append(action)
+        executed.append(direction)
+        states = batch._next[states * 4 + direction]  # a robot at the goal stays there
+    last = max(1, int((torch.stack(observations) != maze.goal).flatten(1).any(1).sum()))
+    observations, actions, executed = (torch.stack(x[:last], -1) for x in (observations, actions, executed))
+
+    index = observations * 4 + executed
+    arrived, rewards, mask = batch._next[index], batch._reward[index], observations != maze.goal
+    terminated = mask & (arrived == maze.goal)
+    truncated = mask & ~terminated
+    truncated[..., : maze.max_steps - 1] = False
+    returns = torch.where(terminated | truncated, rewards.cumsum(-1), 0)
+    return _finish(probs, critic, observations, actions, rewards, terminated, truncated, mask, arrived, returns)
+
+
+@torch.no_grad()
+def fixed_steps(batch: MazeBatch, policy, steps: int, critic=None) -> Rollout:
+    """Every robot takes `steps` steps from where it stands; one that ends an episode starts anew. Mask all true."""
+    probs = table(policy, batch)
+    thresholds = action_thresholds(probs)
+    columns = []
+    for u in batch.draws(steps):
+        observed = batch.states
+        action = batch.sample(thresholds, u[0])
+        arrived, reward, terminated, truncated = batch.step(action, u[-1])
+        columns.append((observed, action, reward, terminated, truncated, arrived, batch.finished_returns))
+    observations, actions, rewards, terminated, truncated, arrived, returns = (
+        torch.stack(c, -1) for c in zip(*columns)
+    )
+    mask = torch.ones_like(terminated)
+    return _finish(probs, critic, observations, actions, rewards, terminated, truncated, mask, arrived, returns)
+
+
+def table(policy, batch: MazeBatch) -> Tensor:
+    """The policy's probabilities on every square, (*seeds, S, 4): asked once, for collecting does not change it."""
+    states = torch.arange(batch.maze.n_states).expand(*batch.seeds, -1)
+    return policy(states).probs.detach()
+
+
+def _finish(probs, critic, observations, actions, rewards, terminated, truncated, mask, arrived, returns) -> Rollout:
+    """Put the columns together and add what can be computed for all steps at once."""
+    seeds, cells = probs.shape[:-2], probs.shape[-2:].numel()
+    first = torch.arange(seeds.numel()).view(*seeds, *[1] * (observations.ndim - len(seeds))) * cells
+    logp = probs.log().flatten()[observations * probs.shape[-1] + actions + first]
+    values = None if critic is None else critic(observations)
+    next_values = None if critic is None else critic(arrived)
+    return Rollout(
+        observations, actions, logp, rewards, terminated, truncated, mask, arrived, returns, values, next_values
+    )

@@ -1,0 +1,184 @@
+"""The trainers: generators that yield one dict of diagnostics per iteration, so that you can plot, stop or inspect.
+
+    for row in reinforce(Maze(), policy, None, ReinforceConfig(), seed=0):
+        print(row["iteration"], row["return_mean"])
+
+The policy you pass in is the one that learns. `seed=0` trains one robot and yields plain numbers; `seed=range(64)` with
+`TabularPolicy(seeds=(64,))` trains 64 of them at once and yields arrays of 64: row k is what seed k alone would give.
+A diagnostic that is not defined (no critic, no episode ended) is absent, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from . import validate
+from .maze import Maze, MazeBatch
+from .objectives import aggregate, entropy, explained_variance, policy_gradient, value_loss
+from .returns import discounted_returns, gae, whiten
+from .rollout import fixed_steps, whole_episodes
+
+PER_SEED = (-2, -1)  # robots and time: the axes that one training averages over
+
+
+@dataclass(frozen=True)
+class ReinforceConfig:
+    """`iterations` updates of `episodes` whole episodes each. optimizer: "adam" or "sgd".
+
+    whiten: scale the weights of a batch to mean 0 and standard deviation 1. discount_states: keep the gamma^t that
+    practice drops. critic_lr: used only with a critic.
+    """
+
+    iterations: int = 60
+    episodes: int = 8
+    lr: float = 0.3
+    gamma: float = 0.99
+    optimizer: str = "adam"
+    whiten: bool = True
+    discount_states: bool = False
+    critic_lr: float = 0.3
+
+
+@dataclass(frozen=True)
+class ActorCriticConfig:
+    """`iterations` updates of robots x steps steps each. lam 0: the one-step TD error is the advantage."""
+
+    iterations: int = 200
+    robots: int = 8
+    steps: int = 16
+    lr: float = 0.1
+    critic_lr: float = 0.1
+    gamma: float = 0.99
+    lam: float = 0.0
+    optimizer: str = "adam"
+    whiten: bool = True
+
+
+def reinforce(
+    env: Maze, policy: nn.Module, critic: nn.Module | None, config: ReinforceConfig, *, seed: int | Sequence[int]
+) -> Iterator[dict]:
+    """REINFORCE (Williams 1992): raise log pi(a|s) in proportion to the return that followed, G_t, or to G_t - V(s_t).
+
+        objective = mean over episodes of sum_t log pi(a_t|s_t) * weight_t
+
+    env: a `Maze`. critic: a learned baseline, or None. seed: an int, or one int for each of the policy's seeds.
+    """
+    batch, optimizer, critic_optimizer = _prepare(env, policy, critic, config, config.episodes, seed)
+    steps = 0
+    for iteration in range(config.iterations):
+        rollout = whole_episodes(batch, policy, critic)
+        returns = discounted_returns(rollout.rewards, config.gamma, ended=rollout.ended)
+        weights = returns if critic is None else returns - rollout.values
+        if config.whiten:
+            weights = whiten(weights, rollout.mask, dim=PER_SEED)
+        if config.discount_states:
+            weights = weights * config.gamma ** torch.arange(weights.shape[-1])
+        row = {"iteration": iteration}
+        row |= _policy_step(policy, optimizer, rollout, weights, "seq-mean-token-sum")
+        if critic is not None:
+            row |= _critic_step(critic, critic_optimizer, rollout, returns)
+        steps = steps + rollout.mask.sum(PER_SEED)
+        yield _row(row, steps, rollout, config)
+
+
+def actor_critic(
+    env: Maze, policy: nn.Module, critic: nn.Module, config: ActorCriticConfig, *, seed: int | Sequence[int]
+) -> Iterator[dict]:
+    """Actor-critic (Sutton and Barto 2018, sec. 13.5, in batches): the critic's TD error is the advantage.
+
+        objective = mean over steps of log pi(a_t|s_t) * A_t          critic: 1/2 (V(s_t) - R_t)^2, R_t = A_t + V(s_t)
+
+    env: a `Maze`. seed: an int, or one int for each of the policy's seeds.
+    """
+    if critic is None:
+        raise TypeError("actor_critic needs a critic, for example TabularCritic(); without one use reinforce")
+    batch, optimizer, critic_optimizer = _prepare(env, policy, critic, config, config.robots, seed)
+    steps = 0
+    for iteration in range(config.iterations):
+        rollout = fixed_steps(batch, policy, config.steps, critic)
+        advantages, returns = gae(
+            rollout.rewards,
+            rollout.values,
+            rollout.next_values,
+            terminated=rollout.terminated,
+            truncated=rollout.truncated,
+            mask=rollout.mask,
+            gamma=config.gamma,
+            lam=config.lam,
+        )
+        weights = whiten(advantages, dim=PER_SEED) if config.whiten else advantages
+        row = {"iteration": iteration}
+        row |= _policy_step(policy, optimizer, rollout, weights, "token-mean")
+        row |= _critic_step(critic, critic_optimizer, rollout, returns)
+        steps = steps + rollout.mask.sum(PER_SEED)
+        yield _row(row, steps, rollout, config)
+
+
+# ---- one step of each network ----------------------------------------------------------------------------------
+
+
+def _policy_step(policy, optimizer, rollout, weights: Tensor, how: str) -> dict:
+    distribution = policy(rollout.observations)
+    logp = distribution.log_prob(rollout.actions)
+    loss = -aggregate(policy_gradient(logp, weights), rollout.mask, how, dim=PER_SEED)
+    optimizer.zero_grad()
+    loss.sum().backward()  # seeds share no parameter, so the sum keeps them apart
+    gradients = grad_norm(policy, loss.shape)
+    optimizer.step()
+    with torch.no_grad():
+        spread = aggregate(entropy(distribution.logits), rollout.mask, dim=PER_SEED)
+    return {"policy_loss": loss.detach(), "entropy": spread, "grad_norm": gradients}
+
+
+def _critic_step(critic, optimizer, rollout, returns: Tensor) -> dict:
+    values = critic(rollout.observations)
+    loss = aggregate(value_loss(values, returns), rollout.mask, dim=PER_SEED)
+    optimizer.zero_grad()
+    loss.sum().backward()
+    optimizer.step()
+    explained = explained_variance(rollout.values, returns, rollout.mask, dim=PER_SEED)
+    return {"value_loss": loss.detach(), "explained_variance": explained}
+
+
+def grad_norm(module: nn.Module, seeds: torch.Size) -> Tensor:
+    """Euclidean length of the gradient, one number for each seed."""
+    squares = [p.grad.square().reshape(*seeds, -1).sum(-1) for p in module.parameters() if p.grad is not None]
+    return torch.stack(squares).sum(0).sqrt()
+
+
+# ---- before and after ------------------------------------------------------------------------------------------
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+
+def _prepare(env, policy, critic, config, robots: int, seed):
+    if not isinstance(env, Maze):
+        raise TypeError(f"env must be a Maze; got {type(env).__name__}")
+    validate.integer("iterations", config.iterations, 1)
+    validate.number("gamma", config.gamma, 0.0, 1.0)
+    if config.optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be 'adam' or 'sgd'; got {config.optimizer!r}")
+    seed = seed if isinstance(seed, int) else list(seed)
+    batch = MazeBatch(env, robots, seed=seed)
+    for name, module in (("policy", policy), ("critic", critic)):
+        for parameter in () if module is None else module.parameters():
+            if parameter.shape[: len(batch.seeds)] != torch.Size(batch.seeds):
+                raise ValueError(
+                    f"{name} has a parameter of shape {tuple(parameter.shape)}, but seed asks for trainings of shape "
+                    f"{batch.seeds} at once; make it with seeds={batch.seeds}"
+                )
+    make = OPTIMIZERS[config.optimizer]
+    critic_optimizer = None if critic is None else make(critic.parameters(), lr=config.critic_lr)
+    return batch, make(policy.parameters(), lr=config.lr), critic_optimizer
+
+
+def _row(row: dict, steps: Tensor, rollout, config) -> dict:
+    """Add what every trainer reports; plain numbers for one training, arrays for many; drop what is not defined."""
+    row |= {"env_steps": steps, "return_mean": rollout.return_mean(), "lr": config.lr}
+    row = {name: x.numpy() if isinstance(x, Tensor) and x.ndim else float(x) for name, x in row.items()}
+    row |= {name: int(row[name]) for name in ("iteration", "env_steps") if isinstance(row[name], float)}
+    return {name: x for name, x in row.items() if not (isinstance(x, float) and x != x)}

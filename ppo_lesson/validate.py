@@ -1,0 +1,71 @@
+"""Errors a person can act on: each names the argument, what came, and what was expected. Nothing here but torch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def number(name: str, value, low: float, high: float, *, why: str = "") -> float:
+    """`value` as a float in [low, high], or a ValueError that says which of these it missed."""
+    try:
+        x = float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} must be a number in [{low}, {high}]; got {value!r}") from None
+    if not low <= x <= high:  # false for NaN too
+        raise ValueError(f"{name} must lie in [{low}, {high}]; got {value!r}" + (f". {why}" if why else ""))
+    return x
+
+
+def integer(name: str, value, low: int, high: float = math.inf) -> int:
+    """`value` as an int in [low, high]; 4.0 and True are refused, because they are usually a slip."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ValueError(f"{name} must be a whole number (an int); got {value!r} of type {type(value).__name__}")
+    if not low <= int(value) <= high:
+        upper = f" and at most {high}" if high < math.inf else ""
+        raise ValueError(f"{name} must be at least {low}{upper}; got {value}")
+    return int(value)
+
+
+def finite(name: str, x: Tensor, mask: Tensor | None = None) -> None:
+    """Raise unless every entry of `x` (where `mask`, if given) is a finite number."""
+    good = x.isfinite() if mask is None else x.isfinite() | ~mask
+    if not bool(good.all()):
+        where = tuple((~good).nonzero()[0].tolist())
+        raise ValueError(
+            f"{name} has a non-finite entry: {name}{list(where)} = {x[where].item()}. "
+            f"Find the step that produced it; a mask hides only entries that are not real steps."
+        )
+
+
+def same_shape(**tensors: Tensor | None) -> None:
+    """Raise unless all given tensors share one shape."""
+    shapes = {name: tuple(x.shape) for name, x in tensors.items() if x is not None}
+    if len(set(shapes.values())) > 1:
+        raise ValueError("these arguments must have one shape: " + ", ".join(f"{n} {s}" for n, s in shapes.items()))
+
+
+def not_empty(name: str, x: Tensor) -> None:
+    """Raise if `x` holds no entry."""
+    if x.numel() == 0:
+        raise ValueError(f"{name} is empty (shape {tuple(x.shape)}); give at least one step")
+
+
+def probabilities(name: str, probs, shape: tuple[int, ...]) -> Tensor:
+    """`probs` as float64 (..., *shape) whose last axis sums to 1, or a ValueError that shows the offending row."""
+    probs = torch.as_tensor(probs)
+    if probs.shape[-len(shape) :] != shape:
+        raise ValueError(f"{name} must have shape (..., {', '.join(map(str, shape))}); got {tuple(probs.shape)}")
+    not_empty(name, probs)
+    probs = probs.double()
+    good = (probs.sum(-1) - 1).abs() < 1e-5
+    good &= (probs >= 0).all(-1)  # false for NaN too
+    if not bool(good.all()):
+        row = tuple((~good).nonzero()[0].tolist())
+        raise ValueError(
+            f"{name}{list(row)} is not a probability distribution: {[round(p, 6) for p in probs[row].tolist()]} "
+            f"sums to {probs[row].sum().item():.6g}. Every row must be >= 0 and sum to 1, as after torch.softmax(logits, -1)."
+        )
+    return probs
