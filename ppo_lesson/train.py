@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from . import validate
 from .maze import Maze, MazeBatch
-from .objectives import aggregate, entropy, explained_variance, policy_gradient, value_loss
+from .objectives import aggregate, explained_variance, policy_gradient, value_loss
 from .returns import discounted_returns, gae, whiten
 from .rollout import fixed_steps, whole_episodes
 
@@ -47,7 +47,7 @@ class ReinforceConfig:
 class ActorCriticConfig:
     """`iterations` updates of robots x steps steps each. lam 0: the one-step TD error is the advantage."""
 
-    iterations: int = 200
+    iterations: int = 100
     robots: int = 8
     steps: int = 16
     lr: float = 0.1
@@ -129,9 +129,8 @@ def _policy_step(policy, optimizer, rollout, weights: Tensor, how: str) -> dict:
     loss.sum().backward()  # seeds share no parameter, so the sum keeps them apart
     gradients = grad_norm(policy, loss.shape)
     optimizer.step()
-    with torch.no_grad():
-        spread = aggregate(entropy(distribution.logits), rollout.mask, dim=PER_SEED)
-    return {"policy_loss": loss.detach(), "entropy": spread, "grad_norm": gradients}
+    entropy = aggregate(distribution.entropy().detach(), rollout.mask, dim=PER_SEED)
+    return {"policy_loss": loss.detach(), "entropy": entropy, "grad_norm": gradients}
 
 
 def _critic_step(critic, optimizer, rollout, returns: Tensor) -> dict:

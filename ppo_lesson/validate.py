@@ -66,6 +66,6 @@ def probabilities(name: str, probs, shape: tuple[int, ...]) -> Tensor:
         row = tuple((~good).nonzero()[0].tolist())
         raise ValueError(
             f"{name}{list(row)} is not a probability distribution: {[round(p, 6) for p in probs[row].tolist()]} "
-            f"sums to {probs[row].sum().item():.6g}. Every row must be >= 0 and sum to 1, as after torch.softmax(logits, -1)."
+            f"sums to {probs[row].sum().item():.6g}. Every row must be >= 0 and sum to 1; use torch.softmax."
         )
     return probs
