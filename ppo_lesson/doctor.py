@@ -100,17 +100,15 @@ def versions():
     yield Finding("python", f"{python}  {sys.executable}", "install Python 3.11 or newer" if old else "", old)
     for package, ranges in ({"ipython": ""} | requirements()).items():
         have = installed(package)
-        optional = package == "jupyterlab" or (
-            package == "ipython" and have is None
-        )  # Colab, VS Code: their own front end
+        optional = package == "jupyterlab"  # Colab and VS Code bring their own
         advice = ""
         if have is None:
             advice = f"not installed: {INSTALL}"
         elif not allowed(have, ranges):
             advice = f"the course needs {package}{ranges}: {INSTALL}"
-        yield Finding(
-            package, have or "missing", "" if optional and on_colab() else advice, bool(advice) and not optional
-        )
+        if optional and on_colab():
+            advice = ""
+        yield Finding(package, have or "missing", advice, bool(advice) and not optional)
 
 
 # ---- the computer --------------------------------------------------------------------------------------------------
@@ -180,7 +178,12 @@ def widgets():
 
 def progress_file():
     """Can answers be kept? A progress file that is broken or cannot be written costs a warning, never a notebook."""
-    folder = Path(os.environ.get("PPO_LESSON_HOME") or Path.home() / ".ppo_lesson")
+    try:  # the folder is that of exercises/records.py, which is not imported: the doctor works where torch does not
+        folder = Path(os.environ.get("PPO_LESSON_HOME") or Path.home() / ".ppo_lesson")
+    except RuntimeError:
+        return [
+            Finding("progress", "no home folder", "set PPO_LESSON_HOME to a folder of yours, or progress is not kept")
+        ]
     file = folder / "progress.json"
     try:
         if file.is_file():
@@ -191,7 +194,9 @@ def progress_file():
         if file.exists() and not os.access(file, os.W_OK):
             raise PermissionError("the file is read-only")
     except ValueError:
-        return [Finding("progress", str(file), "the file is not readable as JSON: delete it to start afresh")]
+        return [
+            Finding("progress", str(file), "not readable as JSON: your next answer sets it aside and begins a new one")
+        ]
     except OSError as problem:
         reason = problem.strerror or problem
         advice = f"cannot be written ({reason}): set PPO_LESSON_HOME to a folder of yours, or progress is not kept"

@@ -1,6 +1,12 @@
-"""How far apart are two policies? The Kullback-Leibler divergence, exact."""
+"""How far apart are two policies? Exact KL divergence, its sampled estimates, and the three ways to choose beta.
+
+Two different leashes use it: PPO-Penalty holds the new policy near the one that collected the data (`PaperKL`), RLHF
+holds the language model near the one it started from (`ZieglerKL`). Their rules differ, and so do their arguments.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,3 +27,103 @@ def exact(logits_p: Tensor, logits_q: Tensor) -> Tensor:
     logp, logq = torch.log_softmax(logits_p, -1), torch.log_softmax(logits_q, -1)
     p = logp.exp()
     return (p * (logp - logq).masked_fill(p == 0, 0.0)).sum(-1)
+
+
+def estimate(logp: Tensor, logp_ref: Tensor, kind: str) -> Tensor:
+    """KL(pi || pi_ref) at actions sampled from pi, per element (Schulman 2020, "Approximating KL divergence").
+
+    With d = logp - logp_ref:
+        "k1"  d                 unbiased, may be negative. As a reward: right gradient. As a loss: none at all.
+        "k2"  d^2 / 2           biased value. As a loss: exactly the gradient of KL(pi || pi_ref).
+        "k3"  exp(-d) - 1 + d   unbiased, never negative: for logs and stopping rules. As a loss: the gradient of the
+                                other direction, KL(pi_ref || pi).
+
+    >>> estimate(torch.tensor([0.5]).log(), torch.tensor([0.25]).log(), "k3")
+    tensor([0.1931])
+    """
+    validate.same_shape(logp=logp, logp_ref=logp_ref)
+    d = logp - logp_ref
+    validate.all_finite(d, logp=logp, logp_ref=logp_ref)
+    if kind == "k1":
+        return d
+    if kind == "k2":
+        return d.square() / 2
+    if kind == "k3":
+        return torch.expm1((-d).clamp(max=20)) + d
+    raise ValueError(f"kind must be 'k1', 'k2' or 'k3'; got {kind!r}")
+
+
+@dataclass
+class FixedKL:
+    """A beta that never changes."""
+
+    beta: float
+
+    def __post_init__(self):
+        _not_negative("beta", self.beta)
+
+
+@dataclass
+class PaperKL:
+    """The adaptive beta of PPO-Penalty (Schulman et al. 2017, sec. 4): about the *old* policy, after every update.
+
+    beta is halved when the KL fell below target / 1.5, doubled when it rose above 1.5 * target, else kept. One number,
+    or a tensor with one beta for each seed.
+
+    >>> rule = PaperKL(beta=1.0, target=0.01)
+    >>> [rule.update(kl_from_old=kl) for kl in (0.001, 0.01, 0.02)]
+    [0.5, 0.5, 1.0]
+    """
+
+    beta: float | Tensor
+    target: float
+
+    def __post_init__(self):
+        _not_negative("beta", self.beta)
+        _positive("target", self.target)
+
+    def update(self, kl_from_old: float | Tensor) -> float | Tensor:
+        """kl_from_old: mean KL(pi_old || pi) of the update just made. Returns the new beta."""
+        low, high = kl_from_old < self.target / 1.5, kl_from_old > 1.5 * self.target
+        if isinstance(kl_from_old, Tensor) and kl_from_old.ndim:
+            self.beta = self.beta * torch.where(low, 0.5, torch.where(high, 2.0, 1.0))
+        else:
+            self.beta = self.beta * (0.5 if low else 2.0 if high else 1.0)
+        return self.beta
+
+
+@dataclass
+class ZieglerKL:
+    """The adaptive beta of RLHF (Ziegler et al. 2019, sec. 2.2): about the *reference* policy, per sequence.
+
+    beta changes in proportion to the error: beta *= 1 + clip(kl / target - 1, -0.2, 0.2) * n / horizon.
+
+    >>> rule = ZieglerKL(beta=0.15, target=6.0, horizon=10_000)
+    >>> round(rule.update(kl_to_reference=12.0, n=64), 6)
+    0.150192
+    """
+
+    beta: float
+    target: float
+    horizon: int = 10_000
+
+    def __post_init__(self):
+        _not_negative("beta", self.beta)
+        _positive("target", self.target)
+        validate.integer("horizon", self.horizon, 1)
+
+    def update(self, kl_to_reference: float, n: int) -> float:
+        """kl_to_reference: mean over sequences of the summed KL(pi || pi_ref), nats. n: episodes seen. Returns beta."""
+        error = min(max(kl_to_reference / self.target - 1, -0.2), 0.2)
+        self.beta *= 1 + error * n / self.horizon
+        return self.beta
+
+
+def _not_negative(name: str, value) -> None:
+    if not bool((torch.as_tensor(value) >= 0).all()):
+        raise ValueError(f"{name} must not be negative; got {value}")
+
+
+def _positive(name: str, value) -> None:
+    if not value > 0:
+        raise ValueError(f"{name} must be positive; got {value}")

@@ -29,8 +29,8 @@ MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # (row, column) change of each actio
 class Maze(gymnasium.Env):
     """One robot in a square maze, as a Gymnasium environment.
 
-    size: squares per side. walls: ids of solid squares inside the maze. slip: probability that the floor, not the
-    robot, picks the direction (uniformly among the four). max_steps: an episode longer than this is truncated.
+    size: squares per side, 2 to 32. walls: ids of solid squares inside the maze. slip: probability that the floor, not
+    the robot, picks the direction (uniformly among the four). max_steps: an episode still running then is truncated.
     start, goal: square ids (default: top left, bottom right). The three rewards are for one step; entering the goal
     pays `goal_reward` instead of the step reward, a bump pays `bump_reward` instead of it.
 
@@ -38,8 +38,8 @@ class Maze(gymnasium.Env):
       next_state (S, 4) long and move_reward (S, 4): what a move in a direction does
       transitions (S, 4, S), rewards (S, 4): the same for a chosen action: probabilities, expectations
 
-    Raises ValueError for a size that is not a whole number >= 2, for squares outside the maze, for a slip outside
-    [0, 1], and for walls that cut an open square off from the goal.
+    Raises ValueError for a size that is not a whole number from 2 to 32, for squares outside the maze, for a slip
+    outside [0, 1], for a reward that is not finite, and for walls that cut an open square off from the goal.
     """
 
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012 (Gymnasium's own convention)
@@ -58,16 +58,19 @@ class Maze(gymnasium.Env):
         goal_reward: float = 1.0,
         render_mode: str | None = None,
     ):
-        self.size = validate.integer("size", size, 2)
+        self.size = validate.integer("size", size, 2, 32)  # the tables grow with size^4; at 32 they take 32 MiB
         self.n_states, self.n_actions = self.size**2, 4
         last = self.n_states - 1
         self.start = validate.integer("start", start, 0, last)
         self.goal = validate.integer("goal", last if goal is None else goal, 0, last)
+        if not isinstance(walls, Iterable):
+            raise ValueError(f"walls must be a collection of square ids, for example walls=[5]; got {walls!r}")
         self.walls = frozenset(validate.integer("walls", w, 0, last) for w in walls)
         self.slip = validate.number("slip", slip, 0.0, 1.0)
         self.max_steps = validate.integer("max_steps", max_steps, 1)
-        self.step_reward, self.bump_reward = float(step_reward), float(bump_reward)
-        self.goal_reward = float(goal_reward)
+        self.step_reward = validate.number("step_reward", step_reward)
+        self.bump_reward = validate.number("bump_reward", bump_reward)
+        self.goal_reward = validate.number("goal_reward", goal_reward)
         if self.start == self.goal or {self.start, self.goal} & self.walls:
             raise ValueError(f"start ({self.start}), goal ({self.goal}) and walls {sorted(self.walls)} must all differ")
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -116,6 +119,7 @@ class Maze(gymnasium.Env):
 
     def step(self, action: int):
         """Move once. Returns (observation, reward, terminated, truncated, info); never both flags at once."""
+        action = action.item() if isinstance(action, Tensor) else action  # what a torch policy samples
         if not self.action_space.contains(action):
             raise ValueError(f"action must be 0 (up), 1 (down), 2 (left) or 3 (right); got {action!r}")
         if self.slip and self.np_random.random() < self.slip:
@@ -152,10 +156,12 @@ class MazeBatch:
 
     def __init__(self, maze: Maze, n: int, *, seed: int | Sequence[int] = 0):
         self.maze, self.n = maze, validate.integer("n", n, 1)
-        self.seeds = () if isinstance(seed, int) else (len(seed),)
-        if self.seeds == (0,):
+        alone = not isinstance(seed, Iterable)
+        seeds = [validate.integer("seed", s, 0) for s in ([seed] if alone else seed)]
+        if not seeds:
             raise ValueError("seed is an empty sequence; give one seed for each training")
-        self.generators = [torch.Generator().manual_seed(int(s)) for s in ((seed,) if not self.seeds else seed)]
+        self.seeds = () if alone else (len(seeds),)
+        self.generators = [torch.Generator().manual_seed(s) for s in seeds]
         self.first_row = maze.n_states * torch.arange(len(self.generators)).view(*self.seeds, 1)  # seed k's, in a table
         self._next, self._reward = maze.next_state.flatten(), maze.move_reward.flatten()
         self.reset()
@@ -185,6 +191,8 @@ class MazeBatch:
     def executed(self, actions: Tensor, u: Tensor | None) -> Tensor:
         """The direction really taken: the action, or the floor's choice with probability slip."""
         slip = self.maze.slip
+        if slip and u is None:
+            raise ValueError("this maze is slippery: step needs u_slip, for example batch.uniforms(1)[0, 0]")
         return actions if not slip else torch.where(u < slip, (u / slip * 4).long().clamp(max=3), actions)
 
     def step(self, actions: Tensor, u_slip: Tensor | None = None):
@@ -192,6 +200,12 @@ class MazeBatch:
 
         `arrived` is the true next state, before any reset; `self.states` is where each robot stands afterwards.
         """
+        lowest, highest = actions.aminmax()
+        if actions.shape != self.states.shape or lowest < 0 or highest > 3:
+            raise ValueError(
+                f"actions must be 0, 1, 2 or 3, one for each robot, shape {tuple(self.states.shape)}; "
+                f"got {lowest} to {highest}, shape {tuple(actions.shape)}"
+            )
         index = self.states * 4 + self.executed(actions, u_slip)
         arrived, rewards = self._next[index], self._reward[index]
         self.steps += 1
@@ -237,7 +251,8 @@ def solve(probs, gamma: float, *, maze: Maze | None = None) -> Solution:
     """Evaluate a policy exactly: V = (I - gamma P)^-1 r (Sutton and Barto 2018, eq. 4.4), by one linear solve.
 
     probs: (..., S, 4), rows sum to 1; leading axes are seeds. gamma in [0, 1]. Differentiable in `probs`.
-    ValueError if, with gamma 1, the policy never reaches the goal from some square (its value is not finite).
+    ValueError if, with gamma 1, the policy never reaches the goal from some square (its value is not finite), or only
+    after more than 1e12 steps (rounding would leave nothing of its value).
 
     >>> round(solve(torch.full((16, 4), 0.25), gamma=1.0).J.item(), 6)   # -255 / 14
     -18.214286
@@ -248,40 +263,37 @@ def solve(probs, gamma: float, *, maze: Maze | None = None) -> Solution:
     acting = probs * maze.open[:, None]  # nobody acts on the goal or inside a wall
     P = torch.einsum("...sa,san->...sn", acting, maze.transitions)  # (..., S, S')
     r = (acting * maze.rewards).sum(-1)  # (..., S)
-    if gamma == 1.0:
-        _require_arrival(P, maze)
-    identity = torch.eye(maze.n_states, dtype=P.dtype)
+    system = torch.eye(maze.n_states, dtype=P.dtype) - gamma * P
     start = torch.zeros(maze.n_states, dtype=P.dtype)
     start[maze.start] = 1.0
-    try:
-        V = torch.linalg.solve(identity - gamma * P, r)
-        d = torch.linalg.solve((identity - gamma * P).mT, start.expand_as(r))
-    except torch.linalg.LinAlgError:
-        raise ValueError(_NEVER.format("from some square (its probabilities are too small for float64)")) from None
+    solved, singular = torch.linalg.solve_ex(system, torch.stack([r, torch.ones_like(r)], -1))
+    V, steps = solved.unbind(-1)  # the same equation with a reward of 1 everywhere counts the steps to the goal
+    too_far = maze.open & ~((steps > 0) & (steps < 1e12) & (singular == 0)[..., None])
+    if too_far.any():
+        raise ValueError(_why_not_finite(P, too_far, gamma, maze))
+    d = torch.linalg.solve(system.mT, start.expand_as(r))
     Q = (maze.rewards + gamma * torch.einsum("san,...n->...sa", maze.transitions, V)) * maze.open[:, None]
     visits = d * maze.open
     return Solution(V=V, Q=Q, A=Q - V[..., None], visitation=visits, J=V[..., maze.start], probs=probs)
 
 
-_NEVER = (
-    "with gamma = 1 this policy has no finite value: it never reaches the goal {}. "
-    "Use gamma < 1, or give every action a positive probability."
-)
-
-
-def _require_arrival(P: Tensor, maze: Maze) -> None:
-    """Raise unless the goal is reached with probability 1 from every open square of every seed."""
+def _why_not_finite(P: Tensor, too_far: Tensor, gamma: float, maze: Maze) -> str:
+    """The message for a policy that never arrives, or so late that float64 cannot tell."""
     stuck = maze.open & ~_reaches(P, maze.terminal)  # (..., S)
-    if stuck.any():
-        *seed, square = stuck.nonzero()[0].tolist()
-        raise ValueError(_NEVER.format(f"from square {square}" + (f" (policy {seed})" if seed else "")))
+    *seed, square = (stuck if stuck.any() else too_far).nonzero()[0].tolist()
+    when = "never reaches the goal" if stuck.any() else "needs more than 1e12 steps to the goal, too many for float64,"
+    which = f"policy {seed}" if seed else "this policy"
+    return (
+        f"with gamma = {gamma:g} {which} has no finite value: it {when} from square {square}. "
+        f"Use gamma < 1, or give every action a positive probability."
+    )
 
 
 def _reaches(P: Tensor, target: Tensor) -> Tensor:
     """(..., S, S') transition matrix, (S,) bool -> (..., S) bool: can the target be reached from each square?"""
-    step, reached = (P > 0).double(), target.expand(P.shape[:-1])
-    for _ in range(P.shape[-1]):
-        reached = reached | ((step @ reached.double()[..., None])[..., 0] > 0)
+    step, reached, before = (P > 0).double(), target.expand(P.shape[:-1]), None
+    while before is None or not torch.equal(reached, before):
+        before, reached = reached, reached | ((step @ reached.double()[..., None])[..., 0] > 0)
     return reached
 
 
@@ -294,15 +306,17 @@ def optimal(gamma: float, *, maze: Maze | None = None) -> Solution:
     maze = maze or _plain_maze()
     solution = solve(torch.full((maze.n_states, 4), 0.25), gamma, maze=maze)
     for _ in range(4**maze.n_states):
-        best = solution.Q >= solution.Q.max(-1, keepdim=True).values - 1e-9
+        highest = solution.Q.max(-1, keepdim=True).values
+        best = solution.Q >= highest - 1e-9 * highest.abs().max().clamp(min=1)
         if torch.equal(best, solution.probs > 0):
             return solution
         solution = solve(best.double() / best.sum(-1, keepdim=True), gamma, maze=maze)
     raise AssertionError("policy iteration visits each of finitely many policies at most once")
 
 
+@torch.no_grad()
 def exact_policy_gradient(logits: Tensor, gamma: float, *, maze: Maze | None = None) -> Tensor:
-    """dJ / dlogits of the softmax policy, (..., S, 4) -> (..., S, 4), by the policy gradient theorem.
+    """dJ / dlogits of the softmax policy, (..., S, 4) -> (..., S, 4), by the policy gradient theorem, without autograd.
 
     dJ/dlogit[s, a] = visitation(s) * pi(a|s) * A(s, a)   (Sutton et al. 2000, theorem 1, for a softmax table)
     """

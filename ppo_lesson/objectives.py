@@ -26,6 +26,88 @@ def policy_gradient(logp: Tensor, advantages: Tensor) -> Tensor:
     return logp * advantages.detach()
 
 
+def surrogate(logp: Tensor, logp_old: Tensor, advantages: Tensor) -> Tensor:
+    """ratio * A with ratio = pi(a|s) / pi_old(a|s), per element: what old data says (Schulman et al. 2017, eq. 6).
+
+    logp, logp_old, advantages: (...). Gradient flows into `logp` alone. The log-ratio is limited to +-20, so that exp
+    stays finite; a ratio of e^20 is a broken run, not a policy.
+
+    >>> surrogate(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.5]).log(), torch.tensor([1.0, -1.0]))
+    tensor([ 2., -1.])
+    """
+    return _ratio(logp, logp_old, advantages) * advantages.detach()
+
+
+def clipped_surrogate(
+    logp: Tensor,
+    logp_old: Tensor,
+    advantages: Tensor,
+    eps: float = 0.2,
+    *,
+    eps_high: float | None = None,
+    dual_clip: float | None = None,
+) -> Tensor:
+    """min(ratio * A, clip(ratio, 1 - eps, 1 + eps_high) * A), per element, maximised (Schulman et al. 2017, eq. 7).
+
+    eps in (0, 1); eps_high: another upper width, by default eps. dual_clip c > 1: where A < 0 the objective never falls
+    below c * A (Ye et al. 2020, eq. 5), which bounds the only branch that clipping leaves open.
+
+    >>> old, ratio = torch.zeros(6), torch.tensor([0.5, 1.0, 1.5, 0.5, 1.0, 3.5])
+    >>> clipped_surrogate(ratio.log(), old, torch.tensor([1.0, 1.0, 1.0, -1.0, -1.0, -1.0]), eps=0.2)
+    tensor([ 0.5000,  1.0000,  1.2000, -0.8000, -1.0000, -3.5000])
+    """
+    low, high = _clip_range(eps, eps_high)
+    ratio, advantages = _ratio(logp, logp_old, advantages), advantages.detach()
+    objective = torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)
+    if dual_clip is None:
+        return objective
+    if not dual_clip > 1:
+        raise ValueError(
+            f"dual_clip must be greater than 1 (3 is usual); got {dual_clip}. It bounds ratios far above 1"
+        )
+    return torch.where(advantages < 0, torch.maximum(objective, dual_clip * advantages), objective)
+
+
+def penalized_surrogate(logp: Tensor, logp_old: Tensor, advantages: Tensor, kl: Tensor, beta: float | Tensor) -> Tensor:
+    """ratio * A - beta * KL(pi_old || pi), per element, to be maximised (Schulman et al. 2017, eq. 8).
+
+    kl: (...), the divergence from the policy that collected the data, at each state, with its gradient; beta >= 0.
+
+    >>> zero = torch.zeros(1)
+    >>> penalized_surrogate(zero, zero, torch.tensor([2.0]), torch.tensor([0.1]), beta=3.0)
+    tensor([1.7000])
+    """
+    if not bool((torch.as_tensor(beta) >= 0).all()):
+        raise ValueError(f"beta must not be negative: the penalty would reward distance; got {beta}")
+    validate.same_shape(advantages=advantages, kl=kl)
+    return surrogate(logp, logp_old, advantages) - beta * kl
+
+
+@torch.no_grad()
+def clip_fraction(
+    logp: Tensor,
+    logp_old: Tensor,
+    advantages: Tensor,
+    eps: float = 0.2,
+    *,
+    eps_high: float | None = None,
+    mask: Tensor | None = None,
+    dim: int | tuple[int, ...] | None = None,
+) -> Tensor:
+    """Share of elements whose gradient clipping really removes: the clipped objective is below the unclipped one.
+
+    Not the share with |ratio - 1| > eps: for A > 0 and a low ratio, or A < 0 and a high one, the gradient is whole.
+
+    >>> ratio = torch.tensor([1.5, 1.5, 0.5, 0.5])
+    >>> clip_fraction(ratio.log(), torch.zeros(4), torch.tensor([1.0, -1.0, 1.0, -1.0])).item()
+    0.5
+    """
+    low, high = _clip_range(eps, eps_high)
+    ratio = _ratio(logp, logp_old, advantages)
+    binds = ratio.clamp(low, high) * advantages < ratio * advantages
+    return aggregate(binds.to(ratio), mask, dim=dim)
+
+
 def value_loss(
     values: Tensor, returns: Tensor, *, values_old: Tensor | None = None, clip: float | None = None
 ) -> Tensor:
@@ -39,10 +121,9 @@ def value_loss(
     tensor([0.5000, 4.5000])
     """
     validate.same_shape(values=values, returns=returns, values_old=values_old)
-    validate.finite("values", values)
-    validate.finite("returns", returns)
     returns = returns.detach()
     error = (values - returns).square()
+    validate.all_finite(error, values=values, returns=returns)
     if (clip is None) != (values_old is None):
         raise ValueError("clip and values_old go together: give both (clipped value loss) or neither")
     if clip is not None:
@@ -79,7 +160,7 @@ def aggregate(
          "seq-mean-token-sum"   mean over sequences of the sum over their steps
     dim: the axes reduced together (None: all), so that leading axes of seeds stay apart; the last axis is always time.
     denominator: replaces the number of steps (token-mean) or of sequences (seq-*), so that splitting a batch into
-    micro-batches never changes a gradient. ValueError for an unknown `how` or if no step is real.
+    micro-batches never changes a gradient. ValueError for an unknown `how`, a denominator <= 0, or if no step is real.
 
     >>> x, mask = torch.tensor([[1.0, 3.0], [5.0, 9.0]]), torch.tensor([[True, True], [True, False]])
     >>> aggregate(x, mask), aggregate(x, mask, "seq-mean-token-mean"), aggregate(x, mask, "seq-mean-token-sum")
@@ -92,6 +173,8 @@ def aggregate(
     real = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
     if denominator is None and not real.any():
         raise ValueError("mask marks no real step, so there is nothing to average; check how the mask was made")
+    if denominator is not None and not bool(torch.as_tensor(denominator > 0).all()):
+        raise ValueError(f"denominator must be positive; got {denominator}")
     x = x.where(real, 0)
     axes = _axes(dim, x.ndim)
     if how == "token-mean":
@@ -124,12 +207,31 @@ def explained_variance(
             mean = mean.unsqueeze(axis)
         return aggregate((x - mean).square(), mask, dim=dim)
 
-    total = variance(returns)
-    return torch.where(total > 0, 1 - variance(returns - values) / total, torch.nan)
+    total, scale = variance(returns), aggregate(returns.square(), mask, dim=dim)
+    varies = total > scale * torch.finfo(returns.dtype).eps ** 1.5  # more than what rounding makes of equal returns
+    return torch.where(varies, 1 - variance(returns - values) / total, torch.nan)
+
+
+def _ratio(logp: Tensor, logp_old: Tensor, advantages: Tensor) -> Tensor:
+    """pi / pi_old from log-probabilities, after checking what all surrogates ask of their arguments."""
+    validate.same_shape(logp=logp, logp_old=logp_old, advantages=advantages)
+    validate.not_empty("logp", logp)
+    log_ratio = logp - logp_old.detach()
+    validate.all_finite(log_ratio * advantages, logp=logp, logp_old=logp_old, advantages=advantages)
+    return log_ratio.clamp(-20, 20).exp()
+
+
+def _clip_range(eps: float, eps_high: float | None) -> tuple[float, float]:
+    if not 0 < eps < 1:
+        raise ValueError(f"eps must lie between 0 and 1 (0.2 is usual); got {eps}")
+    if eps_high is not None and not eps_high > 0:
+        raise ValueError(f"eps_high must be positive; got {eps_high}. Leave it out to use eps")
+    return 1 - eps, 1 + (eps if eps_high is None else eps_high)
 
 
 def _axes(dim: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     """The axes to reduce, counted from the front; None means all."""
     if dim is None:
         return tuple(range(ndim))
-    return tuple(d % ndim for d in (dim if isinstance(dim, tuple) else (dim,)))
+    axes = dim if isinstance(dim, tuple) else (dim,)
+    return tuple(validate.integer("dim", d, -ndim, ndim - 1) % ndim for d in axes)

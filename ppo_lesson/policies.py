@@ -1,10 +1,13 @@
 """Policies and critics. A policy maps observations to a `torch.distributions.Distribution`, a critic to values.
 
-Tables are enough for the maze: one row of numbers a square. `seeds` adds a leading axis, so that many independent
-trainings run as one: seed k reads and learns only row k.
+Tables are enough for the maze: one row of numbers a square; small networks serve control tasks and, for comparison,
+the maze. `seeds` adds a leading axis, so that many independent trainings run as one: seed k learns only row k.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -41,21 +44,80 @@ class TabularCritic(nn.Module):
         self.table = nn.Parameter(torch.zeros(*seeds, n_states, dtype=dtype))
 
     def forward(self, observations: Tensor) -> Tensor:
-        return self.table.flatten()[_rows(self.table.shape, observations)]
+        return self.table.take(_rows(self.table.shape, observations))
 
 
-class TableCategorical(Distribution):
+class MLPPolicy(nn.Module):
+    """A tanh network from observations to action logits; orthogonal initialisation, gain 0.01 at the head.
+
+    inputs: length of an observation, or the number of states. policy(observations): floats (*seeds, ..., inputs), or
+    state ids (*seeds, ...). seed: an int, or a sequence of K ints for K independent networks with a leading axis.
+    """
+
+    def __init__(self, inputs: int = 16, actions: int = 4, *, hidden: Sequence[int] = (64, 64), seed=0):
+        super().__init__()
+        self.net = MLP([inputs, *hidden, actions], head_gain=0.01, seed=seed)
+
+    def forward(self, observations: Tensor) -> Categorical:
+        if observations.is_floating_point():
+            return Categorical(logits=self.net(observations), validate_args=False)
+        return TableCategorical(self.net.on_every_state(), observations)
+
+
+class MLPCritic(nn.Module):
+    """A tanh network from observations to one value; arguments as in `MLPPolicy`, gain 1 at the head."""
+
+    def __init__(self, inputs: int = 16, *, hidden: Sequence[int] = (64, 64), seed=0):
+        super().__init__()
+        self.net = MLP([inputs, *hidden, 1], head_gain=1.0, seed=seed)
+
+    def forward(self, observations: Tensor) -> Tensor:
+        if observations.is_floating_point():
+            return self.net(observations)[..., 0]
+        table = self.net.on_every_state()[..., 0]
+        return table.take(_rows(table.shape, observations))
+
+
+class MLP(nn.Module):
+    """Linear layers with tanh between them; with K seeds every weight is (K, in, out), so K networks run as one."""
+
+    def __init__(self, sizes: Sequence[int], *, head_gain: float, seed=0):
+        super().__init__()
+        seeds = [seed] if isinstance(seed, int) else list(seed)
+        generators = [torch.Generator().manual_seed(s) for s in seeds]
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for i, o in pairwise(sizes):
+            gain = head_gain if len(self.weights) == len(sizes) - 2 else 2**0.5
+            each = [nn.init.orthogonal_(torch.empty(i, o), gain, generator=g) for g in generators]
+            self.weights.append(each[0] if isinstance(seed, int) else torch.stack(each))
+            self.biases.append(torch.zeros(*self.weights[-1].shape[:-2], 1, o))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(*seeds, ..., in) -> (*seeds, ..., out)."""
+        shape, seeds = x.shape[:-1], self.weights[0].shape[:-2]
+        x = x.reshape(*seeds, -1, x.shape[-1]).to(self.weights[0])
+        for layer, (w, b) in enumerate(zip(self.weights, self.biases)):
+            x = x @ w + b
+            x = x.tanh() if layer < len(self.weights) - 1 else x
+        return x.view(*shape, -1)
+
+    def on_every_state(self) -> Tensor:
+        """The outputs for all one-hot observations, (*seeds, states, out): asked once for all steps."""
+        states = self.weights[0].shape[-2]
+        return self(torch.eye(states).expand(*self.weights[0].shape[:-2], -1, -1))
+
+
+class TableCategorical(Categorical):
     """Categorical(logits=table[observations]), with one softmax per row of the table, not per step.
 
     table: (*seeds, S, A) logits; observations: ids (*seeds, ...). Same numbers as torch's Categorical.
     """
 
-    arg_constraints = {}  # noqa: RUF012 (torch's own convention)
-
     def __init__(self, table: Tensor, observations: Tensor):
         self.logp = torch.log_softmax(table, -1).reshape(-1, table.shape[-1])  # (rows, A)
         self.rows = _rows(table.shape[:-1], observations)  # (*seeds, ...)
-        super().__init__(observations.shape, validate_args=False)
+        self._num_events = table.shape[-1]
+        Distribution.__init__(self, self.rows.shape, validate_args=False)  # not Categorical's: that is the work saved
 
     @property
     def logits(self) -> Tensor:
@@ -66,7 +128,7 @@ class TableCategorical(Distribution):
         return self.logits.exp()
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return self.logp.flatten()[self.rows * self.logp.shape[-1] + value]
+        return self.logp.take(self.rows * self.logp.shape[-1] + value)
 
     def entropy(self) -> Tensor:
         return entropy(self.logp)[self.rows]
@@ -78,10 +140,17 @@ class TableCategorical(Distribution):
 def _rows(shape: torch.Size, observations: Tensor) -> Tensor:
     """Where each observation's row lies in a table (*seeds, S, ...) written as one long list of rows."""
     *seeds, states = shape
+    observations = torch.as_tensor(observations)  # one robot's state may come as a plain int
     if observations.is_floating_point() or list(observations.shape[: len(seeds)]) != seeds:
+        axes = f" with leading axes {tuple(seeds)}, one for each seed" if seeds else ""
         raise ValueError(
-            f"observations must be state ids (integers) with leading axes {tuple(seeds)}, one for each seed; "
-            f"got {observations.dtype} {tuple(observations.shape)}"
+            f"observations must be state ids (integers){axes}; got {observations.dtype} {tuple(observations.shape)}"
+        )
+    low, high = (x.item() for x in observations.aminmax()) if observations.numel() else (0, 0)
+    if not 0 <= low <= high < states:
+        raise ValueError(
+            f"observations must be state ids from 0 to {states - 1}, the states this table was made for; "
+            f"got {low} to {high}"
         )
     if not seeds:
         return observations

@@ -90,7 +90,7 @@ def whiten(
     """(x - mean) / sqrt(variance + eps) over the valid entries; unbiased variance; a single entry becomes 0.
 
     x: any shape. mask: same shape, true on valid entries; the others become 0. dim: the axes reduced together (None:
-    all), so that with a leading axis of seeds each seed is whitened alone. shift_mean=False divides only.
+    all), so that with a leading axis of seeds each seed is whitened alone. shift_mean=False keeps the mean.
 
     >>> whiten(torch.tensor([1.0, 2.0, 3.0]))
     tensor([-1.,  0.,  1.])
@@ -102,11 +102,11 @@ def whiten(
     validate.finite("x", x)
     axes = tuple(range(x.ndim)) if dim is None else dim
     n = real.sum(axes, keepdim=True)
-    mean = x.sum(axes, keepdim=True) / n.clamp(min=1)
-    centred = (x - mean).where(real, 0)
+    centred = x
+    for _ in range(2):  # twice: rounding in the first mean would pass for spread when all entries are equal
+        centred = (centred - centred.sum(axes, keepdim=True) / n.clamp(min=1)).where(real, 0)
     variance = centred.square().sum(axes, keepdim=True) / (n - 1).clamp(min=1)
-    scaled = (centred if shift_mean else x) * torch.rsqrt(variance + eps)
-    return scaled if not shift_mean else scaled.where(n > 1, 0)
+    return ((centred if shift_mean else x) * torch.rsqrt(variance + eps)).where(n > 1, 0)
 
 
 def _backward_sum(x: Tensor, weight: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from . import validate
 from .maze import MazeBatch, action_thresholds
 
 
@@ -80,7 +81,7 @@ def fixed_steps(batch: MazeBatch, policy, steps: int, critic=None) -> Rollout:
     probs = table(policy, batch)
     thresholds = action_thresholds(probs)
     columns = []
-    for u in batch.draws(steps):
+    for u in batch.draws(validate.integer("steps", steps, 1)):
         observed = batch.states
         action = batch.sample(thresholds, u[0])
         arrived, reward, terminated, truncated = batch.step(action, u[-1])
@@ -95,7 +96,13 @@ def fixed_steps(batch: MazeBatch, policy, steps: int, critic=None) -> Rollout:
 def table(policy, batch: MazeBatch) -> Tensor:
     """The policy's probabilities on every square, (*seeds, S, 4): asked once, for collecting does not change it."""
     states = torch.arange(batch.maze.n_states).expand(*batch.seeds, -1)
-    return policy(states).probs.detach()
+    probs = policy(states).probs.detach()
+    if probs.shape != (*states.shape, batch.maze.n_actions):
+        raise ValueError(
+            f"policy must give {batch.maze.n_actions} probabilities for each state, "
+            f"shape {(*states.shape, batch.maze.n_actions)}; got {tuple(probs.shape)}"
+        )
+    return probs
 
 
 def _finish(probs, critic, observations, actions, rewards, terminated, truncated, mask, arrived, returns) -> Rollout:

@@ -5,7 +5,7 @@
 
 The policy you pass in is the one that learns. `seed=0` trains one robot and yields plain numbers; `seed=range(64)` with
 `TabularPolicy(seeds=(64,))` trains 64 of them at once and yields arrays of 64: row k is what seed k alone would give.
-A diagnostic that is not defined (no critic, no episode ended) is absent, never 0.
+A diagnostic that is not defined (no critic, no episode ended) is absent, or NaN for some of many seeds; never 0.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from .maze import Maze, MazeBatch
 from .objectives import aggregate, explained_variance, policy_gradient, value_loss
 from .returns import discounted_returns, gae, whiten
 from .rollout import fixed_steps, whole_episodes
+from .trpo import trpo_step
 
 PER_SEED = (-2, -1)  # robots and time: the axes that one training averages over
 
@@ -66,8 +67,10 @@ def reinforce(
         objective = mean over episodes of sum_t log pi(a_t|s_t) * weight_t
 
     env: a `Maze`. critic: a learned baseline, or None. seed: an int, or one int for each of the policy's seeds.
+    An episode cut off at `max_steps` counts with the rewards it got; nothing is added for what would have followed.
     """
-    batch, optimizer, critic_optimizer = _prepare(env, policy, critic, config, config.episodes, seed)
+    batch = prepare(env, policy, critic, config, "episodes", seed)
+    optimizer, critic_optimizer = _optimizers(policy, critic, config)
     steps = 0
     for iteration in range(config.iterations):
         rollout = whole_episodes(batch, policy, critic)
@@ -82,7 +85,7 @@ def reinforce(
         if critic is not None:
             row |= _critic_step(critic, critic_optimizer, rollout, returns)
         steps = steps + rollout.mask.sum(PER_SEED)
-        yield _row(row, steps, rollout, config)
+        yield finish_row(row | {"lr": config.lr}, steps, rollout)
 
 
 def actor_critic(
@@ -96,7 +99,8 @@ def actor_critic(
     """
     if critic is None:
         raise TypeError("actor_critic needs a critic, for example TabularCritic(); without one use reinforce")
-    batch, optimizer, critic_optimizer = _prepare(env, policy, critic, config, config.robots, seed)
+    batch = prepare(env, policy, critic, config, "robots", seed)
+    optimizer, critic_optimizer = _optimizers(policy, critic, config)
     steps = 0
     for iteration in range(config.iterations):
         rollout = fixed_steps(batch, policy, config.steps, critic)
@@ -115,7 +119,52 @@ def actor_critic(
         row |= _policy_step(policy, optimizer, rollout, weights, "token-mean")
         row |= _critic_step(critic, critic_optimizer, rollout, returns)
         steps = steps + rollout.mask.sum(PER_SEED)
-        yield _row(row, steps, rollout, config)
+        yield finish_row(row | {"lr": config.lr}, steps, rollout)
+
+
+@dataclass(frozen=True)
+class TRPOConfig:
+    """`iterations` updates of robots x steps steps; the critic takes critic_steps Adam steps after each."""
+
+    iterations: int = 24
+    robots: int = 16
+    steps: int = 8
+    delta: float = 0.01
+    damping: float = 1e-3
+    critic_lr: float = 0.1
+    critic_steps: int = 10
+    gamma: float = 0.99
+    lam: float = 0.95
+
+
+def trpo(env: Maze, policy: nn.Module, critic: nn.Module, config: TRPOConfig, *, seed: int) -> Iterator[dict]:
+    """Trust region policy optimization (Schulman et al. 2015), one `trpo_step` an iteration. env: a `Maze`; one seed.
+
+    Rows add what `trpo_step` reports: accepted, kl, kl_before_line_search, surrogate_gain, step_fraction.
+    """
+    if not isinstance(seed, int):
+        raise TypeError(f"trpo trains one policy: seed must be an int; got {seed!r}")
+    batch = prepare(env, policy, critic, config, "robots", seed)
+    optimizer = torch.optim.Adam(critic.parameters(), lr=config.critic_lr)
+    steps = 0
+    for iteration in range(config.iterations):
+        rollout = fixed_steps(batch, policy, config.steps, critic)
+        advantages, returns = gae(
+            rollout.rewards,
+            rollout.values,
+            rollout.next_values,
+            terminated=rollout.terminated,
+            truncated=rollout.truncated,
+            gamma=config.gamma,
+            lam=config.lam,
+        )
+        flat = [x.flatten() for x in (rollout.observations, rollout.actions, whiten(advantages))]
+        row = {"iteration": iteration} | trpo_step(policy, *flat, delta=config.delta, damping=config.damping)
+        for _ in range(config.critic_steps):
+            row |= _critic_step(critic, optimizer, rollout, returns)
+        row["entropy"] = policy(rollout.observations).entropy().mean().detach()
+        steps = steps + rollout.mask.sum(PER_SEED)
+        yield finish_row(row, steps, rollout)
 
 
 # ---- one step of each network ----------------------------------------------------------------------------------
@@ -154,15 +203,21 @@ def grad_norm(module: nn.Module, seeds: torch.Size) -> Tensor:
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
-def _prepare(env, policy, critic, config, robots: int, seed):
+def _optimizers(policy, critic, config):
+    """One optimizer for each network, of the kind that config names."""
+    if config.optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be 'adam' or 'sgd'; got {config.optimizer!r}")
+    make = OPTIMIZERS[config.optimizer]
+    return make(policy.parameters(), lr=config.lr), critic and make(critic.parameters(), lr=config.critic_lr)
+
+
+def prepare(env, policy, critic, config, robots: str, seed) -> MazeBatch:
+    """Check what every trainer asks for and set the mazes up. robots: the setting that says how many of them."""
     if not isinstance(env, Maze):
         raise TypeError(f"env must be a Maze; got {type(env).__name__}")
     validate.integer("iterations", config.iterations, 1)
     validate.number("gamma", config.gamma, 0.0, 1.0)
-    if config.optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer must be 'adam' or 'sgd'; got {config.optimizer!r}")
-    seed = seed if isinstance(seed, int) else list(seed)
-    batch = MazeBatch(env, robots, seed=seed)
+    batch = MazeBatch(env, validate.integer(robots, getattr(config, robots), 1), seed=seed)
     for name, module in (("policy", policy), ("critic", critic)):
         for parameter in () if module is None else module.parameters():
             if parameter.shape[: len(batch.seeds)] != torch.Size(batch.seeds):
@@ -170,14 +225,13 @@ def _prepare(env, policy, critic, config, robots: int, seed):
                     f"{name} has a parameter of shape {tuple(parameter.shape)}, but seed asks for trainings of shape "
                     f"{batch.seeds} at once; make it with seeds={batch.seeds}"
                 )
-    make = OPTIMIZERS[config.optimizer]
-    critic_optimizer = None if critic is None else make(critic.parameters(), lr=config.critic_lr)
-    return batch, make(policy.parameters(), lr=config.lr), critic_optimizer
+    return batch
 
 
-def _row(row: dict, steps: Tensor, rollout, config) -> dict:
+def finish_row(row: dict, steps: Tensor, rollout) -> dict:
     """Add what every trainer reports; plain numbers for one training, arrays for many; drop what is not defined."""
-    row |= {"env_steps": steps, "return_mean": rollout.return_mean(), "lr": config.lr}
-    row = {name: x.numpy() if isinstance(x, Tensor) and x.ndim else float(x) for name, x in row.items()}
-    row |= {name: int(row[name]) for name in ("iteration", "env_steps") if isinstance(row[name], float)}
-    return {name: x for name, x in row.items() if not (isinstance(x, float) and x != x)}
+    row |= {"env_steps": steps, "return_mean": rollout.return_mean()}
+    row = {name: x for name, x in row.items() if not (isinstance(x, Tensor) and x.isnan().all())}
+    return {
+        name: (x.detach().numpy() if x.ndim else x.item()) if isinstance(x, Tensor) else x for name, x in row.items()
+    }

@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import torch
 from torch import Tensor
 
 
-def number(name: str, value, low: float, high: float, *, why: str = "") -> float:
-    """`value` as a float in [low, high], or a ValueError that says which of these it missed."""
+def number(name: str, value, low: float = -math.inf, high: float = math.inf, *, why: str = "") -> float:
+    """`value` as a finite float in [low, high], or a ValueError that says which of these it missed."""
+    expected = "a finite number" if math.isinf(low) and math.isinf(high) else f"a number in [{low}, {high}]"
     try:
         x = float(value)
     except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"{name} must be a number in [{low}, {high}]; got {value!r}") from None
-    if not low <= x <= high:  # false for NaN too
-        raise ValueError(f"{name} must lie in [{low}, {high}]; got {value!r}" + (f". {why}" if why else ""))
+        raise ValueError(f"{name} must be {expected}; got {value!r}") from None
+    if not (math.isfinite(x) and low <= x <= high):
+        raise ValueError(f"{name} must be {expected}; got {value!r}" + (f". {why}" if why else ""))
     return x
 
 
 def integer(name: str, value, low: int, high: float = math.inf) -> int:
     """`value` as an int in [low, high]; 4.0 and True are refused, because they are usually a slip."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    try:
+        x = operator.index(value)
+    except TypeError:
+        x = None
+    if x is None or isinstance(value, bool):
         raise ValueError(f"{name} must be a whole number (an int); got {value!r} of type {type(value).__name__}")
-    if not low <= int(value) <= high:
+    if not low <= x <= high:
         upper = f" and at most {high}" if high < math.inf else ""
-        raise ValueError(f"{name} must be at least {low}{upper}; got {value}")
-    return int(value)
+        raise ValueError(f"{name} must be at least {low}{upper}; got {x}")
+    return x
 
 
 def finite(name: str, x: Tensor, mask: Tensor | None = None) -> None:
     """Raise unless every entry of `x` (where `mask`, if given) is a finite number."""
+    if mask is None and math.isfinite(x.detach().sum()):
+        return  # the quick way: any NaN or infinity would be in the sum
     good = x.isfinite() if mask is None else x.isfinite() | ~mask
     if not bool(good.all()):
         where = tuple((~good).nonzero()[0].tolist())
@@ -40,8 +48,18 @@ def finite(name: str, x: Tensor, mask: Tensor | None = None) -> None:
         )
 
 
+def all_finite(result: Tensor, **tensors: Tensor) -> None:
+    """`finite` for all `tensors`, quickly: nothing non-finite went into a `result` made of all of them that is finite."""
+    if not math.isfinite(result.detach().sum()):
+        for name, x in tensors.items():
+            finite(name, x)
+
+
 def same_shape(**tensors: Tensor | None) -> None:
-    """Raise unless all given tensors share one shape."""
+    """Raise unless all given arguments are tensors of one shape; None stands for an optional one left out."""
+    for name, x in tensors.items():
+        if x is not None and not isinstance(x, Tensor):
+            raise TypeError(f"{name} must be a torch tensor; got {type(x).__name__}. Convert it with torch.as_tensor")
     shapes = {name: tuple(x.shape) for name, x in tensors.items() if x is not None}
     if len(set(shapes.values())) > 1:
         raise ValueError("these arguments must have one shape: " + ", ".join(f"{n} {s}" for n, s in shapes.items()))
@@ -55,7 +73,13 @@ def not_empty(name: str, x: Tensor) -> None:
 
 def probabilities(name: str, probs, shape: tuple[int, ...]) -> Tensor:
     """`probs` as float64 (..., *shape) whose last axis sums to 1, or a ValueError that shows the offending row."""
-    probs = torch.as_tensor(probs)
+    try:
+        probs = torch.as_tensor(probs)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"{name} must be a table of numbers, (..., {', '.join(map(str, shape))}); got {type(probs).__name__}. "
+            f"The table of a TabularPolicy is policy.probs"
+        ) from None
     if probs.shape[-len(shape) :] != shape:
         raise ValueError(f"{name} must have shape (..., {', '.join(map(str, shape))}); got {tuple(probs.shape)}")
     not_empty(name, probs)

@@ -1,0 +1,53 @@
+"""Adam (Kingma and Ba 2015) for many trainings at once: each seed has its own step count and can stand still alone.
+
+All parameters live in one long vector per seed, so that a step, a gradient norm and a clip are a handful of operations
+however many layers there are. torch.optim.Adam keeps one step count for a whole tensor, so no seed could stop alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Adam:
+    """groups: pairs (parameters, learning rate); seeds: the leading axes that all parameters share.
+
+    The parameters become views of `self.flat`, (*seeds, P); `self.grad` has the same shape.
+    """
+
+    def __init__(self, groups, *, seeds: tuple[int, ...] = (), betas=(0.9, 0.999), eps: float = 1e-5):
+        groups = [([p for p in parameters if p.requires_grad], lr) for parameters, lr in groups]
+        self.parameters = parameters = [p for ps, _ in groups for p in ps]
+        self.seeds, self.betas, self.eps = seeds, betas, eps
+        self.flat = torch.cat([p.detach().reshape(*seeds, -1) for p in parameters], -1)
+        self.grad, self.mean, self.square = (torch.zeros_like(self.flat) for _ in range(3))
+        self.steps = torch.zeros(*seeds, 1, dtype=self.flat.dtype)
+        sizes = [p.numel() // max(1, torch.Size(seeds).numel()) for p in parameters]
+        rates = [lr for ps, lr in groups for _ in ps]
+        self.lr = torch.cat([torch.full((n,), float(lr), dtype=self.flat.dtype) for n, lr in zip(sizes, rates)])
+        for p, value in zip(parameters, self.flat.split(sizes, -1)):
+            p.data = value.view(p.shape)
+
+    def backward(self, loss: Tensor) -> None:
+        """The gradient of `loss`, one number that sums the seeds' losses, into `self.grad`."""
+        gradients = torch.autograd.grad(loss, self.parameters)
+        self.grad = torch.cat([g.reshape(*self.seeds, -1) for g in gradients], -1)
+
+    def clip(self, max_norm: float | None) -> Tensor:
+        """Shorten each seed's gradient to at most max_norm. Returns the norms before that, one a seed."""
+        norm = self.grad.norm(dim=-1, keepdim=True)
+        if max_norm is not None:
+            self.grad.mul_((max_norm / (norm + 1e-6)).clamp(max=1.0))
+        return norm[..., 0]
+
+    def step(self, *, scale: float = 1.0, active: Tensor | None = None) -> None:
+        """One step with `scale` times the learning rates; seeds that are not `active` keep parameters and moments."""
+        on = torch.ones_like(self.steps) if active is None else active[..., None].to(self.steps)
+        b1, b2 = self.betas
+        self.steps += on
+        t = self.steps.clamp(min=1)
+        self.mean.lerp_(self.grad, on * (1 - b1))  # a seed that stands still has on = 0
+        self.square.lerp_(self.grad.square(), on * (1 - b2))
+        root = (self.square / (1 - b2**t)).sqrt_().add_(self.eps)
+        self.flat.addcdiv_(self.mean * (on * scale / (1 - b1**t) * self.lr), root, value=-1)

@@ -1,0 +1,136 @@
+"""Trust region policy optimization (Schulman et al. 2015): the longest step that keeps KL(pi_old || pi) <= delta.
+
+    g = gradient of the surrogate        F = Hessian of the KL at the old policy, the Fisher information matrix
+    solve F s = g by conjugate gradient  scale s so that 1/2 s^T F s = delta  shorten it until the true KL agrees
+
+F is never built: conjugate gradient asks only for products F v, and two backward passes give one (appendix C.1).
+Works for any policy whose distribution torch can compare with `kl_divergence`. Left out: the critic, which `train.trpo`
+fits separately, and seeds as a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import kl_divergence
+
+from . import validate
+from .objectives import surrogate
+
+
+def fisher_vector_product(
+    policy: nn.Module, observations: Tensor, vector: Tensor, *, damping: float, weights: Tensor | None = None
+) -> Tensor:
+    """F v + damping * v, where F is the Hessian of mean KL(pi_old || pi) at pi = pi_old. vector: (P,) -> (P,).
+
+    observations: as `policy` takes them. weights: one for each observation, instead of the plain mean.
+    """
+    parameters = [p for p in policy.parameters() if p.requires_grad]
+    new = policy(observations)
+    old = _detached(policy, observations)
+    kl = _mean(kl_divergence(old, new), weights)
+    gradient = _flat(torch.autograd.grad(kl, parameters, create_graph=True))
+    return _flat(torch.autograd.grad(gradient @ vector, parameters)) + damping * vector
+
+
+def conjugate_gradient(
+    matvec: Callable[[Tensor], Tensor], b: Tensor, *, iterations: int = 10, tol: float = 1e-10
+) -> Tensor:
+    """x with matvec(x) = b for a symmetric positive definite matvec, (P,) -> (P,); stops when |residual|^2 < tol.
+
+    Exact after P iterations without rounding; far fewer are enough (Nocedal and Wright 2006, algorithm 5.2).
+
+    >>> A = torch.tensor([[2.0, 1.0], [1.0, 3.0]])
+    >>> conjugate_gradient(lambda v: A @ v, torch.tensor([3.0, 4.0]))
+    tensor([1., 1.])
+    """
+    validate.integer("iterations", iterations, 1)
+    x, residual = torch.zeros_like(b), b.clone()
+    direction, error = residual.clone(), residual @ residual
+    for _ in range(iterations):
+        if error < tol:
+            break
+        product = matvec(direction)
+        step = error / (direction @ product)
+        x, residual = x + step * direction, residual - step * product
+        new_error = residual @ residual
+        direction, error = residual + new_error / error * direction, new_error
+    return x
+
+
+def trpo_step(
+    policy: nn.Module,
+    observations: Tensor,
+    actions: Tensor,
+    advantages: Tensor,
+    *,
+    delta: float = 0.01,
+    damping: float = 0.1,
+    iterations: int = 10,
+    shrink: float = 0.8,
+    tries: int = 10,
+    weights: Tensor | None = None,
+) -> dict:
+    """One TRPO update of `policy`, in place; the old parameters come back if no step length is acceptable.
+
+    observations, actions, advantages: one entry a step, same leading shape. weights: how much each entry counts,
+    instead of the plain mean. The step length uses the damped F; shrink**k times it is accepted when KL <= delta and
+    the surrogate improved (the paper, appendix C). Use damping 1e-3 for the tabular maze: 0.1 swamps its Fisher matrix.
+    Returns diagnostics: accepted, kl, kl_before_line_search, surrogate_gain, step_fraction, grad_norm.
+    ValueError for a delta that is not positive, a negative damping, or non-finite advantages.
+    """
+    if not delta > 0 or not damping >= 0:
+        raise ValueError(f"delta must be positive and damping not negative; got delta={delta}, damping={damping}")
+    validate.not_empty("advantages", advantages)
+    validate.finite("advantages", advantages)
+    parameters = [p for p in policy.parameters() if p.requires_grad]
+    old = _detached(policy, observations)
+    logp_old = old.log_prob(actions)
+
+    def objective() -> Tensor:
+        return _mean(surrogate(policy(observations).log_prob(actions), logp_old, advantages), weights)
+
+    start, before = _flat(p.detach() for p in parameters), objective()
+    g = _flat(torch.autograd.grad(before, parameters))
+    result = {"accepted": False, "kl": 0.0, "surrogate_gain": 0.0, "step_fraction": 0.0, "grad_norm": g.norm().item()}
+    if not g.any():
+        return result
+
+    def matvec(v: Tensor) -> Tensor:
+        return fisher_vector_product(policy, observations, v, damping=damping, weights=weights)
+
+    direction = conjugate_gradient(matvec, g, iterations=iterations)
+    full = torch.sqrt(2 * delta / (direction @ matvec(direction))) * direction
+    for k in range(tries):
+        _assign(parameters, start + shrink**k * full)
+        with torch.no_grad():
+            kl = _mean(kl_divergence(old, policy(observations)), weights).item()
+            gain = (objective() - before).item()
+        result.setdefault("kl_before_line_search", kl)
+        if kl <= delta and gain > 0:
+            return result | {"accepted": True, "kl": kl, "surrogate_gain": gain, "step_fraction": shrink**k}
+    _assign(parameters, start)
+    return result
+
+
+def _mean(x: Tensor, weights: Tensor | None) -> Tensor:
+    return x.mean() if weights is None else (weights * x).sum() / weights.sum()
+
+
+def _detached(policy: nn.Module, observations: Tensor):
+    """The distribution as it is now: a constant that later changes of the parameters do not touch."""
+    with torch.no_grad():
+        return policy(observations)
+
+
+def _flat(tensors) -> Tensor:
+    return torch.cat([t.reshape(-1) for t in tensors])
+
+
+@torch.no_grad()
+def _assign(parameters: list[Tensor], flat: Tensor) -> None:
+    """Write a flat vector back into the parameters."""
+    for p, part in zip(parameters, flat.split([p.numel() for p in parameters])):
+        p.copy_(part.view_as(p))
