@@ -1,0 +1,65 @@
+# make lab          install if needed, then open JupyterLab on notebook 00 (ARGS="--no-browser" and the like go to it)
+# make test         install what tests need; lint, unit tests, every notebook as you get it and once more solved
+# make notebooks    execute the notebooks and store their outputs (ARGS=--stale: only those that changed)
+# make browser      the notebooks in a real JupyterLab in Chromium (FULL="00 06": run these, open the others)
+# make screenshots  write the README's pictures into docs/images/
+# make bench        the benchmarks, and how soon a picture follows its slider
+# make colab-like   the notebooks with the older packages that Colab has
+# make clean        remove everything that was made here, the virtual environment included
+#
+# PYTHON=python3.12 makes the environment with another Python. Paths are relative, so that spaces in them do no harm.
+
+PYTHON ?= python3
+VENV := .venv/bin/python
+ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+NBVAL := $(VENV) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 600 -n 2 --dist loadscope
+
+.PHONY: lab test notebooks browser screenshots bench colab-like clean
+
+lab: .venv/.lab
+	$(VENV) -m jupyterlab $(ROOT_USER) $(ARGS) notebooks/00_start_here.ipynb
+
+test: .venv/.test
+	$(VENV) -m ruff check
+	$(ONE_THREAD) $(VENV) -m pytest
+	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
+	if ! ls notebooks/*.ipynb >/dev/null 2>&1; then echo "no notebooks here"; exit; fi; set -ex; \
+	$(ONE_THREAD) PPO_LESSON_HOME="$$home/unsolved" $(NBVAL) notebooks; \
+	$(ONE_THREAD) PPO_LESSON_HOME="$$home/solved" PPO_LESSON_SOLUTIONS=force $(NBVAL) notebooks/0*.ipynb
+
+notebooks: .venv/.test
+	$(VENV) tools/notebooks.py execute $(ARGS)
+
+browser: .venv/.browser
+	FULL="$(FULL)" $(VENV) -m pytest tests/browser
+
+screenshots: .venv/.browser
+	$(VENV) tests/browser/report.py screenshots
+
+bench: .venv/.browser
+	@for script in benchmarks/*.py; do echo "$$script"; $(ONE_THREAD) $(VENV) "$$script" || exit 1; done
+	$(VENV) tests/browser/report.py latency
+
+colab-like: .venv/.test
+	$(VENV) tools/colab_like.py
+
+clean:
+	rm -rf .venv .venv-colab .pytest_cache .ruff_cache screenshots ppo_lesson.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Each file below says "installed" and is written last, with those of the smaller sets it contains. If .installing is still
+# there, an installation was interrupted: the environment is made afresh. A second run finds the file newer than the
+# requirements and installs nothing.
+.venv/.test: EXTRA := [test]
+.venv/.test: CONTAINS := .venv/.lab
+.venv/.browser: EXTRA := [test,browser]
+.venv/.browser: CONTAINS := .venv/.lab .venv/.test
+.venv/.lab .venv/.test .venv/.browser: pyproject.toml requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("The course needs Python 3.11 or newer; \
+	$(PYTHON) is " + sys.version.split()[0] + ". Name a newer one, for example: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@if [ -e .venv/.installing ] || ! $(VENV) -m pip --version >/dev/null 2>&1; then \
+	echo "making the virtual environment .venv"; $(PYTHON) -m venv --clear .venv; fi
+	@touch .venv/.installing
+	$(VENV) -m pip install --constraint constraints.txt --editable ".$(EXTRA)"
+	@rm .venv/.installing && touch $@ $(CONTAINS)

@@ -1,0 +1,254 @@
+"""A notebook in a real JupyterLab in Chromium: open it, run it, look for faults, move its sliders.
+
+`Lab` starts a JupyterLab of its own (loopback, random port and token, private settings, its own progress folder) and
+stops it again; nothing is saved. `Notebook` is one notebook open in it. Uses the Chromium of your system.
+Left out: mouse drags, buttons and lists. The keyboard reaches every slider, and it is the stricter test.
+"""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+    "docmanager-extension/plugin": {"autosave": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+PRIVATE = {
+    "JUPYTER_CONFIG_DIR": "config",
+    "JUPYTER_RUNTIME_DIR": "runtime",
+    "JUPYTER_DATA_DIR": "data",
+    "JUPYTERLAB_SETTINGS_DIR": "settings",
+    "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+    "IPYTHONDIR": "ipython",
+    "PPO_LESSON_HOME": "home",
+}
+WIDGET_FAULT = re.compile(
+    r"(?i)error (displaying|creating|rendering)[\w ]*widget|loading widget|failed to load model|model not found"
+    r"|could not create a (model|view)|javascript error|could not be drawn|<figure size"
+)
+READY = "() => window.jupyterapp?.shell.currentWidget?.content?.widgets?.length > 0"
+START = """async () => {
+  const app = window.jupyterapp, panel = app.shell.currentWidget;
+  await app.restored; await panel.context.ready; await panel.sessionContext.ready;
+  app.shell.collapseLeft(); app.shell.collapseRight();
+  window.kernelErrors = [];   // an exception in a slider's callback is shown nowhere else
+  panel.sessionContext.iopubMessage.connect((_, message) => {
+    if (message.header.msg_type === 'error' && message.parent_header.msg_type !== 'execute_request')
+      window.kernelErrors.push(message.content.ename + ': ' + message.content.evalue);
+  });
+}"""
+RUN = """() => { const app = window.jupyterapp; window.finished = false;
+  app.commands.execute('notebook:clear-all-cell-outputs');
+  app.commands.execute('notebook:run-all-cells').finally(() => { window.finished = true; }); }"""
+IDLE = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+CELLS = """() => window.jupyterapp.shell.currentWidget.content.widgets.map((cell, index) => ({ index, id: cell.model.id,
+  type: cell.model.type, tags: cell.model.getMetadata('tags') || [], count: cell.model.executionCount ?? null,
+  outputs: cell.model.outputs?.toJSON() || [], text: cell.outputArea?.node.textContent || '',
+  blank: [...(cell.outputArea?.node.querySelectorAll('img') || [])].some(i => i.complete && !i.naturalWidth) }))"""
+SLIDERS = """() => [...document.querySelectorAll('.jp-OutputArea .noUi-handle[role=slider]')].map((handle, index) => {
+  handle.setAttribute('data-slider', index);
+  return { index, label: handle.closest('.jupyter-widgets').querySelector('.widget-label')?.textContent || '',
+    disabled: !!handle.closest('[disabled]') }; })"""
+PICTURES = """index => { const cell = document.querySelector(`[data-slider="${index}"]`).closest('.jp-Cell');
+  return [...cell.querySelectorAll('.jp-OutputArea-output img, .jp-OutputArea-output svg')]
+    .filter(e => !e.closest('button')).map(e => e.src || e.outerHTML).join('|'); }"""
+LATENCY = """index => { const look = eval(PICTURES), before = look(index); window.latency = null;
+  document.addEventListener('keydown', () => { const start = performance.now();
+    const frame = async () => { if (look(index) === before) return requestAnimationFrame(frame);
+      const cell = document.querySelector(`[data-slider="${index}"]`).closest('.jp-Cell');
+      await Promise.all([...cell.querySelectorAll('.jp-OutputArea-output img')].map(i => i.decode().catch(() => {})));
+      window.latency = performance.now() - start; };
+    requestAnimationFrame(frame); }, {once: true, capture: true}); }""".replace("PICTURES", json.dumps(PICTURES))
+
+
+def chromium():
+    """The path of the system's Chromium, or SystemExit with what to install."""
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
+    return found or sys.exit("The browser test needs Chromium: apt-get install chromium, or set CHROMIUM to its path.")
+
+
+class Lab:
+    """`with Lab() as lab:` a JupyterLab on this repository and a browser; `lab.open(path)` gives a Notebook."""
+
+    def __init__(self, root=ROOT, scale=1):
+        self.root, self.scale = Path(root), scale
+
+    def __enter__(self):
+        from playwright.sync_api import sync_playwright
+
+        with contextlib.ExitStack() as stack:  # undoes, in reverse, whatever was done before a failure
+            self.folder = Path(tempfile.mkdtemp(prefix="ppo_lesson_lab_"))
+            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            playwright = stack.enter_context(sync_playwright())
+            self.browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+            stack.callback(self.browser.close)
+            self._serve(stack)
+            self.stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_):
+        self.stack.close()
+
+    def _serve(self, stack):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.token, self.address = secrets.token_hex(16), f"http://127.0.0.1:{port}"
+        for name, values in SETTINGS.items():
+            file = self.folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(values))
+        environment = os.environ | {name: str(self.folder / place) for name, place in PRIVATE.items()}
+        for name in ("MPLBACKEND", "PPO_LESSON_SOLUTIONS", "JUPYTER_TOKEN", "JUPYTER_CONFIG_PATH"):
+            environment.pop(name, None)
+        command = [
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--ip=127.0.0.1",
+            f"--port={port}",
+            "--allow-root",
+        ]
+        command += ["--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}"]
+        command += [f"--ServerApp.root_dir={self.root}", "--LabApp.expose_app_in_browser=True"]
+        log = stack.enter_context((self.folder / "server.log").open("w"))
+        self.server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=self.root)
+        stack.callback(self._stop)
+        for _ in range(360):
+            if self.server.poll() is not None:
+                break
+            with contextlib.suppress(OSError):
+                return self._api("/api/status")
+            time.sleep(0.25)
+        raise RuntimeError("JupyterLab did not start:\n" + (self.folder / "server.log").read_text()[-2000:])
+
+    def _stop(self):
+        with contextlib.suppress(OSError):
+            self._api("/api/shutdown", "POST")  # ends the kernels too
+        try:
+            self.server.wait(30)
+        except subprocess.TimeoutExpired:
+            self.server.kill()
+
+    def _api(self, path, method="GET"):
+        request = urllib.request.Request(self.address + path, method=method)
+        request.add_header("Authorization", f"token {self.token}")
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        return opener.open(request, timeout=10).read()
+
+    def open(self, path):
+        """The notebook at `path`, open in a page of its own, its kernel ready."""
+        return Notebook(self, Path(path))
+
+
+class Notebook:
+    """One open notebook. Faults that concern the whole page are collected in `hosts` and `console`."""
+
+    def __init__(self, lab, path):
+        self.lab, self.path, self.hosts, self.console = lab, path, set(), []
+        self.page = lab.browser.new_page(viewport={"width": 1200, "height": 1600}, device_scale_factor=lab.scale)
+        self.page.on("console", lambda m: self.console.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.console.append(str(error)))
+        self.page.on("request", self._request)
+        where = path.resolve().relative_to(lab.root.resolve()).as_posix()
+        self.page.goto(f"{lab.address}/lab/workspaces/{secrets.token_hex(4)}/tree/{where}?token={lab.token}")
+        self.page.wait_for_function(READY, timeout=90_000)
+        self.page.evaluate(START)
+        self.page.wait_for_function(IDLE, timeout=90_000)
+
+    def _request(self, request):
+        host = re.match(r"(?:https?|wss?)://([^/:]+)", request.url)
+        if host and host[1] != "127.0.0.1":
+            self.hosts.add(host[1])
+
+    def close(self):
+        """Close the page and end its kernel."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.page.close()
+
+    def run(self, seconds=600):
+        """Clear all outputs and run all cells."""
+        self.page.evaluate(RUN)
+        self.page.wait_for_function("() => window.finished", timeout=seconds * 1000)
+        self.settle()
+
+    def settle(self, milliseconds=20_000):
+        """Wait until the kernel has nothing more to do and the page has caught up."""
+        self.page.wait_for_timeout(150)
+        self.page.wait_for_function(IDLE, timeout=milliseconds)
+        self.page.wait_for_timeout(150)
+
+    def faults(self, executed=True):
+        """Everything wrong on the page now, in words: a list, empty when all is well."""
+        found = [f"asked the host {host}" for host in sorted(self.hosts)]
+        found += [f"console: {text[:200]}" for text in self.console if re.search(r"(?i)widget|comm\b", text)]
+        found += [f"kernel: {text[:200]}" for text in self.page.evaluate("() => window.kernelErrors")]
+        for cell in self.page.evaluate(CELLS):
+            name = f"cell {cell['id']}"
+            if executed and cell["type"] == "code" and cell["count"] is None:
+                found.append(f"{name} did not run")
+            if fault := WIDGET_FAULT.search(cell["text"]):
+                found.append(f"{name} shows {fault[0]!r}")
+            if cell["blank"]:
+                found.append(f"{name} has a picture that does not load")
+            for output in cell["outputs"]:
+                if output["output_type"] == "error" and "raises-exception" not in cell["tags"]:
+                    found.append(f"{name} ends in {output['ename']}: {output['evalue'][:200]}")
+                if output.get("name") == "stderr":
+                    found.append(f"{name} writes to stderr: {''.join(output['text'])[:200]}")
+        return found
+
+    def sliders(self):
+        """The sliders of the page: a list of {index, label, disabled}."""
+        return self.page.evaluate(SLIDERS)
+
+    def pictures(self, slider):
+        """What the pictures in the slider's cell look like now, as one string to compare."""
+        return self.page.evaluate(PICTURES, slider["index"])
+
+    def press(self, slider, key, seconds=5):
+        """Press a key on the slider, as a learner without a mouse would. Did another picture follow?"""
+        handle = self.page.locator(f"[data-slider='{slider['index']}']")
+        value, before = handle.get_attribute("aria-valuenow"), self.pictures(slider)
+        handle.press(key)
+        end = time.monotonic() + (seconds if handle.get_attribute("aria-valuenow") != value else 0)
+        while (same := self.pictures(slider) == before) and time.monotonic() < end:
+            self.page.wait_for_timeout(30)
+        self.settle()
+        return not same
+
+    def latency(self, slider, key):
+        """Milliseconds from the key to the first frame with another picture; None if none came within 3 s."""
+        self.page.wait_for_timeout(100)
+        self.page.evaluate(LATENCY, slider["index"])
+        self.page.locator(f"[data-slider='{slider['index']}']").press(key)
+        for _ in range(150):
+            if (milliseconds := self.page.evaluate("() => window.latency")) is not None:
+                return milliseconds
+            self.page.wait_for_timeout(20)
+        return None
+
+    def screenshots(self, folder):
+        """The whole notebook as pictures NAME-01.png, NAME-02.png, ... in `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        view = self.page.locator(".jp-NotebookPanel .jp-WindowedPanel-outer").first
+        height, step = view.evaluate("e => { e.scrollTop = 0; return [e.scrollHeight, e.clientHeight]; }")
+        for number in range(-(-height // step)):
+            view.evaluate("(e, y) => { e.scrollTop = y; }", number * step)
+            self.page.wait_for_timeout(100)
+            self.page.screenshot(path=folder / f"{self.path.stem}-{number + 1:02d}.png")

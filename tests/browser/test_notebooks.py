@@ -1,0 +1,47 @@
+"""Every notebook in a real JupyterLab: it runs without a fault, and every slider moves its picture. `make browser`.
+
+FULL="00 06" runs those and opens the others as they are committed; empty or "all" runs every notebook.
+Screenshots of what was seen go to screenshots/.
+"""
+
+import os
+
+import pytest
+from lab import ROOT, Lab
+
+import notebooks
+
+FULL = os.environ.get("FULL", "").split()
+PATHS = notebooks.all_notebooks()
+
+
+@pytest.fixture(scope="module")
+def lab():
+    with Lab() as running:
+        yield running
+
+
+@pytest.fixture
+def notebook(lab, request):
+    opened = lab.open(request.param)
+    yield opened
+    opened.screenshots(ROOT / "screenshots")
+    opened.close()
+
+
+def moves_its_picture(notebook, slider):
+    """Does the picture follow the slider to its ends and back one step? All three keys are tried: none may break it."""
+    return any([notebook.press(slider, key) for key in ("Home", "End", "ArrowLeft")])
+
+
+@pytest.mark.parametrize("notebook", PATHS, ids=lambda path: path.stem, indirect=True)
+def test_notebook(notebook):
+    before = notebook.path.read_bytes()
+    assert notebook.faults(executed=False) == []  # as it is committed
+    if not FULL or "all" in FULL or notebook.path.name[:2] in FULL:
+        notebook.run()
+        assert notebook.faults() == []
+        dead = [s["label"] for s in notebook.sliders() if not s["disabled"] and not moves_its_picture(notebook, s)]
+        assert dead == []
+        assert notebook.faults() == []  # moving the sliders broke nothing
+    assert notebook.path.read_bytes() == before

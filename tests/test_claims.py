@@ -1,0 +1,50 @@
+"""notebooks/CLAIMS.md: every claim about a paper names what checks it, and what it names exists."""
+
+import re
+from pathlib import Path
+
+import nbformat
+
+import notebooks
+
+ROOT = Path(__file__).resolve().parent.parent
+UNCHECKED = "not checked here"
+
+
+def rows():
+    """(notebook, claim, source, checked by) of each row of the table."""
+    lines = (ROOT / "notebooks" / "CLAIMS.md").read_text("utf-8").splitlines()
+    cells = [[part.strip() for part in line.strip().strip("|").split(" | ")] for line in lines if line.startswith("| ")]
+    return [row for row in cells if re.fullmatch(r"\d\d", row[0])]
+
+
+def exists(check):
+    """Is `02#cell-id` a cell of notebook 02, or `tests/test_x.py::test_y` a test?"""
+    if found := re.fullmatch(r"(\d\d)#([\w-]+)", check):
+        paths = [path for path in notebooks.all_notebooks() if path.name.startswith(found[1])]
+        return any(cell.id == found[2] for path in paths for cell in nbformat.read(path, as_version=4).cells)
+    if found := re.fullmatch(r"(tests/\w+\.py)::(\w+)", check):
+        file = ROOT / found[1]
+        return file.is_file() and re.search(rf"^def {found[2]}\(", file.read_text("utf-8"), re.MULTILINE) is not None
+    return False
+
+
+def test_every_claim_names_its_source_and_its_check():
+    for row in rows():
+        assert len(row) == 4 and all(row), f"a row needs four columns: {row}"
+        checks = re.findall(r"`([^`]+)`", row[3])
+        assert checks or row[3] == UNCHECKED, f"name a cell as `02#cell-id`, a test, or {UNCHECKED!r}: {row}"
+        for check in checks:
+            assert exists(check), f"{check} is named in CLAIMS.md and does not exist"
+
+
+def test_at_most_a_quarter_is_unchecked():
+    unchecked = [row for row in rows() if row[3] == UNCHECKED]
+    assert len(unchecked) <= len(rows()) / 4, unchecked
+
+
+def test_exists_tells_the_difference():
+    assert exists("tests/test_claims.py::test_exists_tells_the_difference")
+    assert not exists("tests/test_claims.py::test_that_nobody_wrote")
+    assert not exists("00#a-cell-that-nobody-wrote")
+    assert not exists("somewhere")

@@ -1,0 +1,237 @@
+"""Whatever a learner writes, `check` says what happened and the notebook goes on."""
+
+import io
+import math
+import signal
+import sys
+import threading
+import time
+import warnings
+from contextlib import redirect_stderr
+
+import numpy as np
+import pytest
+import torch
+from tiny_exercise import SPEC, answer, course_of_one, no_scale, scaled_sum, told  # noqa: F401 (a fixture)
+
+from ppo_lesson.exercises import check, exercise, grade, sandbox
+
+
+def raises(x, scale):
+    values = x.sum(-1)
+    return values / len(values.shape) / 0 if scale is None else values.nonsense
+
+
+def changes_input(x, scale):
+    x *= scale
+    return x.sum(-1)
+
+
+def returns_nothing(x, scale):
+    x.sum(-1) * scale
+
+
+def wrong_dtype(x, scale):
+    return scale * x.double().sum(-1)
+
+
+def integers(x, scale):
+    return (scale * x.sum(-1)).long()
+
+
+def wrong_shape(x, scale):
+    return scale * x.sum(-1, keepdim=True)
+
+
+def all_nan(x, scale):
+    return scale * x.sum(-1) * torch.nan
+
+
+def python_number(x, scale):
+    return float(scale * x.sum())
+
+
+def no_gradient(x, scale):
+    return (scale * x.sum(-1)).detach()
+
+
+def half_gradient(x, scale):
+    return scale * (0.5 * x + 0.5 * x.detach()).sum(-1)
+
+
+def leaves_python(x, scale):
+    raise SystemExit(1)
+
+
+def recursion(x, scale):
+    return recursion(x, scale)
+
+
+@pytest.mark.parametrize(
+    "fn, words",
+    [
+        (raises, "raised AttributeError: 'Tensor' object has no attribute 'nonsense' (line "),
+        (changes_input, "changed its argument x"),
+        (returns_nothing, "returned None"),
+        (wrong_dtype, "The dtype is float64; expected float32. Keep the precision"),
+        (integers, "The dtype is int64; expected float32. Did an integer division"),
+        (wrong_shape, "The shape is (1,); expected (). Is a mean or a sum missing?"),
+        (all_nan, "Nothing but NaN came back"),
+        (python_number, "A float came back; expected a tensor of shape ()"),
+        (no_gradient, "The gradient for x is lost"),
+        (half_gradient, "The gradient with respect to x is not the gradient of the right function"),
+        (leaves_python, "raised SystemExit: 1"),
+        (recursion, "raised RecursionError"),
+    ],
+    ids=lambda v: getattr(v, "__name__", ""),
+)
+def test_check_says_what_happened(capsys, fn, words):
+    out = told(capsys, fn)
+    assert out.startswith("✗ 99.scaled_sum: not right yet. ")
+    assert words in out
+    assert "Until it is right, the reference is used below." in out
+    assert " at 0x" not in out
+
+
+def test_line_of_the_error_is_quoted(capsys):
+    assert "return values / len(values.shape) / 0 if scale is None else values.nonsense`)" in told(capsys, raises)
+
+
+def endless(x, scale):
+    while True:
+        pass
+
+
+def endless_and_catching(x, scale):
+    while True:
+        try:  # noqa: SIM105
+            _ = 1
+        except:  # noqa: E722 (learners write this)
+            pass
+
+
+def sleeping(x, scale):
+    time.sleep(30)
+
+
+@pytest.mark.parametrize("fn", [endless, endless_and_catching, sleeping])
+def test_endless_function_is_stopped(capsys, fn, monkeypatch):
+    monkeypatch.setattr(sandbox, "SECONDS", 0.2)
+    handler, began = signal.getsignal(signal.SIGALRM), time.monotonic()
+    out = told(capsys, fn)
+    assert "It did not finish within 1 second." in out and "x = tensor([1.0, 2.5]), scale = 0.5" in out
+    assert time.monotonic() - began < 10
+    assert signal.getsignal(signal.SIGALRM) is handler and signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert sys.gettrace() is None or "interrupt" not in repr(sys.gettrace())
+
+
+@pytest.mark.parametrize("fn", [endless, endless_and_catching, sleeping])
+def test_endless_function_is_abandoned_where_there_are_no_signals(fn, monkeypatch):
+    """Windows and threads other than the main one."""
+    monkeypatch.setattr(sandbox, "SECONDS", 0.2)
+    result, stdout, filters = [], sys.stdout, list(warnings.filters)
+    thread = threading.Thread(target=lambda: result.append(grade("99.scaled_sum", fn)))
+    thread.start()
+    thread.join(20)
+    assert result and "It did not finish within 1 second." in result[0].message
+    assert sys.stdout is stdout and warnings.filters == filters, "the abandoned thread holds nothing back"
+
+
+def test_right_answer_passes_without_signals(monkeypatch):
+    monkeypatch.delattr(signal, "setitimer")
+    assert grade("99.scaled_sum", scaled_sum).status == "ok"
+    assert "raised AttributeError" in grade("99.scaled_sum", raises).message
+
+
+def test_interrupt_by_the_learner_is_not_swallowed():
+    def interrupted(x, scale):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check(answer(interrupted))
+
+
+def test_function_that_calls_itself_reaches_itself():
+    @exercise("99.scaled_sum")
+    def total(x, scale):
+        return scale * x[..., 0] if x.shape[-1] == 1 else scale * x[..., 0] + total(x[..., 1:], scale)
+
+    assert total.grade().status == "ok"
+
+
+def test_one_exercise_may_use_another():
+    helper = answer(no_scale)  # wrong, so the reference answers
+    assert grade("99.scaled_sum", lambda x, scale: helper(x, scale) * 1.0).status == "ok"
+
+
+def test_prints_and_warnings_stay_inside(capsys):
+    def chatty(x, scale):
+        print("x is", x.shape)
+        np.float64(1.0) / np.float64(0.0)
+        return x.nonsense
+
+    with redirect_stderr(io.StringIO()) as err:
+        out = told(capsys, chatty)
+    assert err.getvalue() == ""
+    assert out.count("x is") == 1 and "printed   x is torch.Size([2])" in out
+
+
+def test_random_numbers_of_the_notebook_do_not_move():
+    def noisy(x, scale):
+        return scale * x.sum(-1) + torch.randn(()) * np.random.rand()
+
+    torch.manual_seed(3), np.random.seed(3)
+    expected = torch.rand(2).tolist() + np.random.rand(2).tolist()
+    torch.manual_seed(3), np.random.seed(3)
+    with torch.no_grad():
+        assert answer(noisy).grade() == answer(noisy).grade()
+        assert not torch.is_grad_enabled()
+    assert torch.rand(2).tolist() + np.random.rand(2).tolist() == expected
+
+
+def test_check_of_something_else_explains_itself(capsys):
+    for thing in (scaled_sum, None, 3, SPEC):
+        assert check(thing) is None
+        assert 'put `@exercise("its id")` above `def`' in capsys.readouterr().out
+
+
+def test_fault_of_the_framework_does_not_stop_the_notebook(capsys, monkeypatch):
+    from ppo_lesson.exercises import answer as module
+
+    def broken(id, fn):
+        raise ZeroDivisionError("our fault")
+
+    monkeypatch.setattr(module, "grade", broken)
+    assert "the check itself failed (ZeroDivisionError: our fault)" in told(capsys, scaled_sum)
+
+
+def test_unknown_exercise_names_the_nearest():
+    with pytest.raises(ValueError, match=r"no exercise '99.scaled_sun'; did you mean '99.scaled_sum'"):
+        exercise("99.scaled_sun")
+    with pytest.raises(ValueError, match="looks like"):
+        exercise("scaled_sum")
+    with pytest.raises(TypeError, match="stands above a function; got int"):
+        exercise("99.scaled_sum")(3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a["list"].append(1),
+        lambda a: a["list"].__setitem__(0, None),
+        lambda a: a["pair"][1].add_(1),
+        lambda a: a["array"].fill(0),
+        lambda a: a.pop("list"),
+        lambda a: a["list"].sort(),
+    ],
+)
+def test_changes_inside_containers_are_seen(change):
+    def fn(a):
+        change(a)
+        return 1
+
+    def case():
+        return ({"list": [2.0, 1.0, math.nan], "pair": (1, torch.ones(2)), "array": np.ones(2)},)
+
+    assert sandbox.observe(fn, case(), ["a"]).changed == "a"
+    assert sandbox.observe(lambda a: 1, case(), ["a"]).changed == ""

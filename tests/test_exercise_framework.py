@@ -1,0 +1,218 @@
+"""The verdicts of `check`, the hints that open one after the other, and a real kernel."""
+
+import subprocess
+import sys
+import textwrap
+
+import nbclient
+import nbformat
+import torch
+from tiny_exercise import SPEC, answer, course_of_one, no_scale, scaled_sum, told  # noqa: F401 (a fixture)
+
+from ppo_lesson.exercises import course, grade, hint, records, show_solution
+from ppo_lesson.exercises.spec import Exercise, require
+
+# ---- the three verdicts ------------------------------------------------------
+
+
+def test_right_answer_is_used_from_then_on(capsys):
+    calls = []
+
+    def mine(x, scale):
+        calls.append(1)
+        return (x * scale).sum(dim=-1)
+
+    assert told(capsys, mine) == "✓ 99.scaled_sum: right. From here on, your function is used.\n"
+    before = len(calls)
+    decorated = answer(mine)
+    decorated(torch.ones(2), 1.0)  # graded silently at the first call
+    assert capsys.readouterr().out == "" and len(calls) > before + 1
+    before = len(calls)
+    decorated(torch.ones(2), 1.0)
+    assert len(calls) == before + 1, "graded once, and the learner's own function answers"
+
+
+def test_not_attempted(capsys):
+    def stub(x, scale):
+        """Docstring."""
+        ...  # your code, about 1 line
+
+    assert told(capsys, stub) == "○ 99.scaled_sum: not attempted, using the reference below.\n"
+
+
+def test_stub_without_source_is_found_by_calling():
+    for body in ("...", "pass", "raise NotImplementedError", "raise NotImplementedError('write me')"):
+        scope = {}
+        exec(f"def f(x, scale):\n    {body}", scope)
+        assert grade("99.scaled_sum", scope["f"]).status == "todo"
+    exec("def f(x, scale):\n    return x", scope)
+    assert grade("99.scaled_sum", scope["f"]).status == "wrong"
+
+
+def test_forced_solution_is_green_and_is_not_recorded_as_yours(capsys, monkeypatch):
+    def stub(x, scale):
+        raise NotImplementedError
+
+    monkeypatch.setenv("PPO_LESSON_SOLUTIONS", "force")
+    assert told(capsys, stub).startswith("✓ 99.scaled_sum: right.")
+    assert records.read()["exercises"] == {}
+
+
+def test_forcing_leaves_wrong_answers_wrong(capsys, monkeypatch):
+    monkeypatch.setenv("PPO_LESSON_SOLUTIONS", "force")
+    assert "The factor `scale` is missing." in told(capsys, no_scale)
+
+
+def test_unknown_setting_is_named_and_ignored(capsys, monkeypatch):
+    monkeypatch.setenv("PPO_LESSON_SOLUTIONS", "never")
+
+    def stub(x, scale): ...
+
+    out = told(capsys, stub)
+    assert "PPO_LESSON_SOLUTIONS must be auto or force; got 'never'" in out and "not attempted" in out
+
+
+def test_known_mistake_gets_its_hint_and_its_source(capsys):
+    def mine(x, scale):
+        total = torch.zeros(x.shape[:-1])
+        for i in range(x.shape[-1]):
+            total = total + x[..., i]
+        return total
+
+    out = told(capsys, mine)
+    assert "The factor `scale` is missing." in out and "in the wild: nobody/nowhere issue 1." in out
+    assert "case      x = tensor([1.0, 2.5]), scale = 0.5" in out
+    assert "yours     tensor(3.5)" in out and "expected  tensor(1.75)" in out
+
+
+def test_property_is_quoted_when_it_fails(capsys):
+    out = told(capsys, lambda x, scale: scale * x.sum(-1) + 1)
+    assert "Twice the input gives twice the result." in out
+    assert "Every value is the expected one plus 1." in out
+
+
+def test_calls_are_graded_silently_and_wrong_ones_fall_back():
+    wrong = answer(no_scale)
+    assert wrong(torch.ones(2), 3.0).item() == 6.0
+    assert repr(wrong) == "<exercise 99.scaled_sum: not right yet, the reference answers>"
+
+
+def test_a_property_may_name_the_mistake(monkeypatch):
+    def by_sampling(fn):
+        """A rule that knows."""
+        require(fn(torch.ones(2), 2.0) == 4.0, mistake="no_scale")
+
+    spec = Exercise(**{**SPEC.__dict__, "properties": [by_sampling]})
+    monkeypatch.setattr(course.module("99"), "EXERCISES", [spec])
+    message = grade("99.scaled_sum", lambda x, scale: x.sum(-1) * 1.234).message
+    assert "A rule that knows." in message and "The factor `scale` is missing." in message
+
+
+def test_exercise_that_must_raise(monkeypatch):
+    def solution(x, scale):
+        """Sum of x; ValueError if x is empty."""
+        if not len(x):
+            raise ValueError("x is empty")
+        return scale * x.sum()
+
+    cases = lambda: [(torch.ones(2), 1.0), (torch.ones(0), 1.0)]  # noqa: E731
+    spec = Exercise(id=SPEC.id, title="t", solution=solution, cases=cases, mistakes=[], hints=[])
+    monkeypatch.setattr(course.module("99"), "EXERCISES", [spec])
+    said = grade(SPEC.id, lambda x, scale: scale * x.sum()).message
+    assert "This must raise ValueError: x is empty." in said and "tensor([])" in said
+
+    def mine(x, scale):
+        if x.numel() == 0:
+            raise ValueError("nothing to add up")
+        return scale * x.sum()
+
+    assert grade(SPEC.id, mine).status == "ok"
+
+
+def test_messages_are_deterministic():
+    messages = {grade("99.scaled_sum", textwrap_function()).message for _ in range(3)}
+    assert len(messages) == 1
+
+
+def textwrap_function():
+    scope = {"torch": torch}
+    exec(textwrap.dedent("def f(x, scale):\n    return torch.randn(x.shape[:-1])"), scope)
+    return scope["f"]
+
+
+# ---- hints open with attempts ------------------------------------------------
+
+
+def wrong(n):
+    """The n-th of many different wrong answers."""
+    scope = {}
+    exec(f"def f(x, scale):\n    return x.sum(-1) * {n}.7", scope)
+    return scope["f"]
+
+
+def test_hints_open_one_after_the_other(capsys):
+    outs = [told(capsys, wrong(n)) for n in range(1, 6)]
+    assert ["first hint" in o for o in outs] == [True] * 5
+    assert ["second hint" in o for o in outs] == [False, True, True, True, True]
+    assert ["third hint" in o for o in outs] == [False, False, True, True, True]
+    assert "Hint 2 opens after 1 more try, the solution after 3" in outs[0]
+    assert "The solution opens after 1 more try" in outs[2]
+    assert "The solution is open" in outs[3]
+
+
+def test_same_answer_again_is_not_a_new_attempt(capsys):
+    def mine(x, scale):
+        return x.sum(-1) * 7
+
+    first = told(capsys, mine)
+
+    def mine(x, scale):  # the same code with a comment
+        """And a docstring."""
+        return x.sum(-1)*7  # fmt: skip
+
+    assert told(capsys, mine) == first
+
+
+def test_hint_and_solution_on_request(capsys):
+    hint("99.scaled_sum")
+    assert capsys.readouterr().out == "Hint 1 of 3: first hint\n"
+    hint("99.scaled_sum")
+    assert "second hint" in capsys.readouterr().out
+    assert "second hint" in told(capsys, wrong(1)), "a hint that was asked for stays open"
+    show_solution("99.scaled_sum")
+    assert "return scale * x.sum(-1)" in capsys.readouterr().out
+
+
+# ---- a real kernel -----------------------------------------------------------
+
+
+def test_import_of_the_exercises_is_light():
+    code = "import sys, ppo_lesson.exercises; assert not {'transformers', 'matplotlib.pyplot'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_cells_of_a_notebook():
+    """In a kernel: the stub is found in the cell's source, output is HTML with plain text, nothing on stderr."""
+    cells = [
+        "from ppo_lesson.exercises import exercise, check, predict, reveal, quiz, progress",
+        '@exercise("00.hello")\ndef total_reward(rewards):\n    """Doc."""\n    ...\ncheck(total_reward)',
+        '@exercise("00.hello")\ndef total_reward(rewards):\n    x = 1\n    return rewards.total\ncheck(total_reward)',
+        '@exercise("00.hello")\ndef total_reward(rewards):\n    while True:\n        pass\ncheck(total_reward)',
+        'print(total_reward([1.0, 2.0]))\npredict("00.q1", ["0", "-0.1"], "How much is a step?")',
+        'reveal("00.q1")\nquiz("00")\nprogress()',
+    ]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    nbclient.NotebookClient(book, timeout=120, kernel_name="python3").execute()
+    outputs = [c.outputs for c in book.cells]
+    assert not [o for out in outputs for o in out if o.output_type == "stream" and o.name == "stderr"]
+    bundles = [[o.data for o in out if o.output_type == "display_data"] for out in outputs]
+    assert bundles[1][0]["text/plain"] == "○ 00.hello: not attempted, using the reference below."
+    assert (
+        "raised AttributeError: 'list' object has no attribute 'total' (line 4: `return rewards.total`)"
+        in bundles[2][0]["text/plain"]
+    )
+    assert "did not finish within 1 second" in bundles[3][0]["text/plain"]
+    assert outputs[4][0].text == "3.0\n"
+    for bundle in [bundles[4][0], bundles[5][1]]:
+        assert {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"} == set(bundle)
+    assert all(set(b) == {"text/plain", "text/html"} for b in [*bundles[1], *bundles[2], bundles[5][0], bundles[5][2]])

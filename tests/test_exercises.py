@@ -1,0 +1,147 @@
+"""Every exercise of the course, against its own wrong answers: the reference passes, each mistake gets its own hint."""
+
+import inspect
+import json
+import linecache
+import re
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+from ppo_lesson.exercises import catalog, grade, solution, solution_markdown
+from ppo_lesson.exercises.compare import difference
+from ppo_lesson.exercises.course import MODULES, find, modules
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+MISTAKES = [(id, m) for id in catalog() for m in find(id).mistakes]
+
+
+def stub_of(id, body):
+    """A function with the signature of the solution and the given body, whose source can be read as in a notebook."""
+    reference = solution(id)
+    parameters = ", ".join(inspect.signature(reference).parameters)
+    source, name = f"def {reference.__name__}({parameters}):\n    {body}\n", f"<stub {id} {body!r}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    scope = {}
+    exec(compile(source, name, "exec"), scope)
+    return scope[reference.__name__]
+
+
+def test_every_module_is_listed_in_course_order():
+    folder = Path(inspect.getfile(modules()["00"])).parent
+    assert list(modules()) == sorted({path.name[2:4] for path in folder.glob("nb*.py")})
+    assert list(MODULES) == sorted(MODULES) and len(modules()) == len(MODULES)
+    assert len(set(catalog())) == len(catalog())
+    for notebook, module in modules().items():
+        assert module.TITLE.strip() and module.EXERCISES
+        assert all(e.id.split(".")[0] == notebook for e in module.EXERCISES)
+
+
+@pytest.mark.parametrize("id", catalog())
+def test_reference_passes(id):
+    began = time.process_time()
+    result = grade(id, solution(id))
+    assert result.status == "ok", result.message
+    assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize("id", catalog())
+@pytest.mark.parametrize(
+    "body", ["...", '"""What to do."""', "pass", "raise NotImplementedError", '"""Doc."""\n    ...']
+)
+def test_stub_is_not_attempted(id, body):
+    result = grade(id, stub_of(id, body))
+    assert result.status == "todo"
+    assert result.message == f"{id}: not attempted, using the reference below."
+
+
+@pytest.mark.parametrize("id", catalog())
+def test_solutions_forced_in(id, monkeypatch):
+    monkeypatch.setenv("PPO_LESSON_SOLUTIONS", "force")
+    assert grade(id, stub_of(id, "...")).status == "ok"
+
+
+@pytest.mark.parametrize("id, mistake", MISTAKES, ids=[f"{id}-{m.fn.__name__}" for id, m in MISTAKES])
+def test_mistake_gets_its_own_hint(id, mistake):
+    result = grade(id, mistake.fn)
+    assert result.status == "wrong"
+    assert mistake.hint in result.message
+    assert mistake.source in result.message
+    others = [m.hint for m in find(id).mistakes if m is not mistake]
+    assert not any(hint in result.message for hint in others)
+
+
+@pytest.mark.parametrize("id", catalog())
+def test_exercise_is_complete(id):
+    spec, source = find(id), inspect.getsource(solution(id))
+    assert spec.title.strip() and inspect.getdoc(spec.solution)
+    assert source.startswith("def "), "a solution is a plain function whose source can be shown"
+    assert len(spec.mistakes) >= 4 and any(m.source for m in spec.mistakes)
+    assert len({m.hint for m in spec.mistakes}) == len(spec.mistakes)
+    assert len(spec.hints) == 3 and all(h.strip() for h in spec.hints)
+    names = inspect.signature(spec.solution).parameters
+    assert spec.gradient in (True, False) or set(spec.gradient) <= set(names)
+
+
+@pytest.mark.parametrize("id", catalog())
+def test_cases_are_the_same_at_every_call(id):
+    spec = find(id)
+    first, second = spec.cases(), spec.cases()
+    assert len(first) == len(second) >= 2
+    for a, b in zip(first, second):
+        plain = [i for i, v in enumerate(a) if isinstance(v, (int, float, list, tuple, torch.Tensor))]
+        assert difference([a[i] for i in plain], [b[i] for i in plain], rtol=0, atol=0) is None
+
+
+@pytest.mark.parametrize("id", [id for id in catalog() if find(id).picture])
+def test_picture_is_drawn_for_right_and_wrong_answers(id):
+    spec = find(id)
+    for fn in [spec.solution, *(m.fn for m in spec.mistakes)]:
+        figure, alt = spec.picture(fn)
+        assert hasattr(figure, "savefig") and len(alt) > 20
+
+
+# ---- the notebooks -----------------------------------------------------------
+
+
+def exercise_cells(path):
+    """(id, function name, arguments, cell source) of every exercise cell."""
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "code":
+            found = re.search(r'^@exercise\("([^"]+)"\)\ndef (\w+)\(([^)]*)\)', cell.source, re.MULTILINE)
+            if found:
+                yield *found.groups(), cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_has_exactly_its_exercises(path):
+    here = [id for id, *_ in exercise_cells(path)]
+    assert list(dict.fromkeys(here)) == [id for id in catalog() if id[:2] == path.name[:2]]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_stubs_have_the_signature_of_the_solution(path):
+    for id, name, arguments, source in exercise_cells(path):
+        assert name == solution(id).__name__
+        names = [a.split(":")[0].split("=")[0].strip() for a in arguments.split(",")]
+        assert names == list(inspect.signature(solution(id)).parameters)
+        assert source.rstrip().endswith(f"check({name})"), "check is the last line of the cell"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_shows_the_solutions_of_the_package(path):
+    text = "\n\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
+    for id, *_ in exercise_cells(path):
+        assert solution_markdown(id) in text, f"paste what solution_markdown({id!r}) returns into a markdown cell"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_committed_exercises_are_unsolved(path):
+    """What a learner opens first: grey lines, no green one, and red only where notebook 00 fails on purpose."""
+    cells = json.dumps([c.get("outputs", []) for c in nbformat.read(path, 4).cells], ensure_ascii=False)
+    for id, *_ in exercise_cells(path):
+        assert f"✓ {id}" not in cells
+        assert f"○ {id}: not attempted" in cells or (id == "00.hello" and f"✗ {id}" in cells)

@@ -1,0 +1,295 @@
+"""tools/notebooks.py and tools/set_repo_url.py on a small notebook of their own; the first cell of all notebooks."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import set_repo_url
+
+import notebooks
+
+ROOT = Path(__file__).resolve().parent.parent
+ADDRESS = "https://github.com/someone/ppo-lesson"
+SAMPLE = """\
+# %% [markdown] header
+# 98 · A sample
+
+- <!-- minutes -->
+- <!-- colab -->
+
+# %% bootstrap
+
+# %% folder tags=hide-input
+import os
+from ppo_lesson import maze
+print(os.environ["PPO_LESSON_HOME"], maze.Maze().size)
+
+# %% [markdown] between
+Some *words*.
+
+    # an indented line stays
+
+# %% picture
+import ipywidgets
+import matplotlib.pyplot as plt
+plt.plot([1, 2])
+plt.show()
+ipywidgets.IntSlider()
+"""
+
+
+def write(path, text, root=ROOT):
+    """The `write` command, for a notebook of this test."""
+    old = nbformat.read(path, as_version=4) if path.exists() else None
+    notebooks.save(notebooks.normalise(notebooks.from_text(text, old), path, root), path)
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    path = tmp_path_factory.mktemp("a folder") / "98_sample.ipynb"
+    write(path, SAMPLE)
+    notebooks.execute(path)
+    return path
+
+
+def cells(path):
+    return {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
+
+
+# ---- text ----------------------------------------------------------------------------------------------------------
+
+
+def test_text_to_notebook_and_back(tmp_path):
+    nb = write(tmp_path / "98_sample.ipynb", SAMPLE)
+    assert [cell.id for cell in nb.cells] == ["header", "bootstrap", "folder", "between", "picture"]
+    assert [cell.cell_type for cell in nb.cells] == ["markdown", "code", "code", "markdown", "code"]
+    assert nb.cells[1].source == notebooks.bootstrap()
+    assert nb.cells[2].metadata == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
+    assert "not measured yet" in nb.cells[0].source
+    assert notebooks.to_text(nb) == SAMPLE
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("# %% one\n1\n# %% one\n2\n", "more than once: one"),
+        ("1 + 1\n", "must begin with a cell line"),
+        ("# %% two words\n1\n", "cannot read '# %% two words'"),
+        ("# %% [markdown]\nwords\n", "cannot read"),
+    ],
+)
+def test_bad_text_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        notebooks.from_text(text)
+
+
+def test_a_cell_that_looks_like_a_cell_line_is_refused():
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1\n# %% b", id="a")])
+    with pytest.raises(ValueError, match="marks a new cell"):
+        notebooks.to_text(nb)
+
+
+def test_the_command_line(tmp_path):
+    tool = [sys.executable, str(ROOT / "tools" / "notebooks.py")]
+    path = tmp_path / "98_sample.ipynb"
+    subprocess.run([*tool, "write", str(path), "-"], input=SAMPLE, text=True, encoding="utf-8", check=True)
+    out = subprocess.run([*tool, "text", str(path)], capture_output=True, text=True, encoding="utf-8", check=True)
+    assert out.stdout == SAMPLE
+    bad = subprocess.run([*tool, "write", str(path), "-"], input="1\n", text=True, capture_output=True)
+    assert bad.returncode == 1 and bad.stderr.startswith("error: the text must begin")
+
+
+# ---- execution and hashes ------------------------------------------------------------------------------------------
+
+
+def test_executed_outputs_carry_nothing_of_this_run(executed):
+    found = cells(executed)
+    assert found["folder"].outputs[0].text == "~/.ppo_lesson 4\n"
+    kinds = [set(output.data) for output in found["picture"].outputs]
+    assert kinds == [{"image/png", "text/plain"}, {"text/plain"}]
+    assert "seconds, measured on" in found["header"].source
+    nb = nbformat.read(executed, as_version=4)
+    assert set(nb.metadata) == {"kernelspec", "language_info", "ppo_lesson"}
+    assert nb.metadata.kernelspec.name == "python3"
+
+
+def test_executing_again_changes_nothing_but_seconds(executed, tmp_path):
+    again = tmp_path / executed.name
+    shutil.copy(executed, again)
+    notebooks.execute(again)
+    texts = [path.read_text("utf-8").splitlines() for path in (executed, again)]
+    differ = [line for pair in zip(*texts, strict=True) for line in set(pair) if pair[0] != pair[1]]
+    assert all("seconds" in line for line in differ)
+
+
+def test_what_makes_outputs_stale(executed, tmp_path):
+    path = tmp_path / executed.name
+    shutil.copy(executed, path)
+    assert notebooks.stale(path) == []
+    write(path, notebooks.to_text(nbformat.read(path, as_version=4)).replace("Some *words*", "Other words"))
+    assert notebooks.stale(path) == []  # prose changes no output
+    assert cells(path)["folder"].outputs  # and costs none
+    write(path, notebooks.to_text(nbformat.read(path, as_version=4)).replace("size)", "goal)"))
+    assert notebooks.stale(path) == ["code"]
+    assert not cells(path)["folder"].outputs and cells(path)["picture"].outputs
+
+
+def test_package_hash_follows_imports(tmp_path):
+    package = tmp_path / "ppo_lesson"
+    (package / "exercises").mkdir(parents=True)
+    for name, text in {
+        "__init__.py": "",
+        "a.py": "from . import b",
+        "b.py": "import torch",
+        "c.py": "",
+        "exercises/__init__.py": "from ..c import x",
+        "exercises/nb07_kl.py": "",
+        "exercises/nb08_all.py": "",
+    }.items():
+        (package / name).write_text(text)
+
+    def names(source, number=""):
+        return [file.relative_to(package).as_posix() for file in notebooks.modules([source], number, tmp_path)]
+
+    assert names("import torch") == []
+    assert names("from ppo_lesson.a import y") == ["__init__.py", "a.py", "b.py"]
+    assert names("from ppo_lesson import c") == ["__init__.py", "c.py"]
+    assert names("import ppo_lesson.exercises", "07") == [
+        "__init__.py",
+        "c.py",
+        "exercises/__init__.py",
+        "exercises/nb07_kl.py",
+    ]
+
+
+def test_a_failing_notebook_is_not_written(tmp_path, capsys):
+    path = tmp_path / "98_sample.ipynb"
+    write(path, "# %% bad\n1 / 0\n")
+    before = path.read_text("utf-8")
+    assert notebooks.main(["execute", str(path)]) == 1
+    assert path.read_text("utf-8") == before
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_machine_path_in_an_output_is_refused(tmp_path):
+    path = tmp_path / "98_sample.ipynb"
+    write(path, f"# %% path\nprint({str(ROOT / 'README.md')!r})\n")
+    with pytest.raises(ValueError, match="path of this machine"):
+        notebooks.execute(path)
+
+
+def test_too_large_a_notebook_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "MAX_BYTES", 100)
+    with pytest.raises(ValueError, match="more than 100"):
+        write(tmp_path / "98_sample.ipynb", SAMPLE)
+
+
+# ---- the repository's address --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copy(tmp_path, executed):
+    """A small copy of the repository: what set_repo_url touches, and two notebooks."""
+    (tmp_path / "notebooks").mkdir()
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("00_start_here.ipynb", "98_sample.ipynb"):
+        shutil.copy(executed, tmp_path / "notebooks" / name)
+    return tmp_path
+
+
+def test_one_command_sets_the_address_everywhere(copy):
+    set_repo_url.set_address("", copy)
+    before = {path: path.read_text("utf-8") for path in copy.rglob("*.*") if path.is_file()}
+    assert not any("colab.research.google.com" in text for text in before.values())  # no dead badge
+    set_repo_url.set_address(ADDRESS + ".git/", copy)
+    assert notebooks.repository(copy) == ADDRESS
+    badge = "https://colab.research.google.com/github/someone/ppo-lesson/blob/main/notebooks/"
+    assert badge + "00_start_here.ipynb" in (copy / "README.md").read_text("utf-8")
+    for path in notebooks.all_notebooks(copy):
+        assert badge + path.name in cells(path)["header"].source
+        assert f'REPOSITORY, folder = "{ADDRESS}"' in cells(path)["bootstrap"].source
+        assert notebooks.stale(path, ROOT) == []
+    set_repo_url.set_address("", copy)
+    assert {path: path.read_text("utf-8") for path in before} == before
+
+
+@pytest.mark.parametrize("address", ["github.com/a/b", "https://gitlab.com/a/b", "https://github.com/a", "a b"])
+def test_a_wrong_address_is_refused(copy, address):
+    with pytest.raises(ValueError, match=r"https://github\.com/OWNER/REPO"):
+        set_repo_url.set_address(address, copy)
+
+
+# ---- the first cell, in a Python that has nothing installed --------------------------------------------------------
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """run(folder, cell, colab=False) -> CompletedProcess: the cell, without site-packages, next to empty stand-ins."""
+    stand_ins = tmp_path / "stand-ins"
+    (stand_ins / "google" / "colab").mkdir(parents=True)
+    for name in (
+        "torch",
+        "numpy",
+        "matplotlib",
+        "PIL",
+        "gymnasium",
+        "farama_notifications",
+        "ipywidgets",
+        "google/colab/__init__",
+    ):
+        (stand_ins / f"{name}.py").touch()
+    (stand_ins / "pip.py").write_text("import sys; print('pip', *sys.argv[1:])")
+    git = tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    git.write_text(f'#!/bin/sh\necho git "$@"\nmkdir -p "$5" && cp -r "{ROOT / "ppo_lesson"}" "$5"\n')
+    git.chmod(0o755)
+
+    def run(folder, cell, colab=False, safetensors=True):
+        (stand_ins / "safetensors.py").touch() if safetensors else (stand_ins / "safetensors.py").unlink(
+            missing_ok=True
+        )
+        environment = os.environ | {
+            "PYTHONPATH": str(stand_ins),
+            "PATH": f"{git.parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        code = ("import google.colab\n" if colab else "") + cell + "\nimport ppo_lesson; print(ppo_lesson.__file__)"
+        command = [sys.executable, "-S", "-c", code]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+def test_first_cell_in_a_clone(bare):
+    done = bare(ROOT / "tests", notebooks.BOOTSTRAP.format(address='""'))
+    assert done.stdout.strip() == str(ROOT / "ppo_lesson" / "__init__.py"), done.stderr
+
+
+def test_first_cell_away_from_the_course_gives_one_instruction(bare, tmp_path):
+    done = bare(tmp_path, notebooks.BOOTSTRAP.format(address=f'"{ADDRESS}"'))
+    assert done.returncode == 1
+    assert (
+        done.stderr.strip().splitlines()[-1].startswith("ModuleNotFoundError: Open this notebook in the course folder")
+    )
+
+
+def test_first_cell_on_colab(bare, tmp_path):
+    cell = notebooks.BOOTSTRAP.format(address=f'"{ADDRESS}"')
+    first = bare(tmp_path, cell, colab=True)
+    assert first.stdout.startswith(f"git clone --depth 1 {ADDRESS}"), first.stderr
+    assert str(tmp_path / "ppo-lesson" / "ppo_lesson") in first.stdout
+    second = bare(tmp_path, cell, colab=True, safetensors=False)  # a second run clones nothing, and installs what lacks
+    assert "git" not in second.stdout
+    assert "pip install --quiet --no-deps safetensors" in second.stdout
+
+
+def test_first_cell_on_colab_before_the_address_is_set(bare, tmp_path):
+    done = bare(tmp_path, notebooks.BOOTSTRAP.format(address='""'), colab=True)
+    assert "Open this notebook in the course folder" in done.stderr
+    shutil.copytree(ROOT / "ppo_lesson", tmp_path / "ppo-lesson" / "ppo_lesson")
+    assert bare(tmp_path, notebooks.BOOTSTRAP.format(address='""'), colab=True).returncode == 0

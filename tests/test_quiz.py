@@ -1,0 +1,187 @@
+"""Quizzes and predictions: complete, answerable by clicking, readable without a front end, never in the way."""
+
+import html
+import re
+
+import ipywidgets as W
+import pytest
+
+from ppo_lesson.exercises import predict, quiz, records, reset, reveal
+from ppo_lesson.exercises.course import modules, predictions, questions
+from ppo_lesson.exercises.nb00_start import PREDICTIONS
+from ppo_lesson.exercises.prediction import prediction_widget
+from ppo_lesson.exercises.quizzes import quiz_page, quiz_text, quiz_widget
+from ppo_lesson.exercises.spec import Choice, Question
+
+KEY = PREDICTIONS["00.q1"]
+CHOICES = ["surely not this", KEY.answer, "nor this"]
+TWO = [
+    Question("One?", [Choice("yes", True, "because"), Choice("no", False, "that is not so")]),
+    Question(
+        "Is `a < b`?",
+        [
+            Choice("a", False, "the wrong way"),
+            Choice("b & c", True, "right way"),
+            Choice("d", False, "neither of them"),
+        ],
+    ),
+]
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch, tmp_path):
+    monkeypatch.setenv("PPO_LESSON_HOME", str(tmp_path))
+    monkeypatch.setitem(records._state, "memory", None)
+
+
+# ---- what authors write ------------------------------------------------------
+
+
+@pytest.mark.parametrize("notebook", modules())
+def test_quiz_is_complete(notebook):
+    asked = questions(modules()[notebook])
+    assert len(asked) == 5
+    assert len({q.text for q in asked}) == 5
+    for question in asked:
+        assert 3 <= len(question.choices) <= 5
+        assert sum(c.correct for c in question.choices) == 1, question.text
+        assert len({c.text for c in question.choices}) == len(question.choices)
+        assert all(c.text.strip() and len(c.why) > 15 for c in question.choices), question.text
+        assert len({c.why for c in question.choices}) == len(question.choices), "each choice has its own explanation"
+
+
+@pytest.mark.parametrize("notebook", modules())
+def test_right_letter_and_length_give_nothing_away(notebook):
+    asked = questions(modules()[notebook])
+    right = [[c.correct for c in q.choices].index(True) for q in asked]
+    assert len(set(right)) >= 3, (
+        f"use at least three letters; now the right choices are number {[i + 1 for i in right]}"
+    )
+    longest = [max(q.choices, key=lambda c: len(c.text)).correct for q in asked]
+    assert sum(longest) <= 3, "the longest choice is the right one too often"
+
+
+@pytest.mark.parametrize("notebook", modules())
+def test_predictions_are_complete(notebook):
+    keys = predictions(modules()[notebook])
+    assert keys
+    for id, key in keys.items():
+        assert re.fullmatch(notebook + r"\.q\d+", id)
+        assert key.answer.strip() and len(key.why) > 30
+
+
+# ---- predictions -------------------------------------------------------------
+
+
+def test_prediction_is_recorded_and_revealed(capsys):
+    form = prediction_widget("00.q1", CHOICES)
+    form.button.click()
+    assert "Choose an answer first." in form.status.value and records.read()["predictions"] == {}
+    form.radio.value = KEY.answer
+    assert records.read()["predictions"] == {}, "moving through the choices records nothing"
+    form.button.click()
+    assert records.read()["predictions"]["00.q1"] == {"choice": KEY.answer}
+    reveal("00.q1")
+    out = capsys.readouterr().out
+    assert out.startswith(f"✓ You predicted: {KEY.answer}. Right.") and KEY.why in out
+
+
+def test_wrong_prediction_may_be_changed_before_the_reveal_only(capsys):
+    form = prediction_widget("00.q1", CHOICES)
+    for choice in (CHOICES[0], CHOICES[2]):
+        form.radio.value = choice
+        form.button.click()
+    reveal("00.q1")
+    assert capsys.readouterr().out.startswith(f"✗ You predicted: {CHOICES[2]}.")
+    form.radio.value = KEY.answer
+    form.button.click()
+    assert "Not counted" in form.status.value
+    assert records.read()["predictions"]["00.q1"]["choice"] == CHOICES[2]
+
+
+def test_prediction_after_the_reveal_does_not_count(capsys):
+    reveal("00.q1")
+    out = capsys.readouterr().out
+    assert out.startswith('No prediction recorded. `reset("00.q1")` starts this question over.') and KEY.why in out
+    form = prediction_widget("00.q1", CHOICES)
+    form.radio.value = KEY.answer
+    form.button.click()
+    assert "Not counted" in form.status.value and "choice" not in records.read()["predictions"]["00.q1"]
+    reset("00.q1")
+    form.button.click()
+    assert records.read()["predictions"]["00.q1"] == {"choice": KEY.answer}
+
+
+def test_recorded_prediction_is_shown_when_the_cell_runs_again():
+    form = prediction_widget("00.q1", CHOICES)
+    form.radio.value = CHOICES[2]
+    form.button.click()
+    again = prediction_widget("00.q1", CHOICES)
+    assert again.radio.value == CHOICES[2] and CHOICES[2] in again.status.value
+    assert prediction_widget("00.q1", CHOICES[:2]).radio.value is None, "a choice that is gone is not shown"
+
+
+def test_static_prediction_does_not_tell_the_answer(capsys):
+    assert predict("00.q1", CHOICES, "Which one?") is None
+    expected = f"Predict 00.q1: Which one?\n  A. {CHOICES[0]}\n  B. {CHOICES[1]}\n  C. {CHOICES[2]}\n"
+    assert capsys.readouterr().out == expected
+
+
+@pytest.mark.parametrize("choices", [["a", "b"], [KEY.answer], [KEY.answer, "a", "a"], []])
+def test_prediction_must_fit_its_key(choices):
+    with pytest.raises(ValueError, match=r"choices of prediction '00.q1' must be different and contain the answer"):
+        predict("00.q1", choices)
+
+
+def test_unknown_prediction():
+    with pytest.raises(ValueError, match=r"there is no prediction '00.q77'"):
+        predict("00.q77", ["a", "b"])
+    with pytest.raises(ValueError, match=r'looks like "01.q1"'):
+        reveal("q1")
+
+
+# ---- quizzes -----------------------------------------------------------------
+
+
+def test_quiz_by_clicking():
+    form = quiz_widget("00", TWO)
+    form.radios[0].value = "no"
+    form.button.click()
+    assert "that is not so" in form.feedback[0].value and "Not this one" in form.feedback[0].value
+    assert form.feedback[1].value == "" and "1 of 2 not answered" in form.status.value
+    assert records.read()["quizzes"] == {}
+    form.radios[1].value = "b & c"
+    form.button.click()
+    assert "Right. right way" in form.feedback[1].value and "1 of 2 right" in form.status.value
+    assert records.read()["quizzes"]["00"] == {"first": 1, "best": 1, "of": 2}
+    form.radios[0].value = "yes"
+    form.button.click()
+    form.radios[0].value = "no"
+    form.button.click()
+    assert records.read()["quizzes"]["00"] == {"first": 1, "best": 2, "of": 2}
+
+
+def test_quiz_without_a_front_end():
+    page, text = quiz_page("00", TWO), quiz_text("00", TWO)
+    assert page.count("<details>") == page.count("</details>") == 5 and "<details open" not in page
+    for question in TWO:
+        for choice in question.choices:
+            assert f". {html.escape(choice.text)}</summary>" in page and choice.why in page
+            assert f". {choice.text}" in text and choice.why not in text
+    assert "Is <code>a &lt; b</code>?" in page and "2. Is `a < b`?" in text
+
+
+def test_quiz_prints_the_questions_once(capsys):
+    assert quiz("00") is None
+    out = capsys.readouterr().out
+    assert out.startswith("Quiz 00\n1. ") and "True" not in out
+    with pytest.raises(ValueError, match="there is no notebook '77'"):
+        quiz("77")
+
+
+def test_only_core_widgets_that_ipywidgets_7_has_too():
+    def kinds(widget):
+        return {type(widget)} | {k for child in getattr(widget, "children", ()) for k in kinds(child)}
+
+    used = kinds(quiz_widget("00", TWO)) | kinds(prediction_widget("00.q1", CHOICES))
+    assert used <= {W.VBox, W.HTML, W.RadioButtons, W.Button}

@@ -1,0 +1,153 @@
+"""The set-up: constraints that fit the requirements, and a Makefile that survives interruptions and spaces in paths.
+
+The Makefile runs with a stand-in for Python that writes down what it was asked to do and installs nothing.
+"""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import constraints
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+STAND_IN = """#!/bin/sh
+here=$(dirname "$0")
+case "$1 $2" in
+  "-c "*) exec "{python}" "$@" ;;
+  "-m venv") echo venv >> "{log}"; rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
+  "-m pip") [ "$3" = --version ] && exit 0; echo "$@" >> "{log}"; [ ! -e "{fail}" ] ;;
+esac
+"""
+
+
+def pins():
+    """{package: version} of constraints.txt."""
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+def direct():
+    """Every requirement that this project names: the course's, and those of its extras."""
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    named = [*lines, *(line for extra in extras.values() for line in extra)]
+    return [Requirement(line) for line in named if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("requirement", direct(), ids=str)
+def test_the_tested_set_fits_the_ranges(requirement):
+    assert requirement.specifier.contains(pins()[requirement.name])
+
+
+def test_constraints_hold_on_every_platform():
+    for package, version in pins().items():
+        assert re.fullmatch(r"[\d.]+(post\d+)?", version), f"{package}=={version}"
+        assert not constraints.PLATFORM.match(package)
+
+
+def test_colab_fits_the_ranges():
+    """Versions of Colab's runtime of 2026-08 (googlecolab/backend-info)."""
+    colab = {"torch": "2.11.0", "numpy": "2.0.2", "matplotlib": "3.10.0", "ipywidgets": "7.7.1", "gymnasium": "1.3.0",
+             "ipykernel": "6.17.1", "transformers": "5.15.0"}  # fmt: skip
+    ranges = {requirement.name: requirement.specifier for requirement in direct()}
+    for package, version in colab.items():
+        assert ranges[package].contains(version), package
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A folder with spaces in its path that holds the Makefile and a stand-in for Python."""
+    folder = tmp_path / "path with spaces" / "ppo lesson"
+    folder.mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "requirements.txt", "constraints.txt"):
+        shutil.copy(ROOT / name, folder)
+    python = folder / "stand-in"
+    python.write_text(STAND_IN.format(python=sys.executable, log=tmp_path / "log", fail=tmp_path / "fail"))
+    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    return folder
+
+
+def make(folder, *words):
+    """Run make; returns (exit status, the commands that the stand-in wrote down)."""
+    log = folder.parent.parent / "log"
+    log.write_text("")
+    run = subprocess.run(["make", "PYTHON=./stand-in", *words], cwd=folder, capture_output=True, text=True)
+    return run.returncode, log.read_text().splitlines()
+
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+
+
+@needs_make
+def test_install_once(house):
+    install = "-m pip install --constraint constraints.txt --editable ."
+    assert make(house, ".venv/.lab") == (0, ["venv", install])
+    assert make(house, ".venv/.lab") == (0, [])  # a second run installs nothing
+    assert make(house, ".venv/.test") == (0, [install + "[test]"])  # and more packages go into the same environment
+
+
+@needs_make
+def test_an_interrupted_install_is_done_again(house):
+    fail = house.parent.parent / "fail"
+    fail.touch()
+    status, log = make(house, ".venv/.lab")
+    assert status != 0 and log[0] == "venv" and not (house / ".venv" / ".lab").exists()
+    fail.unlink()
+    status, log = make(house, ".venv/.lab")
+    assert status == 0 and log[0] == "venv" and len(log) == 2  # in a new environment
+    assert make(house, ".venv/.lab") == (0, [])
+
+
+@needs_make
+def test_new_requirements_are_installed(house):
+    make(house, ".venv/.lab")
+    lab = house / ".venv" / ".lab"
+    newer = lab.stat().st_mtime + 2
+    os.utime(house / "requirements.txt", (newer, newer))
+    status, log = make(house, ".venv/.lab")
+    assert status == 0 and len(log) == 1 and "pip install" in log[0]
+
+
+@needs_make
+def test_an_old_python_is_refused(house):
+    pretend = "import sys; sys.version_info = (3, 9, 1); sys.version = '3.9.1 old'"
+    (house / "stand-in").write_text(f"#!/bin/sh\nexec '{sys.executable}' -c \"{pretend}; $2\"\n")
+    run = subprocess.run(["make", "PYTHON=./stand-in", ".venv/.lab"], cwd=house, capture_output=True, text=True)
+    assert run.returncode != 0
+    assert "needs Python 3.11 or newer; ./stand-in is 3.9.1" in run.stderr
+
+
+def test_ci_installs_what_is_missing_and_then_runs_everything(tmp_path):
+    """A machine with bash, dirname and a python3 without venv; apt-get and make write down what they are asked."""
+    log = tmp_path / "log"
+    scripts = {
+        "python3": "exit 1",
+        "apt-get": f'echo apt-get "$@" >> {log}; ln -sf later-make {tmp_path}/make',
+        "later-make": f'echo make "$@" >> {log}',
+    }
+    for name, body in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    for name in ("bash", "sh", "dirname", "ln"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    run = subprocess.run([shutil.which("bash"), str(ROOT / ".ci" / "run")], env={"PATH": str(tmp_path)})
+    assert run.returncode == 0
+    lines = log.read_text().splitlines()
+    assert lines[0] == "apt-get update --quiet"
+    assert lines[1].endswith("--no-install-recommends make chromium python3-venv")
+    assert lines[2] == "make test" and lines[-1].startswith("make browser")
+
+
+def test_ci_script_is_sound():
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & stat.S_IXUSR
+    text = script.read_text("utf-8")
+    assert "set -euo pipefail" in text and "\nmake test\n" in text
+    assert subprocess.run(["bash", "-n", str(script)]).returncode == 0

@@ -1,0 +1,54 @@
+"""Tell the course where it is published: python tools/set_repo_url.py https://github.com/OWNER/REPO
+
+Writes the address into pyproject.toml, the one place where it stands, and renews what is made from it: the first cell
+of every notebook, the Colab line of every header card, the badge in the README. An empty address ("") takes all of it
+away again. Outputs stay fresh: neither the first cell nor any text is part of a notebook's hash.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+
+import notebooks
+
+ROOT = Path(__file__).resolve().parent.parent
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+
+
+def readme_line(address):
+    """The README's Colab line: a badge that opens notebook 00, or words while there is no address."""
+    if not address:
+        return "On Colab: open a notebook there and put the course folder beside it as `/content/ppo-lesson`."
+    where = address.replace("https://github.com/", "https://colab.research.google.com/github/")
+    return f"[![Open notebook 00 in Colab]({BADGE})]({where}/blob/main/notebooks/00_start_here.ipynb)"
+
+
+def set_address(address, root=ROOT):
+    """Write `address` into pyproject.toml and renew README and notebooks under `root`."""
+    address = address.strip().removesuffix("/").removesuffix(".git")
+    if address and not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", address):
+        raise ValueError(
+            f"the address must look like https://github.com/OWNER/REPO, as Colab needs it; got {address!r}"
+        )
+    project = root / "pyproject.toml"
+    text, count = re.subn(r"(?m)^repository = .*$", f"repository = {json.dumps(address)}", project.read_text("utf-8"))
+    if count != 1:
+        raise ValueError(f"{project} must have exactly one line 'repository = ...'; it has {count}")
+    project.write_text(text, "utf-8", newline="\n")
+    readme = root / "README.md"
+    readme.write_text(notebooks.fill(readme.read_text("utf-8"), "colab", readme_line(address)), "utf-8", newline="\n")
+    for path in notebooks.all_notebooks(root):
+        nb = nbformat.read(path, as_version=4)
+        notebooks.save(notebooks.normalise(nb, path, root), path)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    try:
+        set_address(sys.argv[1])
+    except ValueError as problem:
+        sys.exit(f"error: {problem}")
