@@ -22,7 +22,7 @@ class Adam:
         self.seeds, self.betas, self.eps = seeds, betas, eps
         self.flat = torch.cat([p.detach().reshape(*seeds, -1) for p in parameters], -1)
         self.grad, self.mean, self.square = (torch.zeros_like(self.flat) for _ in range(3))
-        self.steps = torch.zeros(*seeds, 1, dtype=self.flat.dtype)
+        self.steps = torch.zeros(*seeds, 1, dtype=torch.float64)
         sizes = [p.numel() // max(1, torch.Size(seeds).numel()) for p in parameters]
         rates = [lr for ps, lr in groups for _ in ps]
         self.lr = torch.cat([torch.full((n,), float(lr), dtype=self.flat.dtype) for n, lr in zip(sizes, rates)])
@@ -43,11 +43,12 @@ class Adam:
 
     def step(self, *, scale: float = 1.0, active: Tensor | None = None) -> None:
         """One step with `scale` times the learning rates; seeds that are not `active` keep parameters and moments."""
-        on = torch.ones_like(self.steps) if active is None else active[..., None].to(self.steps)
         b1, b2 = self.betas
+        on = torch.ones_like(self.steps) if active is None else active[..., None].to(self.steps)  # 0: stands still
         self.steps += on
         t = self.steps.clamp(min=1)
-        self.mean.lerp_(self.grad, on * (1 - b1))  # a seed that stands still has on = 0
+        rate, left = on * scale / (1 - b1**t), 1 - b2**t  # both undo that the moments start at 0
+        on, rate, left = on.to(self.flat), rate.to(self.flat), left.to(self.flat)
+        self.mean.lerp_(self.grad, on * (1 - b1))
         self.square.lerp_(self.grad.square(), on * (1 - b2))
-        root = (self.square / (1 - b2**t)).sqrt_().add_(self.eps)
-        self.flat.addcdiv_(self.mean * (on * scale / (1 - b1**t) * self.lr), root, value=-1)
+        self.flat.addcdiv_(self.mean * (rate * self.lr), (self.square / left).sqrt_().add_(self.eps), value=-1)

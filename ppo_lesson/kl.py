@@ -79,14 +79,15 @@ class PaperKL:
     target: float
 
     def __post_init__(self):
-        _not_negative("beta", self.beta)
+        _positive("beta", self.beta)  # doubling 0 would leave it 0
         _positive("target", self.target)
 
     def update(self, kl_from_old: float | Tensor) -> float | Tensor:
         """kl_from_old: mean KL(pi_old || pi) of the update just made. Returns the new beta."""
+        _finite("kl_from_old", kl_from_old)
         low, high = kl_from_old < self.target / 1.5, kl_from_old > 1.5 * self.target
         if isinstance(kl_from_old, Tensor) and kl_from_old.ndim:
-            self.beta = self.beta * torch.where(low, 0.5, torch.where(high, 2.0, 1.0))
+            self.beta = self.beta * torch.where(low, 0.5, torch.where(high, 2.0, 1.0)).to(kl_from_old)
         else:
             self.beta = self.beta * (0.5 if low else 2.0 if high else 1.0)
         return self.beta
@@ -114,16 +115,26 @@ class ZieglerKL:
 
     def update(self, kl_to_reference: float, n: int) -> float:
         """kl_to_reference: mean over sequences of the summed KL(pi || pi_ref), nats. n: episodes seen. Returns beta."""
+        _finite("kl_to_reference", kl_to_reference)
         error = min(max(kl_to_reference / self.target - 1, -0.2), 0.2)
-        self.beta *= 1 + error * n / self.horizon
+        self.beta *= 1 + error * validate.integer("n", n, 1) / self.horizon
         return self.beta
 
 
+def _finite(name: str, value) -> None:
+    if isinstance(value, Tensor) and value.ndim:
+        validate.finite(name, value)
+    else:
+        validate.number(name, value)
+
+
 def _not_negative(name: str, value) -> None:
+    _finite(name, value)
     if not bool((torch.as_tensor(value) >= 0).all()):
         raise ValueError(f"{name} must not be negative; got {value}")
 
 
 def _positive(name: str, value) -> None:
-    if not value > 0:
+    _finite(name, value)
+    if not bool((torch.as_tensor(value) > 0).all()):
         raise ValueError(f"{name} must be positive; got {value}")

@@ -129,6 +129,7 @@ def value_loss(
     if clip is not None:
         if not clip > 0:
             raise ValueError(f"clip must be positive; got {clip}. Leave it out for the plain squared error")
+        validate.finite("values_old", values_old)
         old = values_old.detach()
         error = torch.maximum(error, (old + (values - old).clamp(-clip, clip) - returns).square())
     return 0.5 * error

@@ -11,8 +11,9 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical, Distribution
+from torch.distributions import Categorical, Distribution, kl_divergence, register_kl
 
+from .kl import exact
 from .objectives import entropy
 
 
@@ -131,10 +132,18 @@ class TableCategorical(Categorical):
         return self.logp.take(self.rows * self.logp.shape[-1] + value)
 
     def entropy(self) -> Tensor:
-        return entropy(self.logp)[self.rows]
+        return entropy(self.logp).take(self.rows)
 
     def sample(self, sample_shape=()) -> Tensor:
         return Categorical(logits=self.logits).sample(sample_shape)
+
+
+@register_kl(TableCategorical, TableCategorical)
+def _kl_of_tables(p: TableCategorical, q: TableCategorical) -> Tensor:
+    """`kl_divergence(p, q)`, computed once for each row of the tables where p and q read the same rows."""
+    if p.logp.shape == q.logp.shape and torch.equal(p.rows, q.rows):
+        return exact(p.logp, q.logp).take(p.rows)
+    return kl_divergence(Categorical(logits=p.logits), Categorical(logits=q.logits))
 
 
 def _rows(shape: torch.Size, observations: Tensor) -> Tensor:

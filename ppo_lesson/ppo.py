@@ -9,7 +9,6 @@ Rows and seeds are as in `train`. Left out so far: environments other than the m
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +30,7 @@ from .objectives import (
 )
 from .returns import gae, whiten
 from .rollout import fixed_steps
-from .train import PER_SEED, finish_row, prepare
+from .train import PER_SEED, finish_row, prepare, stop_if_diverged
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def ppo(
             if isinstance(controller, PaperKL):
                 controller.update(kl_from_old=row["kl"])
         steps = steps + rollout.mask.sum(PER_SEED)
-        yield finish_row(row, steps, rollout)
+        yield finish_row(row, steps, rollout, config)
 
 
 def _update(policy, critic, optimizer, rollout, config, controller, batch, scale) -> dict:
@@ -113,7 +112,7 @@ def _update(policy, critic, optimizer, rollout, config, controller, batch, scale
     for observations, actions, logp_old, weights, targets, values_old in _minibatches(columns, config, batch):
         distribution, values = policy(observations), critic(observations)
         logp = distribution.log_prob(actions)
-        _stop_if_diverged(config, logp=logp, values=values)
+        stop_if_diverged(config, logp=logp, values=values)
         if not row:
             row["ratio_error"] = ((logp.detach() - logp_old).exp() - 1).abs().amax(-1)
         if config.target_kl is not None:  # before the optimizer's step: a seed that went too far does not go further
@@ -150,7 +149,7 @@ def _diagnostics(policy, critic, old, columns, config) -> dict:
     observations, actions, logp_old, advantages, returns, values = columns
     distribution = policy(observations)
     logp = distribution.log_prob(actions)
-    _stop_if_diverged(config, logp=logp, values=critic(observations))
+    stop_if_diverged(config, logp=logp, values=critic(observations))
     row = {
         "entropy": distribution.entropy().mean(-1),
         "approx_kl": estimate(logp_old, logp, "k3").mean(-1),
@@ -177,17 +176,6 @@ def _minibatches(columns: list[Tensor], config: PPOConfig, batch: MazeBatch) -> 
     for order in torch.stack(orders, 1):  # (epochs, seeds, n), drawn at once: a seed that stops early draws no fewer
         for index in order.view(*batch.seeds, n).tensor_split(config.minibatches, -1):
             yield whitened([x.gather(-1, index) for x in columns])
-
-
-def _stop_if_diverged(config: PPOConfig, **outputs: Tensor) -> None:
-    """Raise FloatingPointError when a network no longer answers with numbers."""
-    for name, x in outputs.items():
-        if not math.isfinite(x.detach().sum()):
-            raise FloatingPointError(
-                f"the run diverged: the last step left {name} with entries that are not finite. Lower lr (now "
-                f"{config.lr:g}) or critic_lr ({config.critic_lr:g}), or set max_grad_norm (now {config.max_grad_norm}) "
-                f"and target_kl (now {config.target_kl}). The rows that you have are healthy"
-            )
 
 
 def _check_ppo(config: PPOConfig, critic) -> FixedKL | PaperKL | None:

@@ -73,9 +73,8 @@ def gae(
         validate.finite(name, x)
 
     cut = terminated if truncated is None else terminated | truncated.bool()
-    next_is_real = torch.cat([real[..., 1:], torch.zeros_like(real[..., :1])], dim=-1)
-    deltas = rewards + gamma * next_values - values
-    advantages = _backward_sum(deltas, gamma * lam * (real & ~cut & next_is_real).to(rewards))
+    deltas = rewards + gamma * next_values - values  # 0 outside the mask, so a trace that runs into a hole adds nothing
+    advantages = _backward_sum(deltas, gamma * lam * (real & ~cut).to(rewards))
     return advantages, advantages + values
 
 

@@ -10,6 +10,7 @@ A diagnostic that is not defined (no critic, no episode ended) is absent, or NaN
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -81,11 +82,12 @@ def reinforce(
         if config.discount_states:
             weights = weights * config.gamma ** torch.arange(weights.shape[-1])
         row = {"iteration": iteration}
-        row |= _policy_step(policy, optimizer, rollout, weights, "seq-mean-token-sum")
+        row |= _policy_step(policy, optimizer, rollout, weights, "seq-mean-token-sum", config)
         if critic is not None:
-            row |= _critic_step(critic, critic_optimizer, rollout, returns)
+            row |= _critic_step(critic, critic_optimizer, rollout, returns, config)
+            row["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask, dim=PER_SEED)
         steps = steps + rollout.mask.sum(PER_SEED)
-        yield finish_row(row | {"lr": config.lr}, steps, rollout)
+        yield finish_row(row | {"lr": config.lr}, steps, rollout, config)
 
 
 def actor_critic(
@@ -116,10 +118,11 @@ def actor_critic(
         )
         weights = whiten(advantages, dim=PER_SEED) if config.whiten else advantages
         row = {"iteration": iteration}
-        row |= _policy_step(policy, optimizer, rollout, weights, "token-mean")
-        row |= _critic_step(critic, critic_optimizer, rollout, returns)
+        row |= _policy_step(policy, optimizer, rollout, weights, "token-mean", config)
+        row |= _critic_step(critic, critic_optimizer, rollout, returns, config)
+        row["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask, dim=PER_SEED)
         steps = steps + rollout.mask.sum(PER_SEED)
-        yield finish_row(row | {"lr": config.lr}, steps, rollout)
+        yield finish_row(row | {"lr": config.lr}, steps, rollout, config)
 
 
 @dataclass(frozen=True)
@@ -161,16 +164,17 @@ def trpo(env: Maze, policy: nn.Module, critic: nn.Module, config: TRPOConfig, *,
         flat = [x.flatten() for x in (rollout.observations, rollout.actions, whiten(advantages))]
         row = {"iteration": iteration} | trpo_step(policy, *flat, delta=config.delta, damping=config.damping)
         for _ in range(config.critic_steps):
-            row |= _critic_step(critic, optimizer, rollout, returns)
+            row |= _critic_step(critic, optimizer, rollout, returns, config)
+        row["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask, dim=PER_SEED)
         row["entropy"] = policy(rollout.observations).entropy().mean().detach()
         steps = steps + rollout.mask.sum(PER_SEED)
-        yield finish_row(row, steps, rollout)
+        yield finish_row(row, steps, rollout, config)
 
 
 # ---- one step of each network ----------------------------------------------------------------------------------
 
 
-def _policy_step(policy, optimizer, rollout, weights: Tensor, how: str) -> dict:
+def _policy_step(policy, optimizer, rollout, weights: Tensor, how: str, config) -> dict:
     distribution = policy(rollout.observations)
     logp = distribution.log_prob(rollout.actions)
     loss = -aggregate(policy_gradient(logp, weights), rollout.mask, how, dim=PER_SEED)
@@ -178,18 +182,19 @@ def _policy_step(policy, optimizer, rollout, weights: Tensor, how: str) -> dict:
     loss.sum().backward()  # seeds share no parameter, so the sum keeps them apart
     gradients = grad_norm(policy, loss.shape)
     optimizer.step()
+    stop_if_diverged(config, policy=nn.utils.parameters_to_vector(policy.parameters()))
     entropy = aggregate(distribution.entropy().detach(), rollout.mask, dim=PER_SEED)
     return {"policy_loss": loss.detach(), "entropy": entropy, "grad_norm": gradients}
 
 
-def _critic_step(critic, optimizer, rollout, returns: Tensor) -> dict:
+def _critic_step(critic, optimizer, rollout, returns: Tensor, config) -> dict:
     values = critic(rollout.observations)
     loss = aggregate(value_loss(values, returns), rollout.mask, dim=PER_SEED)
     optimizer.zero_grad()
     loss.sum().backward()
     optimizer.step()
-    explained = explained_variance(rollout.values, returns, rollout.mask, dim=PER_SEED)
-    return {"value_loss": loss.detach(), "explained_variance": explained}
+    stop_if_diverged(config, critic=nn.utils.parameters_to_vector(critic.parameters()))
+    return {"value_loss": loss.detach()}
 
 
 def grad_norm(module: nn.Module, seeds: torch.Size) -> Tensor:
@@ -217,6 +222,8 @@ def prepare(env, policy, critic, config, robots: str, seed) -> MazeBatch:
         raise TypeError(f"env must be a Maze; got {type(env).__name__}")
     validate.integer("iterations", config.iterations, 1)
     validate.number("gamma", config.gamma, 0.0, 1.0)
+    for rate in ("lr", "critic_lr"):
+        validate.number(rate, getattr(config, rate, 0.0), 0.0)
     batch = MazeBatch(env, validate.integer(robots, getattr(config, robots), 1), seed=seed)
     for name, module in (("policy", policy), ("critic", critic)):
         for parameter in () if module is None else module.parameters():
@@ -228,8 +235,20 @@ def prepare(env, policy, critic, config, robots: str, seed) -> MazeBatch:
     return batch
 
 
-def finish_row(row: dict, steps: Tensor, rollout) -> dict:
+def stop_if_diverged(config, **numbers: Tensor) -> None:
+    """FloatingPointError when one of `numbers` is no longer finite, with the settings that may be to blame."""
+    for name, x in numbers.items():
+        if not math.isfinite(x.detach().sum()):
+            settings = [s for s in ("lr", "critic_lr", "max_grad_norm", "target_kl") if hasattr(config, s)]
+            raise FloatingPointError(
+                f"the run diverged: {name} is no longer finite. Most likely a step was too long: lower the learning "
+                f"rates or limit the steps. Now {', '.join(f'{s}={getattr(config, s)}' for s in settings)}"
+            )
+
+
+def finish_row(row: dict, steps: Tensor, rollout, config) -> dict:
     """Add what every trainer reports; plain numbers for one training, arrays for many; drop what is not defined."""
+    stop_if_diverged(config, **{name: row[name] for name in ("policy_loss", "value_loss") if name in row})
     row |= {"env_steps": steps, "return_mean": rollout.return_mean()}
     row = {name: x for name, x in row.items() if not (isinstance(x, Tensor) and x.isnan().all())}
     return {

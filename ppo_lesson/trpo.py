@@ -27,12 +27,7 @@ def fisher_vector_product(
 
     observations: as `policy` takes them. weights: one for each observation, instead of the plain mean.
     """
-    parameters = [p for p in policy.parameters() if p.requires_grad]
-    new = policy(observations)
-    old = _detached(policy, observations)
-    kl = _mean(kl_divergence(old, new), weights)
-    gradient = _flat(torch.autograd.grad(kl, parameters, create_graph=True))
-    return _flat(torch.autograd.grad(gradient @ vector, parameters)) + damping * vector
+    return _fisher(policy, observations, damping, weights)(vector)
 
 
 def conjugate_gradient(
@@ -40,10 +35,11 @@ def conjugate_gradient(
 ) -> Tensor:
     """x with matvec(x) = b for a symmetric positive definite matvec, (P,) -> (P,); stops when |residual|^2 < tol.
 
-    Exact after P iterations without rounding; far fewer are enough (Nocedal and Wright 2006, algorithm 5.2).
+    Exact after P iterations without rounding; far fewer are enough (Nocedal and Wright 2006, algorithm 5.2). It ends
+    early, too, in a direction without curvature, where no step is the best one.
 
     >>> A = torch.tensor([[2.0, 1.0], [1.0, 3.0]])
-    >>> conjugate_gradient(lambda v: A @ v, torch.tensor([3.0, 4.0]))
+    >>> conjugate_gradient(lambda v: A @ v, torch.tensor([3.0, 4.0])).round(decimals=5)
     tensor([1., 1.])
     """
     validate.integer("iterations", iterations, 1)
@@ -53,7 +49,10 @@ def conjugate_gradient(
         if error < tol:
             break
         product = matvec(direction)
-        step = error / (direction @ product)
+        curvature = direction @ product
+        if not curvature > 0:
+            break
+        step = error / curvature
         x, residual = x + step * direction, residual - step * product
         new_error = residual @ residual
         direction, error = residual + new_error / error * direction, new_error
@@ -79,12 +78,16 @@ def trpo_step(
     instead of the plain mean. The step length uses the damped F; shrink**k times it is accepted when KL <= delta and
     the surrogate improved (the paper, appendix C). Use damping 1e-3 for the tabular maze: 0.1 swamps its Fisher matrix.
     Returns diagnostics: accepted, kl, kl_before_line_search, surrogate_gain, step_fraction, grad_norm.
-    ValueError for a delta that is not positive, a negative damping, or non-finite advantages.
+    ValueError for a delta that is not positive, a negative damping, non-finite advantages, or weights that are negative
+    or all zero.
     """
     if not delta > 0 or not damping >= 0:
         raise ValueError(f"delta must be positive and damping not negative; got delta={delta}, damping={damping}")
     validate.not_empty("advantages", advantages)
     validate.finite("advantages", advantages)
+    validate.same_shape(advantages=advantages, weights=weights)
+    if weights is not None and not (bool((weights >= 0).all()) and 0 < weights.sum() < torch.inf):
+        raise ValueError(f"weights must not be negative and not all zero; got {weights.min():g} to {weights.max():g}")
     parameters = [p for p in policy.parameters() if p.requires_grad]
     old = _detached(policy, observations)
     logp_old = old.log_prob(actions)
@@ -93,26 +96,34 @@ def trpo_step(
         return _mean(surrogate(policy(observations).log_prob(actions), logp_old, advantages), weights)
 
     start, before = _flat(p.detach() for p in parameters), objective()
-    g = _flat(torch.autograd.grad(before, parameters))
+    g = _gradient(before, parameters)
     result = {"accepted": False, "kl": 0.0, "surrogate_gain": 0.0, "step_fraction": 0.0, "grad_norm": g.norm().item()}
     if not g.any():
         return result
 
-    def matvec(v: Tensor) -> Tensor:
-        return fisher_vector_product(policy, observations, v, damping=damping, weights=weights)
-
-    direction = conjugate_gradient(matvec, g, iterations=iterations)
+    matvec = _fisher(policy, observations, damping, weights)
+    direction = conjugate_gradient(matvec, g / g.norm(), iterations=iterations)  # its length does not matter
     full = torch.sqrt(2 * delta / (direction @ matvec(direction))) * direction
+    if not bool(full.isfinite().all()):
+        return result  # no curvature in the gradient's direction: no step length follows from delta
     for k in range(tries):
         _assign(parameters, start + shrink**k * full)
         with torch.no_grad():
             kl = _mean(kl_divergence(old, policy(observations)), weights).item()
-            gain = (objective() - before).item()
+            gain = (objective() - before).item() if kl <= delta else 0.0
         result.setdefault("kl_before_line_search", kl)
-        if kl <= delta and gain > 0:
+        if gain > 0:
             return result | {"accepted": True, "kl": kl, "surrogate_gain": gain, "step_fraction": shrink**k}
     _assign(parameters, start)
     return result
+
+
+def _fisher(policy: nn.Module, observations: Tensor, damping: float, weights: Tensor | None) -> Callable:
+    """`fisher_vector_product` as a function of the vector: the gradient of the KL is built once for all vectors."""
+    parameters = [p for p in policy.parameters() if p.requires_grad]
+    kl = _mean(kl_divergence(_detached(policy, observations), policy(observations)), weights)
+    gradient = _gradient(kl, parameters, create_graph=True)
+    return lambda v: _gradient(gradient @ v, parameters, retain_graph=True) + damping * v
 
 
 def _mean(x: Tensor, weights: Tensor | None) -> Tensor:
@@ -123,6 +134,11 @@ def _detached(policy: nn.Module, observations: Tensor):
     """The distribution as it is now: a constant that later changes of the parameters do not touch."""
     with torch.no_grad():
         return policy(observations)
+
+
+def _gradient(output: Tensor, parameters: list[Tensor], **graph: bool) -> Tensor:
+    """d output / d parameters as one vector; 0 for a parameter that plays no part in it."""
+    return _flat(torch.autograd.grad(output, parameters, materialize_grads=True, **graph))
 
 
 def _flat(tensors) -> Tensor:

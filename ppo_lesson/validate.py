@@ -49,7 +49,7 @@ def finite(name: str, x: Tensor, mask: Tensor | None = None) -> None:
 
 
 def all_finite(result: Tensor, **tensors: Tensor) -> None:
-    """`finite` for all `tensors`, quickly: nothing non-finite went into a `result` made of all of them that is finite."""
+    """`finite` for all `tensors`, quickly: a finite `result` that is made of all of them shows that they are."""
     if not math.isfinite(result.detach().sum()):
         for name, x in tensors.items():
             finite(name, x)

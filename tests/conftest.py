@@ -4,14 +4,14 @@ import os
 import random
 import tempfile
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("MPLBACKEND", "Agg")
-os.environ["PPO_LESSON_HOME"] = tempfile.mkdtemp(prefix="ppo_lesson_")
-
 import numpy as np
 import pytest
 import torch
 
+HOME = tempfile.TemporaryDirectory(prefix="ppo_lesson_")  # gone when the tests are done
+os.environ["PPO_LESSON_HOME"] = HOME.name
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the programs that tests start
+os.environ.setdefault("MPLBACKEND", "Agg")
 torch.set_num_threads(1)
 
 

@@ -3,6 +3,16 @@
 import numpy as np
 
 UP, DOWN, LEFT, RIGHT = range(4)
+MAZES = {
+    "plain": {},
+    "2x2": {"size": 2},
+    "6x6": {"size": 6},
+    "walls": {"walls": [5, 6, 9]},
+    "slippery": {"slip": 0.2},
+    "ice": {"slip": 1.0},
+    "slippery with walls": {"size": 5, "walls": [6, 7, 16, 18], "slip": 0.35},
+    "goal in the middle": {"goal": 9},
+}
 
 
 def plain_maze(size=4, walls=(), slip=0.0, goal=None, step=-0.1, bump=-1.0, arrive=1.0):

@@ -11,10 +11,12 @@ from ppo_lesson import kl
 from ppo_lesson.maze import Maze, MazeBatch, exact_policy_gradient, optimal, solve
 from ppo_lesson.objectives import (
     aggregate,
+    clip_fraction,
     clipped_surrogate,
     explained_variance,
     penalized_surrogate,
     policy_gradient,
+    surrogate,
     value_loss,
 )
 from ppo_lesson.policies import TabularCritic, TabularPolicy
@@ -116,6 +118,7 @@ CASES = {  # what is done: (call, error, all of these words stand in the message
     "there after 1e50 steps": (
         lambda: solve(almost_all_up(100.0), 1.0), ValueError, ["gamma = 1", "1e12 steps", "square 0", "gamma < 1"]
     ),
+    "there after 4e13 steps": (lambda: solve(almost_all_up(10.0), 1.0), ValueError, ["1e12 steps", "gamma < 1"]),
     "no best policy": (lambda: optimal(1.0, maze=Maze(step_reward=1.0)), ValueError, ["gamma = 1", "no finite value"]),
     # returns
     "no time axis": (lambda: discounted_returns(torch.tensor(1.0), 0.9), ValueError, ["rewards", "time axis", "1.0"]),
@@ -226,6 +229,26 @@ def test_the_message_names_the_argument_the_value_and_what_was_expected(call, er
     for word in words:
         assert re.search(rf"(?<![\w.]){re.escape(word)}(?![\w])", message), f"{word!r} is missing in: {message}"
     assert len(message) < 320, "short enough to be read"
+
+
+TENSORS = {  # function: its tensor arguments, and the settings it needs
+    policy_gradient: (("logp", "advantages"), {}),
+    surrogate: (("logp", "logp_old", "advantages"), {}),
+    clipped_surrogate: (("logp", "logp_old", "advantages"), {}),
+    clip_fraction: (("logp", "logp_old", "advantages"), {}),
+    value_loss: (("values", "returns", "values_old"), {"clip": 0.2}),
+    kl.estimate: (("logp", "logp_ref"), {"kind": "k3"}),
+}
+
+
+@pytest.mark.parametrize("junk", [NAN, math.inf, -math.inf])
+@pytest.mark.parametrize(("function", "name"), [(f, name) for f, (names, _) in TENSORS.items() for name in names])
+def test_an_entry_that_is_not_finite_is_named_wherever_it_stands(function, name, junk):
+    names, settings = TENSORS[function]
+    for others in (ONES, torch.zeros(3)):
+        arguments = dict.fromkeys(names, others) | {name: torch.tensor([1.0, 1.0, junk])}
+        with pytest.raises(ValueError, match=rf"^{name} .*{name}\[2\] = {junk}"):
+            function(**arguments, **settings)
 
 
 def test_a_good_call_of_each_kind_still_works():

@@ -181,12 +181,13 @@ def test_random_numbers_of_the_notebook_do_not_move():
         return scale * x.sum(-1) + torch.randn(()) * np.random.rand()
 
     torch.manual_seed(3), np.random.seed(3)
-    expected = torch.rand(2).tolist() + np.random.rand(2).tolist()
+    expected, threads = torch.rand(2).tolist() + np.random.rand(2).tolist(), torch.get_num_threads()
     torch.manual_seed(3), np.random.seed(3)
     with torch.no_grad():
         assert answer(noisy).grade() == answer(noisy).grade()
         assert not torch.is_grad_enabled()
     assert torch.rand(2).tolist() + np.random.rand(2).tolist() == expected
+    assert torch.get_num_threads() == threads
 
 
 def test_check_of_something_else_explains_itself(capsys):

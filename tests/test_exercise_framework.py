@@ -198,7 +198,7 @@ def test_cells_of_a_notebook():
         '@exercise("00.hello")\ndef total_reward(rewards):\n    """Doc."""\n    ...\ncheck(total_reward)',
         '@exercise("00.hello")\ndef total_reward(rewards):\n    x = 1\n    return rewards.total\ncheck(total_reward)',
         '@exercise("00.hello")\ndef total_reward(rewards):\n    while True:\n        pass\ncheck(total_reward)',
-        'print(total_reward([1.0, 2.0]))\npredict("00.q1", ["0", "-0.1"], "How much is a step?")',
+        'print(total_reward([1.0, 2.0]))\npredict("00.q1", ["about 12", "about 60"], "How many?")',
         'reveal("00.q1")\nquiz("00")\nprogress()',
     ]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])

@@ -42,10 +42,13 @@ def test_every_module_is_listed_in_course_order():
 
 @pytest.mark.parametrize("id", catalog())
 def test_reference_passes(id):
-    began = time.process_time()
-    result = grade(id, solution(id))
-    assert result.status == "ok", result.message
-    assert time.process_time() - began < 1.0
+    seconds = []
+    for _ in range(2):
+        began = time.process_time()
+        result = grade(id, solution(id))
+        seconds.append(time.process_time() - began)
+        assert result.status == "ok", result.message
+    assert min(seconds) < 0.5, "the limit is 1 second, and machines differ"
 
 
 @pytest.mark.parametrize("id", catalog())

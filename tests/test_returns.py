@@ -208,8 +208,9 @@ def test_gae_mixes_single_and_double_precision():
 # ---- whitening -----------------------------------------------------------------------------------------------------
 
 
-def test_whitened_numbers_follow_the_formula():
-    x = np.random.default_rng(0).normal(3, 2, size=20)
+@pytest.mark.parametrize("spread", [2.0, 1e-5])
+def test_whitened_numbers_follow_the_formula(spread):
+    x = np.random.default_rng(0).normal(3, spread, size=20)
     expected = (x - x.mean()) / np.sqrt(x.var(ddof=1) + 1e-8)
     assert np.allclose(whiten(torch.tensor(x)), expected, atol=1e-12)
     assert np.allclose(whiten(torch.tensor(x), shift_mean=False), expected + x.mean() / np.sqrt(x.var(ddof=1) + 1e-8))

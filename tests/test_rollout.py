@@ -5,7 +5,7 @@ import pytest
 import torch
 from oracles import plain_maze, random_policy
 
-from ppo_lesson.maze import Maze, MazeBatch
+from ppo_lesson.maze import Maze, MazeBatch, action_thresholds
 from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.rollout import fixed_steps, whole_episodes
 
@@ -127,4 +127,6 @@ def test_an_action_without_probability_is_never_taken():
     policy.logits.data[:, 0] = policy.logits.data[:, 2] = -torch.inf
     r = fixed_steps(MazeBatch(Maze(), 4096, seed=0), policy, 30)
     assert set(r.actions.unique().tolist()) == {1, 3}
+    thresholds, ends = action_thresholds(policy.probs), torch.tensor([0.0, 1 - 2**-24])  # the smallest and largest u
+    assert MazeBatch(Maze(), 2).sample(thresholds, ends).tolist() == [1, 3]
     assert torch.allclose(r.logp, torch.full_like(r.logp, -np.log(2)))

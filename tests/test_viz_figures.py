@@ -6,7 +6,7 @@ import torch
 
 from ppo_lesson.maze import Maze, optimal, solve
 from ppo_lesson.viz import bars, cloud, distribution_bars, draw_maze, fan, figure, maze_image
-from ppo_lesson.viz.maze_figures import CENTRE
+from ppo_lesson.viz.maze_figures import LIFT
 from ppo_lesson.viz.style import render
 
 
@@ -39,7 +39,7 @@ def test_an_arrow_points_where_the_move_leads():
     maze = Maze()
     _, picture = draw(probs=np.full((16, 4), 0.25))
     square = 5
-    start = np.array([square % 4, square // 4]) - CENTRE
+    start = np.array([square % 4, square // 4])
     for action, path in enumerate(picture.arrows.get_paths()[4 * square : 4 * square + 4]):
         tip = max(path.vertices, key=lambda v: np.abs(v - start).sum()) - start
         arrived = maze.next_state[square, action].item()
@@ -63,7 +63,7 @@ def test_update_changes_what_is_named_and_keeps_the_rest():
     moved = pixels(fig)
     assert (before != moved).any() and np.array_equal(picture.values, np.arange(16.0))
     x, y = picture.trace.get_data()
-    assert list(x) == [0, 1] and np.allclose(y, -CENTRE[1])
+    assert list(x) == [0, 1] and np.allclose(y, LIFT[1])
     picture.update(path=[])
     assert len(picture.trace.get_xdata()) == 0
     fresh, _ = draw(values=np.arange(16.0), probs=np.full((16, 4), 0.25), robot=6, path=[], vmin=0, vmax=16)

@@ -250,7 +250,12 @@ def test_slow_panels_wait_for_the_release_of_the_mouse(monkeypatch):
 # ---- what the notebook keeps -------------------------------------------------
 
 
-def test_the_output_carries_widget_picture_and_words():
+@pytest.fixture
+def not_colab(monkeypatch):
+    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+
+
+def test_the_output_carries_widget_picture_and_words(not_colab):
     panel = curve_panel()
     data, metadata = DisplayFormatter().format(panel)  # the path of the notebook, in old and new IPython
     view = data["application/vnd.jupyter.widget-view+json"]
@@ -262,7 +267,7 @@ def test_the_output_carries_widget_picture_and_words():
     assert not hasattr(panel, "_ipython_display_")
 
 
-def test_the_still_picture_is_the_same_in_every_run():
+def test_the_still_picture_is_the_same_in_every_run(not_colab):
     assert curve_panel()._repr_mimebundle_()[0]["image/png"] == curve_panel()._repr_mimebundle_()[0]["image/png"]
 
 
@@ -272,7 +277,7 @@ def test_colab_gets_the_widget_alone(monkeypatch):
     assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/plain"} and metadata == {}
 
 
-def test_an_svg_panel_keeps_its_svg():
+def test_an_svg_panel_keeps_its_svg(not_colab):
     panel = Panel({"x": slider("x", 0, 9, 1, 1)}, lambda x: f'<svg width="{x}"></svg>', "x = {x}")
     data, metadata = panel._repr_mimebundle_()
     assert data["image/svg+xml"] == '<svg width="1.0"></svg>' == panel.svg and panel.png is None

@@ -81,7 +81,7 @@ def _smallest(spec, failure, seen, expected) -> Failure:
     for args, got, want in zip(spec.cases(), seen, expected):
         if want.error or got.error:
             continue
-        if difference(got.value, want.value, rtol=spec.rtol, atol=spec.atol, check_dtype=spec.check_dtype):
+        if differs(spec, got, want):
             return Failure(failure.problem, args, got.value, want.value, True, printed=got.printed)
     return failure
 
@@ -108,9 +108,14 @@ def _alike(spec, a: Observation, b: Observation, expected: Observation) -> bool:
         return False
     if a.error or b.error:
         return a.error.split(":")[0] == b.error.split(":")[0] if expected.error else a.error == b.error
-    if difference(a.value, b.value, rtol=spec.rtol, atol=spec.atol, check_dtype=spec.check_dtype):
+    if differs(spec, a, b):
         return False
     return difference(a.gradients or {}, b.gradients or {}, **gradient_tolerance(spec)) is None
+
+
+def differs(spec: Exercise, a: Observation, b: Observation):
+    """The `Difference` between two observed values within the exercise's tolerance, or None."""
+    return difference(a.value, b.value, rtol=spec.rtol, atol=spec.atol, check_dtype=spec.check_dtype)
 
 
 def gradient_tolerance(spec: Exercise) -> dict:
@@ -128,10 +133,8 @@ def show_value(value, width: int = 160) -> str:
     ('tensor([[1.0, 0.333333]])', '[1, 0.3]', 'print')
     """
     if isinstance(value, (torch.Tensor, np.ndarray)):
-        kind, dtype = (
-            ("tensor" if isinstance(value, torch.Tensor) else "array"),
-            str(value.dtype).removeprefix("torch."),
-        )
+        kind = "tensor" if isinstance(value, torch.Tensor) else "array"
+        dtype = str(value.dtype).removeprefix("torch.")
         if np.prod(value.shape) > 24:
             return f"{kind} of shape {tuple(value.shape)}, {dtype}"
         usual = dtype in ("float32", "int64", "bool")

@@ -67,7 +67,7 @@ def _structure(spec, seen, expected) -> Failure | None:
         if got.value is None and want.value is not None:
             text = "your function returned None. Is the `return` missing, or inside an `if`?"
             return Failure(text, args, printed=got.printed)
-        found = difference(got.value, want.value, rtol=spec.rtol, atol=spec.atol, check_dtype=spec.check_dtype)
+        found = diagnosis.differs(spec, got, want)
         if found and found.kind != "value":
             return Failure(found.message, args, got.value, want.value, True, printed=got.printed)
     return None
@@ -104,7 +104,7 @@ def _properties(properties, fn, now) -> Failure | None:
 def _gradients(spec, seen, expected) -> Failure | None:
     """Wrong gradients of right values; where the value is wrong too, `_values` has more to say."""
     for args, got, want in zip(spec.cases(), seen, expected):
-        if got.error or difference(got.value, want.value, rtol=spec.rtol, atol=spec.atol, check_dtype=spec.check_dtype):
+        if got.error or diagnosis.differs(spec, got, want):
             continue
         for name, right in (want.gradients or {}).items():
             mine = (got.gradients or {}).get(name)
@@ -113,9 +113,7 @@ def _gradients(spec, seen, expected) -> Failure | None:
             if not difference(mine, right, **diagnosis.gradient_tolerance(spec)):
                 continue
             if not mine.any():
-                text = (
-                    f"the gradient for {name} is lost: it is zero. Look for .detach(), .item(), .data, torch.no_grad()"
-                )
+                text = f"the gradient for {name} is lost: it is zero. Look for .detach(), .item() or torch.no_grad()"
             elif not right.any():
                 text = f"a gradient flows to {name}, and none should: here {name} is data, so it needs .detach()"
             else:
@@ -132,7 +130,7 @@ def _values(spec, seen, expected) -> Failure | None:
             if got.error.split(":")[0] == kind:
                 continue
             return Failure(f"this must raise {kind}: {want.error.partition(': ')[2]}", args, got.value, None, True)
-        found = difference(got.value, want.value, rtol=spec.rtol, atol=spec.atol, check_dtype=spec.check_dtype)
+        found = diagnosis.differs(spec, got, want)
         if found:
             return Failure(found.message, args, got.value, want.value, True, printed=got.printed)
     return None

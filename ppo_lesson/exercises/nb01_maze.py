@@ -56,6 +56,10 @@ def _one_total(rewards, gamma):
     return [sum(r * gamma**t for t, r in enumerate(rewards))] * len(rewards)
 
 
+def _one_number(rewards, gamma):
+    return returns(rewards, gamma)[0]
+
+
 def _from_the_start(rewards, gamma):
     G, result = 0.0, []
     for reward in rewards:
@@ -121,6 +125,9 @@ RETURNS = Exercise(
             _one_total,
             "Every step got the return of the whole walk. For step t only the rewards from t on count.",
             "udacity/deep-reinforcement-learning issue 42",
+        ),
+        Mistake(
+            _one_number, "One number came back, the return from the start. Give a list: one return for every step."
         ),
         Mistake(
             _from_the_start,

@@ -42,7 +42,7 @@ QUIZ = [
                 "An average over all walks from s. Another policy has another V.",
             ),
             Choice(
-                "The best return that is possible from s on",
+                "The best return that a robot with any policy could get from s on",
                 False,
                 "That is the V of the best policy only. Every policy has its own V.",
             ),
@@ -52,8 +52,8 @@ QUIZ = [
         "A walk pays -0.1, -0.1, 1. With γ = 0.5, what is its return G_0?",
         [
             Choice("0.8", False, "That is the sum without γ."),
-            Choice("0.1", True, "-0.1 + 0.5 · (-0.1) + 0.25 · 1 = 0.1."),
             Choice("0.4", False, "The reward of step 0 is missing: 0.4 is G_1."),
+            Choice("0.1", True, "-0.1 + 0.5 · (-0.1) + 0.25 · 1 = 0.1."),
             Choice("0.05", False, "One γ too many: the reward at step 0 has weight 1."),
         ],
     ),
@@ -61,17 +61,17 @@ QUIZ = [
         "In square s the advantage A(s, a) is 0 for all four actions. What does that say?",
         [
             Choice(
-                "The square is worth nothing",
-                False,
-                "Its value V(s) may be anything. A compares the actions with each other, not the square with others.",
-            ),
-            Choice(
                 "The first move from s does not matter, if the policy is followed afterwards",
                 True,
                 "Q(s, a) = V(s) for all of them, so changing the policy in s alone gains nothing.",
             ),
             Choice(
-                "The policy is the best one everywhere",
+                "The square is worth nothing",
+                False,
+                "Its value V(s) may be anything. A compares the actions with each other, not the square with others.",
+            ),
+            Choice(
+                "The policy is already the best one, in s and on every other square of the maze",
                 False,
                 "In s nothing is to be gained. In other squares there may be.",
             ),
@@ -97,12 +97,12 @@ QUIZ = [
     Question(
         "Why does `solve` refuse a policy that circles for ever, when γ = 1?",
         [
-            Choice("The matrix is too large", False, "It has 16 rows, as always."),
             Choice(
                 "Its return is the sum of -0.1 without end, which is no finite number",
                 True,
                 "With γ below 1 the same sum is -0.1 / (1 - γ).",
             ),
+            Choice("The matrix is too large", False, "It has 16 rows, as always."),
             Choice(
                 "Circling is forbidden",
                 False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .spec import Exercise, Mistake, close, require
 
 # ---- 01.step: what one move does ---------------------------------------------
@@ -100,6 +102,10 @@ def _up_is_down(state, action):
     return step(state, (1, 0, 2, 3)[action])
 
 
+def _only_the_square(state, action):
+    return step(state, action)[0]
+
+
 STEP = Exercise(
     id="01.step",
     title="One move in the maze",
@@ -136,6 +142,7 @@ STEP = Exercise(
             "Up and down are swapped. Row 0 is the top row, so up makes the row smaller.",
             "rlberry-py/rlberry issue 84",
         ),
+        Mistake(_only_the_square, "Only the square came back. Return two things: `return next_state, reward`."),
     ],
     hints=[
         "Square 6 lies in row 1, column 2: 6 = 4 * 1 + 2. `divmod(6, 4)` gives the pair.",
@@ -154,7 +161,7 @@ def _draw_moves(fn):
     ax.set_axis_off()
     colours, bumps = {1.0: POSITIVE, -0.1: MUTED, -1.0: NEGATIVE}, 0
     for state, action in _step_cases():
-        arrived, reward = fn(state, action)
+        arrived, reward = [*np.atleast_1d(fn(state, action)), 0.0][:2]  # a reward may be missing
         (y, x), (dx, dy) = divmod(state, 4), ((0, -1), (0, 1), (-1, 0), (1, 0))[action]
         row, column = divmod(int(arrived), 4)
         stays, bumps = arrived == state, bumps + (arrived == state)

@@ -18,8 +18,8 @@ PREDICTIONS = {
     ),
     "02.q2": Prediction(
         answer="they wander without direction",
-        why="The rewards have no gradient, and the penalty's gradient is zero on average. What is left is noise. Adam makes "
-        "full-sized steps along it, and random habits are worse than no habits.",
+        why="The rewards have no gradient, and the penalty's gradient is zero on average. What is left is noise. "
+        "Adam makes full-sized steps along it, and random habits are worse than no habits.",
     ),
     "02.q3": Prediction(
         answer="about 0.3",

@@ -81,6 +81,11 @@ def _total_of_the_walk(logp, logp_ref, rewards, beta):
     return (logp * total).sum(-1).mean()
 
 
+def _ratio(logp, logp_ref, rewards, beta):
+    to_go = (rewards - beta * (logp - logp_ref).detach()).flip(-1).cumsum(-1).flip(-1)
+    return (torch.exp(logp - logp.detach()) * to_go).sum(-1).mean()
+
+
 def _mean_of_everything(logp, logp_ref, rewards, beta):
     return repaired_objective(logp, logp_ref, rewards, beta) / logp.shape[-1]
 
@@ -125,6 +130,11 @@ REPAIR = Exercise(
         Mistake(
             _total_of_the_walk,
             "Right on average, and noisier than it has to be: leave out what was paid before step t (reward-to-go).",
+        ),
+        Mistake(
+            _ratio,
+            "Your gradient is right: a ratio of probabilities has the same slope here, and notebook 05 lives on that. "
+            "The value asked for is that of `logp * weight`; use `logp` itself.",
         ),
         Mistake(
             _mean_of_everything,

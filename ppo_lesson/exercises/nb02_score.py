@@ -70,6 +70,10 @@ def _without_softmax(logits, actions):
     return one_hot(actions, logits.shape[-1]) - logits
 
 
+def _softmax_over_rows(logits, actions):
+    return one_hot(actions, logits.shape[-1]) - torch.softmax(logits, 0)
+
+
 def _others_up_too(logits, actions):
     probs = torch.softmax(logits, -1)
     return torch.where(one_hot(actions, logits.shape[-1]).bool(), 1 - probs, probs)
@@ -106,6 +110,10 @@ SCORE = Exercise(
             "This is the gradient of pi(a), not of log pi(a): it still carries a factor pi(a).",
         ),
         Mistake(_without_softmax, "Logits are not probabilities yet: put them through `torch.softmax(logits, -1)`."),
+        Mistake(
+            _softmax_over_rows,
+            "Your softmax runs over the rows. The actions of one decision lie along the last axis: `dim=-1`.",
+        ),
         Mistake(
             _others_up_too,
             "The chosen action is right. For the others it is 0 - pi(b): if one probability rises, the others fall.",

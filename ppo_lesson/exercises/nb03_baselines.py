@@ -209,6 +209,10 @@ def _mean_with_equal_weights(probs, baseline):
     return probs * (baseline - baseline.mean(-1, keepdim=True))
 
 
+def _mean_of_the_weighted(probs, baseline):
+    return probs * (baseline - (probs * baseline).mean(-1, keepdim=True))
+
+
 def _only_the_chosen_logit(probs, baseline):
     return probs * baseline
 
@@ -243,6 +247,13 @@ BIAS = Exercise(
             "The mean of the baseline must be taken with the policy: `(probs * baseline).sum(-1, keepdim=True)`. A "
             "plain "
             "mean is right only as long as all actions are equally likely.",
+        ),
+        Mistake(
+            _mean_of_the_weighted,
+            "`probs * baseline` is weighted already: add it up with `sum`. A `mean` divides by the number of actions "
+            "once "
+            "more.",
+            "toshikwa/rltorch issue 1",
         ),
         Mistake(
             _only_the_chosen_logit,

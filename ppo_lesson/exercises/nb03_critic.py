@@ -274,6 +274,7 @@ EXPLAINED = Exercise(
     solution=explained_variance,
     cases=_explained_cases,
     properties=[_the_marks, _a_shift_is_free, _can_be_negative],
+    check_dtype=False,  # a Python float is as good
     mistakes=[
         Mistake(
             _arguments_swapped,

@@ -29,15 +29,15 @@ QUIZ = [
         "Why may any function of the square be subtracted from the return?",
         [
             Choice(
-                "Because it is small compared with the return",
-                False,
-                "-100 everywhere was not small, and the mean arrow stayed too.",
-            ),
-            Choice(
                 "Because the score, averaged over the actions of a square, is zero",
                 True,
                 "Probabilities sum to 1, so their gradients sum to 0. A factor that is the same for all actions "
                 "changes nothing.",
+            ),
+            Choice(
+                "Because it is small compared with the return",
+                False,
+                "-100 everywhere was not small, and the mean arrow stayed too.",
             ),
             Choice(
                 "Because V(s) is the mean return from that square",
@@ -85,12 +85,12 @@ QUIZ = [
     Question(
         "A(s, left) = -0.4 under the present policy. What does that say?",
         [
-            Choice("Left earns -0.4", False, "That would be a reward, or Q. A compares with the policy's own average."),
             Choice(
                 "Going left and then following the policy earns 0.4 less than following the policy",
                 True,
                 "A = Q - V, from this square on.",
             ),
+            Choice("Left earns -0.4", False, "That would be a reward, or Q. A compares with the policy's own average."),
             Choice(
                 "Left is 0.4 worse than the best action",
                 False,
@@ -109,8 +109,7 @@ QUIZ = [
             Choice(
                 "Just now the critic misses its targets by amounts that vary more than the targets do",
                 True,
-                "Here the policy improves faster than the critic follows, and a good policy's returns hardly vary. It "
-                "passes.",
+                "Here the policy improves faster than the critic follows, and a good policy's returns hardly vary.",
             ),
             Choice(
                 "The policy is getting worse", False, "It says nothing about the policy. Here it happened while J rose."

@@ -96,6 +96,7 @@ def _by_thread(job, seconds):
     used, result = _clock(seconds), {}
 
     def work():
+        torch.set_num_threads(1)
         try:
             result["value"] = job()
         except BaseException as problem:
@@ -119,12 +120,15 @@ def _by_thread(job, seconds):
 
 @contextlib.contextmanager
 def isolated():
-    """Keep prints and warnings from the notebook, switch gradients on, and restore all random numbers afterwards.
+    """Keep prints and warnings from the notebook, switch gradients on, restore all random numbers; one thread.
 
     Entered by the thread that waits, never by the one that may be abandoned: so everything is put back in any case.
+    One thread, because the tensors are tiny: on a busy machine torch's threads mostly wait for each other.
     """
-    states, prints = (random.getstate(), np.random.get_state(), torch.random.get_rng_state()), io.StringIO()
+    threads, prints = torch.get_num_threads(), io.StringIO()
+    states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
     try:
+        torch.set_num_threads(1)
         with warnings.catch_warnings(), contextlib.redirect_stdout(prints), contextlib.redirect_stderr(prints):
             warnings.simplefilter("ignore")
             with torch.enable_grad():
@@ -133,6 +137,7 @@ def isolated():
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.random.set_rng_state(states[2])
+        torch.set_num_threads(threads)
 
 
 def reseed() -> None:

@@ -27,7 +27,7 @@ from .style import ESTIMATE, INK, figure, number, render
 
 FLOOR, WALL = "#F1F3F6", "#3B4252"
 MOVES = np.array([[0, -1], [0, 1], [-1, 0], [1, 0]])  # (x, y) of up, down, left, right; y grows downwards
-CENTRE = (0.0, 0.09)  # robot, path and arrows stand a little above a square's middle, the number below
+LIFT = np.array([0.0, -0.09])  # robot, path and arrows stand a little above a square's middle if a number is below
 
 # Outlines, in units of one square. An arrow from its own start: (along, across) the direction of the move.
 _ARROW = np.array([(0, 0.022), (0.17, 0.022), (0.17, 0.105), (0.31, 0), (0.17, -0.105), (0.17, -0.022), (0, -0.022)])
@@ -52,7 +52,7 @@ class MazePicture:
         n, squares = maze.size, np.arange(maze.n_states)
         self.xy = np.stack([squares % n, squares // n], 1).astype(float)  # the middle of each square
         self.goal, self.solid = squares == maze.goal, np.isin(squares, sorted(maze.walls))
-        self.values = self.probs = None
+        self.values, self.probs, self.lift = None, None, 0 * LIFT
         ax.set(xlim=(-0.53, n - 0.47), ylim=(n - 0.47, -0.53), aspect="equal", xticks=[], yticks=[])
         ax.grid(False)
         ax.spines[:].set_visible(False)
@@ -98,7 +98,7 @@ class MazePicture:
     def update(self, *, values=None, probs=None, robot=None, path=None):
         """Change what is given, keep the rest: values (S,), probs (S, 4), robot: a square, path: squares, or []."""
         if values is not None:
-            self.values = _checked("values", values, self.maze.n_states)
+            self.values, self.lift = _checked("values", values, self.maze.n_states), LIFT
             if not self.norm.scaled():
                 self.norm.autoscale_None(self.values[~self.solid & ~self.goal])
         if probs is not None:
@@ -108,9 +108,9 @@ class MazePicture:
         self._paint()
         if robot is not None:
             for patch, (shape, *_) in zip(self.robot, _ROBOT):
-                patch.set(path=Path(shape.vertices + self.xy[int(robot)] - CENTRE, shape.codes), visible=True)
+                patch.set(path=Path(shape.vertices + self.xy[int(robot)] + self.lift, shape.codes), visible=True)
         if path is not None:
-            self.trace.set_data(*(self.xy[np.asarray(path, dtype=int)] - CENTRE).T)
+            self.trace.set_data(*(self.xy[np.asarray(path, dtype=int)] + self.lift).T)
         return self
 
     def _paint(self):
@@ -127,7 +127,7 @@ class MazePicture:
             acts = ~self.solid & ~self.goal
             size = np.sqrt(self.probs[acts])[:, :, None, None]  # length and width by sqrt(p): the area goes by p
             shapes = _ARROW[:, :1] * MOVES[:, None] + _ARROW[:, 1:] * MOVES[:, None, ::-1]  # (4 actions, 7 corners, 2)
-            self.arrows.set_verts(((self.xy[acts] - CENTRE)[:, None, None] + size * shapes).reshape(-1, 7, 2))
+            self.arrows.set_verts(((self.xy[acts] + self.lift)[:, None, None] + size * shapes).reshape(-1, 7, 2))
             self.arrows.set_facecolors(np.repeat(ink[acts], 4, axis=0))
 
 

@@ -126,7 +126,7 @@ class Panel:
     alt: words for readers who cannot see the picture, with the numbers shown: a format string, or a function that
         returns the text. Both receive the values of the controls and the numbers from `draw`.
     live: True: redraw while a slider moves. False: when it is released. None: live, unless redrawing proves slow.
-    toolbar: widgets shown before the controls (a replay's play button); their values do not go to `draw`.
+    toolbar: widgets shown above the controls (a replay's play button); their values do not go to `draw`.
 
     For tests, without a browser: `.set(gamma=0.5)`, `.values`, `.png` (bytes; None for SVG), `.svg`, `.alt`, `.error`,
     `.sweep()`. Raises ValueError if names do not fit, and whatever `draw` or `alt` raises at the first picture.
@@ -153,8 +153,9 @@ class Panel:
             control.observe(self._moved, names="value")
         if live is False:
             self._wait_for_release()
-        row = W.Layout(display="flex", flex_flow="row wrap", align_items="center", max_width="900px")
-        self.widget = W.VBox([W.Box([*toolbar, *controls.values()], layout=row), self._picture])
+        row = {"display": "flex", "flex_flow": "row wrap", "align_items": "center", "max_width": "900px"}
+        rows = [W.Box(list(widgets), layout=row) for widgets in (toolbar, controls.values()) if widgets]
+        self.widget = W.VBox([*rows, self._picture])
         self._update()
         if self.error:
             raise self.error

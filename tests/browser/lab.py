@@ -20,22 +20,15 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
     "docmanager-extension/plugin": {"autosave": False},
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
-PRIVATE = {
-    "JUPYTER_CONFIG_DIR": "config",
-    "JUPYTER_RUNTIME_DIR": "runtime",
-    "JUPYTER_DATA_DIR": "data",
-    "JUPYTERLAB_SETTINGS_DIR": "settings",
-    "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
-    "IPYTHONDIR": "ipython",
-    "PPO_LESSON_HOME": "home",
-}
+FOLDERS = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_SETTINGS_DIR")
+FOLDERS += ("JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR", "PPO_LESSON_HOME")
 WIDGET_FAULT = re.compile(
     r"(?i)error (displaying|creating|rendering)[\w ]*widget|loading widget|failed to load model|model not found"
     r"|could not create a (model|view)|javascript error|could not be drawn|<figure size"
@@ -109,10 +102,10 @@ class Lab:
             port = probe.getsockname()[1]
         self.token, self.address = secrets.token_hex(16), f"http://127.0.0.1:{port}"
         for name, values in SETTINGS.items():
-            file = self.folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            file = self.folder / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / f"{name}.jupyterlab-settings"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(values))
-        environment = os.environ | {name: str(self.folder / place) for name, place in PRIVATE.items()}
+        environment = os.environ | {name: str(self.folder / name) for name in FOLDERS}
         for name in ("MPLBACKEND", "PPO_LESSON_SOLUTIONS", "JUPYTER_TOKEN", "JUPYTER_CONFIG_PATH"):
             environment.pop(name, None)
         command = [
@@ -129,27 +122,18 @@ class Lab:
         log = stack.enter_context((self.folder / "server.log").open("w"))
         self.server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=self.root)
         stack.callback(self._stop)
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         for _ in range(360):
             if self.server.poll() is not None:
                 break
             with contextlib.suppress(OSError):
-                return self._api("/api/status")
+                return direct.open(f"{self.address}/api/status?token={self.token}", timeout=10).read()
             time.sleep(0.25)
         raise RuntimeError("JupyterLab did not start:\n" + (self.folder / "server.log").read_text()[-2000:])
 
     def _stop(self):
-        with contextlib.suppress(OSError):
-            self._api("/api/shutdown", "POST")  # ends the kernels too
-        try:
-            self.server.wait(30)
-        except subprocess.TimeoutExpired:
-            self.server.kill()
-
-    def _api(self, path, method="GET"):
-        request = urllib.request.Request(self.address + path, method=method)
-        request.add_header("Authorization", f"token {self.token}")
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        return opener.open(request, timeout=10).read()
+        self.server.terminate()  # it ends its kernels first
+        self.server.wait(60)
 
     def open(self, path):
         """The notebook at `path`, open in a page of its own, its kernel ready."""
@@ -221,12 +205,17 @@ class Notebook:
         """What the pictures in the slider's cell look like now, as one string to compare."""
         return self.page.evaluate(PICTURES, slider["index"])
 
-    def press(self, slider, key, seconds=5):
-        """Press a key on the slider, as a learner without a mouse would. Did another picture follow?"""
+    def _type(self, slider, key):
+        """Press a key on the slider, as a learner without a mouse would. Did its value move?"""
         handle = self.page.locator(f"[data-slider='{slider['index']}']")
-        value, before = handle.get_attribute("aria-valuenow"), self.pictures(slider)
+        before = handle.get_attribute("aria-valuenow")
         handle.press(key)
-        end = time.monotonic() + (seconds if handle.get_attribute("aria-valuenow") != value else 0)
+        return handle.get_attribute("aria-valuenow") != before
+
+    def press(self, slider, key, seconds=5):
+        """Press a key on the slider and let the page settle. Did another picture follow?"""
+        before = self.pictures(slider)
+        end = time.monotonic() + seconds * self._type(slider, key)
         while (same := self.pictures(slider) == before) and time.monotonic() < end:
             self.page.wait_for_timeout(30)
         self.settle()
@@ -236,12 +225,12 @@ class Notebook:
         """Milliseconds from the key to the first frame with another picture; None if none came within 3 s."""
         self.page.wait_for_timeout(100)
         self.page.evaluate(LATENCY, slider["index"])
-        self.page.locator(f"[data-slider='{slider['index']}']").press(key)
+        if not self._type(slider, key):
+            return None
         for _ in range(150):
             if (milliseconds := self.page.evaluate("() => window.latency")) is not None:
                 return milliseconds
             self.page.wait_for_timeout(20)
-        return None
 
     def screenshots(self, folder):
         """The whole notebook as pictures NAME-01.png, NAME-02.png, ... in `folder`."""

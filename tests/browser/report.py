@@ -45,7 +45,7 @@ def screenshots(paths, folder):
 
 def latency(paths, keys=20):
     """Print one line a slider: notebook, label, median and p95 in milliseconds."""
-    print(f"{'notebook':<28} {'slider':<28} {'median ms':>9} {'p95 ms':>7}")
+    print(f"{'notebook':<9} {'slider':<28} {'median ms':>9} {'p95 ms':>7}")
     with Lab() as lab:
         for path in paths:
             notebook = run(lab, path)
@@ -56,10 +56,10 @@ def latency(paths, keys=20):
                 turns = ["ArrowRight"] * (keys // 2) + ["ArrowLeft"] * (keys // 2)
                 times = [t for key in turns if (t := notebook.latency(slider, key)) is not None]
                 if len(times) < 2:
-                    print(f"{path.stem:<28} {slider['label']:<28} {'no new picture':>17}", flush=True)
+                    print(f"{path.name[:2]:<9} {slider['label']:<28} {'no new picture':>17}", flush=True)
                     continue
                 p95 = statistics.quantiles(times, n=20, method="inclusive")[-1]
-                line = f"{path.stem:<28} {slider['label']:<28} {statistics.median(times):9.0f} {p95:7.0f}"
+                line = f"{path.name[:2]:<9} {slider['label']:<28} {statistics.median(times):9.0f} {p95:7.0f}"
                 print(line, flush=True)
             notebook.close()
 

@@ -51,6 +51,7 @@ def test_faults_are_seen(lab):
     assert "asked the host example.invalid" in found
     (slider,) = notebook.sliders()
     assert slider["label"] == "silent" and not moves_its_picture(notebook, slider)
+    notebook.page.wait_for_function("() => window.kernelErrors.length")
     found = " / ".join(notebook.faults())
     assert found.count("kernel: ZeroDivisionError") > 1 and "expected" not in found
     notebook.close()
