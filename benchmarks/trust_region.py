@@ -3,8 +3,8 @@
     python benchmarks/trust_region.py          prints a table and writes data/trust_region.json (about a minute)
 
 64 trainings a setting, at once: a 64-64 tanh network in the 4x4 maze, the settings of notebook 06. For each training
-the file holds the exact J after the last update, the largest exact KL(old || new) of an update, and the deepest fall of J
-below its best. `measure(method, lr, seeds)` makes one setting again; notebook 06 and a test compare it with the file.
+the file holds the exact J after the last update, the largest exact KL(old || new) of an update, and the deepest fall of
+J below its best. `measure(method, lr, seeds)` makes one setting again; notebook 06 and a test compare it with the file.
 """
 
 import os

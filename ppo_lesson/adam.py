@@ -19,6 +19,8 @@ class Adam:
     def __init__(self, groups, *, seeds: tuple[int, ...] = (), betas=(0.9, 0.999), eps: float = 1e-5):
         groups = [([p for p in parameters if p.requires_grad], lr) for parameters, lr in groups]
         self.parameters = parameters = [p for ps, _ in groups for p in ps]
+        if len(set(parameters)) < len(parameters):
+            raise ValueError("groups name a parameter twice, as when policy and critic share layers; give it one group")
         self.seeds, self.betas, self.eps = seeds, betas, eps
         self.flat = torch.cat([p.detach().reshape(*seeds, -1) for p in parameters], -1)
         self.grad, self.mean, self.square = (torch.zeros_like(self.flat) for _ in range(3))

@@ -172,8 +172,8 @@ def aggregate(
     validate.same_shape(x=x, mask=mask)
     validate.not_empty("x", x)
     real = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
-    if denominator is None and not real.any():
-        raise ValueError("mask marks no real step, so there is nothing to average; check how the mask was made")
+    if denominator is None:
+        validate.marks_a_step(mask)
     if denominator is not None and not bool(torch.as_tensor(denominator > 0).all()):
         raise ValueError(f"denominator must be positive; got {denominator}")
     x = x.where(real, 0)

@@ -191,8 +191,12 @@ def _check_ppo(config: PPOConfig, critic) -> FixedKL | PaperKL | None:
         )
     if (config.objective == "penalty") != (config.kl is not None):
         raise ValueError(f"objective='penalty' and kl go together; got objective={config.objective!r}, kl={config.kl}")
-    if config.target_kl is not None and not config.target_kl > 0:
-        raise ValueError(f"target_kl must be positive, or None for no stop; got {config.target_kl}")
+    for name, without in (("target_kl", "no stop"), ("max_grad_norm", "no limit")):
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be positive, or None for {without}; got {value}")
+    for name in ("value_coef", "entropy_coef"):
+        validate.number(name, getattr(config, name))
     for name in ("steps", "epochs"):
         validate.integer(name, getattr(config, name), 1)
     validate.integer("minibatches", config.minibatches, 1, config.robots * config.steps)

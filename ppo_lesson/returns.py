@@ -52,7 +52,7 @@ def gae(
     terminated: the future is worth nothing. truncated: it is worth V(next observation), but the trace stops.
     mask: true on real steps; it may have holes. The trace is cut before a masked step, and everything outside the mask
     is zero in the result whatever stands there, NaN included. No gradient flows.
-    ValueError for different shapes, non-finite numbers on real steps, gamma or lam outside [0, 1].
+    ValueError for different shapes, non-finite numbers on real steps, gamma or lam outside [0, 1], a mask of zeros.
 
     >>> r, v = torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.5, 0.6, 0.7])
     >>> end = torch.tensor([False, False, True])
@@ -64,6 +64,7 @@ def gae(
     validate.same_shape(
         rewards=rewards, values=values, next_values=next_values, terminated=terminated, truncated=truncated, mask=mask
     )
+    validate.marks_a_step(mask)
     real = torch.ones_like(rewards, dtype=torch.bool) if mask is None else mask.bool()
     terminated = terminated.bool()
     bootstrapped = real & ~terminated
@@ -96,6 +97,7 @@ def whiten(
     """
     x = _reals("x", x)
     validate.same_shape(x=x, mask=mask)
+    validate.marks_a_step(mask)
     real = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
     x = x.where(real, 0)
     validate.finite("x", x)

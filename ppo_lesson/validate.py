@@ -71,6 +71,12 @@ def not_empty(name: str, x: Tensor) -> None:
         raise ValueError(f"{name} is empty (shape {tuple(x.shape)}); give at least one step")
 
 
+def marks_a_step(mask: Tensor | None) -> None:
+    """Raise if `mask` marks no real step at all."""
+    if mask is not None and not bool(mask.any()):
+        raise ValueError("mask marks no real step, so there is nothing to compute; check how the mask was made")
+
+
 def probabilities(name: str, probs, shape: tuple[int, ...]) -> Tensor:
     """`probs` as float64 (..., *shape) whose last axis sums to 1, or a ValueError that shows the offending row."""
     try:

@@ -91,6 +91,12 @@ def test_a_frozen_parameter_is_left_out():
     assert optimizer.flat.shape == (4,) and frozen.tolist() == [1, 1] and critic.table.detach().any()
 
 
+def test_a_shared_parameter_is_refused_because_it_would_get_two_steps():
+    p = nn.Parameter(torch.ones(3))
+    with pytest.raises(ValueError, match="groups name a parameter twice"):
+        Adam([([p], 0.1), ([p], 0.2)])
+
+
 def test_a_gradient_of_zero_moves_nothing_and_divides_by_nothing():
     p = nn.Parameter(torch.ones(3))
     optimizer = Adam([([p], 0.1)])

@@ -21,6 +21,7 @@ from ppo_lesson.objectives import (
     value_loss,
 )
 from ppo_lesson.policies import MLPPolicy, TabularPolicy
+from ppo_lesson.returns import gae, whiten
 
 NAN, INF = math.nan, math.inf
 ONES = torch.ones(3)
@@ -282,6 +283,10 @@ BAD = {
     ),
     "kl of another shape": (lambda: penalized_surrogate(ONES, ONES, ONES, ONES[:2], 1.0), r"kl \(2,\)"),
     "empty": (lambda: clipped_surrogate(ONES[:0], ONES[:0], ONES[:0]), "logp is empty"),
+    "nothing real to whiten": (lambda: whiten(ONES, torch.zeros(3)), "mask marks no real step"),
+    "nothing real for gae": (
+        lambda: gae(ONES, ONES, ONES, terminated=ONES, mask=ONES < 0, gamma=1.0, lam=1.0), "mask marks no real step"
+    ),
     "nothing real": (lambda: clip_fraction(ONES, ONES, ONES, mask=torch.zeros(3)), "mask marks no real step"),
     "shapes": (lambda: surrogate(ONES, ONES[:2], ONES), r"logp_old \(2,\)"),
     "a number": (lambda: surrogate(ONES, 0.0, ONES), "logp_old must be a torch tensor; got float"),
