@@ -92,3 +92,18 @@ def test_require_and_close():
     close(torch.tensor(0.3), 0.1 + 0.2)
     with pytest.raises(Wrong):
         close(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.1]))
+
+
+@pytest.mark.parametrize(
+    "got, expected, words",
+    [
+        ((torch.tensor(4), torch.tensor(-0.1)), (4, -0.1), "result[0] is a tensor of shape (); expected an int"),
+        ((4, None), (4, -0.1), "result[1] is None; expected a float"),
+        ((None, None, None), (4, -0.1), "a tuple of 3 came back; expected a tuple of 2"),
+        ([[1.0], [None]], [[1.0], [2.0]], "result[1][0] is None; expected a float"),
+        ((1, 2), (torch.tensor(1), torch.tensor(2)), "result[0] is an int; expected a tensor of shape ()"),
+        ({"a": 1}, {"b": 1}, "the result has the parts ['a']; expected ['b']"),
+    ],
+)
+def test_other_parts_are_named_one_by_one(got, expected, words):
+    assert difference(got, expected).message == words

@@ -87,8 +87,13 @@ def test_known_mistake_gets_its_hint_and_its_source(capsys):
 
 def test_property_is_quoted_when_it_fails(capsys):
     out = told(capsys, lambda x, scale: scale * x.sum(-1) + 1)
-    assert "Twice the input gives twice the result." in out
+    assert "rule      also broken: Twice the input gives twice the result." in out
     assert "Every value is the expected one plus 1." in out
+
+
+def test_headline_is_about_the_case_that_is_shown(capsys):
+    first = told(capsys, lambda x, scale: scale * x.sum(-1) + 1).splitlines()[0]
+    assert "The value is 2.75; expected 1.75." in first and "Twice" not in first
 
 
 def test_calls_are_graded_silently_and_wrong_ones_fall_back():

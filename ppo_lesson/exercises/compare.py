@@ -47,12 +47,24 @@ def difference(actual, expected, *, rtol: float = 1e-5, atol: float = 1e-7, chec
         if _kind(actual) != _kind(expected):
             return Difference("type", f"{_name(actual)} came back; expected {_name(expected)}")
         if [p for p, _ in got] != [p for p, _ in want]:
+            if _kind(expected) == "list":
+                return _item(actual, expected)
             return Difference("type", f"the result has the parts {_parts(got)}; expected {_parts(want)}")
     for (path, a), (_, e) in zip(got, want):
         found = _leaf(a, e, rtol, atol, check_dtype)
         if found:
             return Difference(found.kind, (f"result{path}: " if path else "") + found.message, path)
     return None
+
+
+def _item(actual, expected, path: str = "") -> Difference:
+    """Where two lists (or tuples) that are not made of the same parts begin to differ."""
+    if _kind(actual) != "list" or _kind(expected) != "list" or len(actual) != len(expected):
+        where = f"result{path} is {_name(actual)}" if path else f"{_name(actual)} came back"
+        return Difference("type", f"{where}; expected {_name(expected)}", path)
+    shapes = [(_kind(a), *dict(leaves(a))) == (_kind(e), *dict(leaves(e))) for a, e in zip(actual, expected)]
+    first = shapes.index(False) if False in shapes else 0
+    return _item(actual[first], expected[first], f"{path}[{first}]")
 
 
 def _leaf(a, e, rtol, atol, check_dtype) -> Difference | None:

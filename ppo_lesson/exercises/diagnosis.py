@@ -32,7 +32,7 @@ class Grade:
 
 @dataclass
 class Failure:
-    """What failed first. by_rule: it was a property; a smaller failing case may be found among the cases."""
+    """What failed first. rule: the property that did not hold, in its own words; "" if it was no property."""
 
     problem: str
     case: tuple | None = None
@@ -41,7 +41,8 @@ class Failure:
     has_values: bool = False
     mistake: str = ""
     printed: str = ""
-    by_rule: bool = False
+    rule: str = ""
+    also: str = ""
 
 
 def explain(spec: Exercise, failure: Failure, seen: list[Observation], expected: list[Observation]) -> Grade:
@@ -53,7 +54,7 @@ def explain(spec: Exercise, failure: Failure, seen: list[Observation], expected:
         complete = bool(seen) and not any(o.error or o.value is None for o in [*seen, *expected])
         triples = [(a.value, e.value, args) for a, e, args in zip(seen, expected, spec.cases())] if complete else []
         helps, source = familiar(triples), ""
-    if failure.by_rule:
+    if failure.rule:
         failure = _smallest(spec, failure, seen, expected)
     problem = failure.problem[0].upper() + failure.problem[1:]
     problem += "" if problem.endswith((".", "?")) else "."
@@ -74,15 +75,18 @@ def _rows(spec: Exercise, failure: Failure):
             yield "expected", show_value(failure.want)
     if failure.printed.strip():
         yield "printed", " | ".join(failure.printed.strip().splitlines()[:5])[:200]
+    if failure.also:
+        yield "rule", f"also broken: {failure.also}"
 
 
 def _smallest(spec, failure, seen, expected) -> Failure:
-    """The same failure, shown on the first case whose value is wrong, if there is one."""
+    """The first case whose value is wrong, if there is one. The rule, which may not concern that case, goes below."""
     for args, got, want in zip(spec.cases(), seen, expected):
         if want.error or got.error:
             continue
-        if differs(spec, got, want):
-            return Failure(failure.problem, args, got.value, want.value, True, printed=got.printed)
+        found = differs(spec, got, want)
+        if found:
+            return Failure(found.message, args, got.value, want.value, True, printed=got.printed, also=failure.rule)
     return failure
 
 

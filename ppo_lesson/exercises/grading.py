@@ -93,11 +93,11 @@ def _properties(properties, fn, now) -> Failure | None:
         except Wrong as wrong:
             case = wrong.case if wrong.case is not None else now[0] if now else None
             problem = " ".join(part for part in (rule, wrong.message) if part)
-            return Failure(problem, case, wrong.got, wrong.want, wrong.got is not None, wrong.mistake, by_rule=True)
+            return Failure(problem, case, wrong.got, wrong.want, wrong.got is not None, wrong.mistake, rule=rule)
         except Exception as problem:  # the property could not work with what came back
             words = (str(problem).splitlines() or [""])[0]
             text = f"{rule} This could not be checked with what came back: {type(problem).__name__}: {words}"
-            return Failure(text, now[0] if now else None, by_rule=True)
+            return Failure(text, now[0] if now else None, rule=rule)
     return None
 
 

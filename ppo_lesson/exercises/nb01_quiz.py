@@ -6,14 +6,14 @@ from .spec import Choice, Prediction, Question
 
 PREDICTIONS = {
     "01.q1": Prediction(
-        answer="0.5",
-        why="The shortest way has six moves. Five of them cost 0.1 each; the sixth enters the goal and pays 1 instead: "
-        "5 · (-0.1) + 1 = 0.5. Whoever says 0.4 has charged the last move too.",
+        answer="0.8",
+        why="The shortest way from square 6 has three moves. Two of them cost 0.1 each; the third enters the goal and "
+        "pays 1 instead: 2 · (-0.1) + 1 = 0.8. Whoever says 0.7 has charged the last move too.",
     ),
     "01.q2": Prediction(
-        answer="about -18",
-        why="Exactly -255/14 = -18.21. A random robot needs 59.4 moves on average, and one move in four is a bump that "
-        "costs 1.",
+        answer="about -8",
+        why="Exactly -8.2. One first move in four enters the goal. Another one in four bumps, and the other two lead "
+        "away, to squares from which the random robot collects less than -11 on average.",
     ),
     "01.q3": Prediction(
         answer="100,000",

@@ -42,6 +42,14 @@ def _goal_pays_one(fn):
         close(tuple(fn(*case)), (15, 1.0), case=case)
 
 
+def _whole_squares(fn):
+    """The square is a whole number, an int: it picks a row of the policy's table."""
+    for case in _step_cases():
+        arrived = fn(*case)[0]
+        named = "_square_with_decimals" if isinstance(arrived, float) else ""
+        require(isinstance(arrived, (int, np.integer)), case=case, got=arrived, mistake=named)
+
+
 def _one_square_further(fn):
     """A move that is not a bump changes the row or the column by one, and never both."""
     for state, action in _step_cases():
@@ -106,12 +114,17 @@ def _only_the_square(state, action):
     return step(state, action)[0]
 
 
+def _square_with_decimals(state, action):
+    arrived, reward = step(state, action)
+    return arrived / 1, reward
+
+
 STEP = Exercise(
     id="01.step",
     title="One move in the maze",
     solution=step,
     cases=_step_cases,
-    properties=[_bump_stays, _one_square_further, _and_back, _goal_pays_one],
+    properties=[_whole_squares, _bump_stays, _one_square_further, _and_back, _goal_pays_one],
     check_dtype=False,
     picture=lambda fn: _draw_moves(fn),
     mistakes=[
@@ -143,6 +156,7 @@ STEP = Exercise(
             "rlberry-py/rlberry issue 84",
         ),
         Mistake(_only_the_square, "Only the square came back. Return two things: `return next_state, reward`."),
+        Mistake(_square_with_decimals, "A square's number must be an int: write 4, not 4.0, and `//`, not `/`."),
     ],
     hints=[
         "Square 6 lies in row 1, column 2: 6 = 4 * 1 + 2. `divmod(6, 4)` gives the pair.",
@@ -171,4 +185,4 @@ def _draw_moves(fn):
         ax.annotate("", xy=tip, xytext=(x + 0.2 * dx, y + 0.2 * dy), arrowprops={**look, "linewidth": 1.8})
     for state in range(16):
         ax.text(state % 4, state // 4, "G" if state == 15 else state, ha="center", va="center")
-    return fig, f"Where each of the 60 moves leads; {bumps} are bumps. Green pays 1, red costs 1, grey costs 0.1."
+    return fig, f"Where each of the 60 moves leads; {bumps} are bumps. Green pays 1, orange costs 1, grey costs 0.1."

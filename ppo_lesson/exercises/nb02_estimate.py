@@ -83,14 +83,14 @@ def _exact_on_all_walks(fn):
 
 
 def _unbiased(fn):
-    """Averaged over many batches of walks through the maze, the estimate must be the exact gradient."""
-    policy = TabularPolicy()
-    policy.logits.data[:, [1, 3]] = 1.0  # a robot that likes down and right, so that walks are short
-    batch, logits, samples = MazeBatch(Maze(), 8, seed=0), policy.logits.detach(), []
+    """Averaged over many batches of walks through a tiny maze, the estimate must be the exact gradient."""
+    maze, policy = Maze(size=2), TabularPolicy(4)  # four squares and short walks: a double loop is in time
+    policy.logits.data[:, [1, 3]] = 1.0  # a robot that likes down and right
+    batch, logits, samples = MazeBatch(maze, 4, seed=0), policy.logits.detach(), []
     for _ in range(60):
         w = whole_episodes(batch, policy)
         samples.append(fn(logits.clone(), w.observations, w.actions, w.rewards, w.mask))
-    mean_within(torch.stack(samples), exact_policy_gradient(logits, 1.0))
+    mean_within(torch.stack(samples), exact_policy_gradient(logits, 1.0, maze=maze))
 
 
 def _table(logits, observations, steps, mask):
@@ -104,6 +104,14 @@ def _to_go(rewards, mask):
 def _mean_over_steps(logits, observations, actions, rewards, mask):
     table = policy_gradient_estimate(logits, observations, actions, rewards, mask)
     return table * len(observations) / mask.sum()
+
+
+def _mean_over_walks_and_time(logits, observations, actions, rewards, mask):
+    return policy_gradient_estimate(logits, observations, actions, rewards, mask) / mask.shape[-1]
+
+
+def _sum_over_walks(logits, observations, actions, rewards, mask):
+    return policy_gradient_estimate(logits, observations, actions, rewards, mask) * len(observations)
 
 
 def _each_walk_by_its_length(logits, observations, actions, rewards, mask):
@@ -163,6 +171,14 @@ ESTIMATE = Exercise(
             _mean_over_steps,
             "You divided by the number of steps. J is what a walk earns on average: divide by the number of walks.",
             "openai/spinningup issue 59",
+        ),
+        Mistake(
+            _mean_over_walks_and_time,
+            "You divided by B * T. Sum over the steps of a walk, and divide by B only, the number of walks.",
+        ),
+        Mistake(
+            _sum_over_walks,
+            "You summed over the walks too. J is what ONE walk earns on average: divide by B, the number of walks.",
         ),
         Mistake(
             _each_walk_by_its_length,

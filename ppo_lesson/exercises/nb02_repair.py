@@ -76,6 +76,11 @@ def _only_this_step(logp, logp_ref, rewards, beta):
     return (logp * (rewards - beta * (logp - logp_ref).detach())).sum(-1).mean()
 
 
+def _penalty_of_this_step(logp, logp_ref, rewards, beta):
+    weights = rewards.flip(-1).cumsum(-1).flip(-1) - beta * (logp - logp_ref).detach()
+    return (logp * weights).sum(-1).mean()
+
+
 def _total_of_the_walk(logp, logp_ref, rewards, beta):
     total = (rewards - beta * (logp - logp_ref).detach()).sum(-1, keepdim=True)
     return (logp * total).sum(-1).mean()
@@ -126,6 +131,11 @@ REPAIR = Exercise(
         Mistake(
             _only_this_step,
             "Each log pi got only the reward of its own step. An action also answers for what comes later.",
+        ),
+        Mistake(
+            _penalty_of_this_step,
+            "The rewards run to the end of the walk, the penalty does not. A step also answers for later straying: "
+            "subtract the penalties first, then sum from step t on.",
         ),
         Mistake(
             _total_of_the_walk,

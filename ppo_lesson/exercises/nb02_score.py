@@ -79,6 +79,10 @@ def _others_up_too(logits, actions):
     return torch.where(one_hot(actions, logits.shape[-1]).bool(), 1 - probs, probs)
 
 
+def _others_stay(logits, actions):
+    return one_hot(actions, logits.shape[-1]) * (1 - torch.softmax(logits, -1))
+
+
 def _with_respect_to_the_probability(logits, actions):
     return one_hot(actions, logits.shape[-1]) / torch.softmax(logits, -1)
 
@@ -118,6 +122,11 @@ SCORE = Exercise(
             _others_up_too,
             "The chosen action is right. For the others it is 0 - pi(b): if one probability rises, the others fall.",
             "ShangtongZhang/reinforcement-learning-an-introduction issue 64",
+        ),
+        Mistake(
+            _others_stay,
+            "The chosen action is right. The others are not 0: their logits stand in log(sum of all exp(logits)) too, "
+            "so the entry of action b is 0 - pi(b).",
         ),
         Mistake(
             _with_respect_to_the_probability,

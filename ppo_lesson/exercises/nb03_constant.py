@@ -10,7 +10,7 @@ from .spec import Exercise, Mistake, close, require
 
 
 def best_constant_baseline(scores, returns):
-    """The constant b for which score * (return - b) varies least: (N, D), (N,) -> one number."""
+    """The constant b for which the mean of |score * (return - b)|^2 is smallest: (N, D), (N,) -> one number."""
     lengths = scores.square().sum(-1)  # (N,): |score|^2
     return (lengths * returns).sum() / lengths.sum()
 
