@@ -2,6 +2,7 @@
 
 import builtins
 import json
+import os
 import subprocess
 import sys
 
@@ -146,6 +147,15 @@ def test_exit_status(monkeypatch, capsys):
     assert "sliders: do this" in capsys.readouterr().out
     monkeypatch.setattr(doctor, "examine", lambda: [doctor.Finding("sliders", "some", "do this")])
     assert cli.main(["doctor"]) == 0
+
+
+def test_ready_leaves_torch_one_thread_unless_told_otherwise(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    doctor.ready()
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    doctor.ready()
+    assert os.environ["OMP_NUM_THREADS"] == "1"
 
 
 def test_ready(monkeypatch):

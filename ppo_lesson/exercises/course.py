@@ -8,7 +8,16 @@ from collections.abc import Callable
 
 from .spec import Exercise, Prediction, Question
 
-MODULES = ("nb00_start", "nb01_maze", "nb02_policy_gradient", "nb03_baselines", "nb04_gae", "nb05_trust_regions", "nb06_ppo_clip")
+MODULES = (
+    "nb00_start",
+    "nb01_maze",
+    "nb02_policy_gradient",
+    "nb03_baselines",
+    "nb04_gae",
+    "nb05_trust_regions",
+    "nb06_ppo_clip",
+    "nb07_ppo_penalty",
+)
 
 
 def modules() -> dict:

@@ -44,12 +44,12 @@ QUIZ = [
     Question(
         "Why can you train a robot without knowing the maze's probabilities P(s' | s, a)?",
         [
-            Choice("Because they are all 0 or 1 here", False, "The same holds on a slippery floor: you checked one."),
             Choice(
                 "Because they do not depend on θ, so their slope is zero",
                 True,
                 "log of the walk's probability is a sum, and the maze's terms in it have no θ.",
             ),
+            Choice("Because they are all 0 or 1 here", False, "The same holds on a slippery floor: you checked one."),
             Choice(
                 "Because they have mean zero",
                 False,

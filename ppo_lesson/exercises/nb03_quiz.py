@@ -50,7 +50,7 @@ QUIZ = [
         "All returns of a game lie between 1000 and 1100. What is wrong with weighing the scores with them?",
         [
             Choice(
-                "All actions become more likely",
+                "All actions that were tried become more likely, on average",
                 False,
                 "Probabilities sum to 1: not all can rise. On average the arrow is the exact gradient.",
             ),
