@@ -43,9 +43,10 @@ def ready():
     """Make sure that this Python has what the notebooks import; silent when it does.
 
     On Colab the missing packages are installed without their dependencies, so that nothing Colab already loaded is
-    replaced. Anywhere else a ModuleNotFoundError names them and says what to do. PyTorch, not imported yet, will use one
-    thread, unless OMP_NUM_THREADS says otherwise: on tensors as small as the maze's, more of them only get in each
-    other's way.
+    replaced. Anywhere else a ModuleNotFoundError names them and says what to do.
+
+    PyTorch, not imported yet, will use one thread, unless OMP_NUM_THREADS says otherwise: on tensors as small as the
+    maze's, more of them only get in each other's way.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     missing = [name for name in NEEDED if find_spec(name) is None]
