@@ -28,7 +28,7 @@ from .objectives import (
     surrogate,
     value_loss,
 )
-from .returns import gae, whiten
+from .returns import whiten
 from .rollout import fixed_steps
 from .train import PER_SEED, finish_row, prepare, stop_if_diverged
 
@@ -94,15 +94,7 @@ def ppo(
 
 def _update(policy, critic, optimizer, rollout, config, controller, batch, scale) -> dict:
     """Several epochs of mini-batches over one rollout. Returns diagnostics, one number a seed."""
-    advantages, returns = gae(
-        rollout.rewards,
-        rollout.values,
-        rollout.next_values,
-        terminated=rollout.terminated,
-        truncated=rollout.truncated,
-        gamma=config.gamma,
-        lam=config.lam,
-    )
+    advantages, returns = rollout.gae(config.gamma, config.lam)
     old = copy.deepcopy(policy).requires_grad_(False)  # the policy that collected the data
     logp_old = old(rollout.observations).log_prob(rollout.actions)  # rescored, so that the first ratio is exactly 1
     columns = (rollout.observations, rollout.actions, logp_old, advantages, returns, rollout.values)

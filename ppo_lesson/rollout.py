@@ -13,6 +13,7 @@ from torch import Tensor
 
 from . import validate
 from .maze import MazeBatch, action_thresholds
+from .returns import gae
 
 
 @dataclass
@@ -41,6 +42,11 @@ class Rollout:
     def ended(self) -> Tensor:
         """The steps that are the last of their episode."""
         return self.terminated | self.truncated
+
+    def gae(self, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+        """Advantages and returns of these steps, by `returns.gae`; needs a critic's values."""
+        ends = {"terminated": self.terminated, "truncated": self.truncated, "mask": self.mask}
+        return gae(self.rewards, self.values, self.next_values, **ends, gamma=gamma, lam=lam)
 
     def return_mean(self, axes=(-2, -1)) -> Tensor:
         """Mean undiscounted return of the episodes that ended here, one number a seed; NaN where none did."""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from . import validate
 from .maze import Maze, MazeBatch
 from .objectives import aggregate, explained_variance, policy_gradient, value_loss
-from .returns import discounted_returns, gae, whiten
+from .returns import discounted_returns, whiten
 from .rollout import fixed_steps, whole_episodes
 from .trpo import trpo_step
 
@@ -106,16 +106,7 @@ def actor_critic(
     steps = 0
     for iteration in range(config.iterations):
         rollout = fixed_steps(batch, policy, config.steps, critic)
-        advantages, returns = gae(
-            rollout.rewards,
-            rollout.values,
-            rollout.next_values,
-            terminated=rollout.terminated,
-            truncated=rollout.truncated,
-            mask=rollout.mask,
-            gamma=config.gamma,
-            lam=config.lam,
-        )
+        advantages, returns = rollout.gae(config.gamma, config.lam)
         weights = whiten(advantages, dim=PER_SEED) if config.whiten else advantages
         row = {"iteration": iteration}
         row |= _policy_step(policy, optimizer, rollout, weights, "token-mean", config)
@@ -152,15 +143,7 @@ def trpo(env: Maze, policy: nn.Module, critic: nn.Module, config: TRPOConfig, *,
     steps = 0
     for iteration in range(config.iterations):
         rollout = fixed_steps(batch, policy, config.steps, critic)
-        advantages, returns = gae(
-            rollout.rewards,
-            rollout.values,
-            rollout.next_values,
-            terminated=rollout.terminated,
-            truncated=rollout.truncated,
-            gamma=config.gamma,
-            lam=config.lam,
-        )
+        advantages, returns = rollout.gae(config.gamma, config.lam)
         flat = [x.flatten() for x in (rollout.observations, rollout.actions, whiten(advantages))]
         row = {"iteration": iteration} | trpo_step(policy, *flat, delta=config.delta, damping=config.damping)
         for _ in range(config.critic_steps):
