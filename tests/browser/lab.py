@@ -52,6 +52,8 @@ CELLS = """() => window.jupyterapp.shell.currentWidget.content.widgets.map((cell
   type: cell.model.type, tags: cell.model.getMetadata('tags') || [], count: cell.model.executionCount ?? null,
   outputs: cell.model.outputs?.toJSON() || [], text: cell.outputArea?.node.textContent || '',
   blank: [...(cell.outputArea?.node.querySelectorAll('img') || [])].some(i => i.complete && !i.naturalWidth) }))"""
+ALL_RUN = """() => window.jupyterapp.shell.currentWidget.content.widgets.every(
+  cell => cell.model.type !== 'code' || cell.model.executionCount !== null)"""
 SLIDERS = """() => [...document.querySelectorAll('.jp-OutputArea .noUi-handle[role=slider]')].map((handle, index) => {
   handle.setAttribute('data-slider', index);
   return { index, label: handle.closest('.jupyter-widgets').querySelector('.widget-label')?.textContent || '',
@@ -166,9 +168,17 @@ class Notebook:
         self.page.close()
 
     def run(self, seconds=600):
-        """Clear all outputs and run all cells."""
+        """Clear all outputs and run all cells.
+
+        JupyterLab calls Run All finished at a cell that raises on purpose, while the cells after it still run: wait for
+        these too, a minute at most. What has not run by then, `faults` tells.
+        """
+        from playwright.sync_api import TimeoutError as TooLate
+
         self.page.evaluate(RUN)
         self.page.wait_for_function("() => window.finished", timeout=seconds * 1000)
+        with contextlib.suppress(TooLate):
+            self.page.wait_for_function(ALL_RUN, timeout=60_000)
         self.settle()
 
     def settle(self, milliseconds=20_000):
