@@ -31,9 +31,9 @@ class Adam:
         for p, value in zip(parameters, self.flat.split(sizes, -1)):
             p.data = value.view(p.shape)
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor, *, keep_graph: bool = False) -> None:
         """The gradient of `loss`, one number that sums the seeds' losses, into `self.grad`."""
-        gradients = torch.autograd.grad(loss, self.parameters)
+        gradients = torch.autograd.grad(loss, self.parameters, retain_graph=keep_graph)
         self.grad = torch.cat([g.reshape(*self.seeds, -1) for g in gradients], -1)
 
     def clip(self, max_norm: float | None) -> Tensor:

@@ -133,9 +133,9 @@ def _watched(policy, critic):
         now["step"]["targets"] = targets.detach()
         return value_loss(values, targets, *args, **more)
 
-    def watch_backward(optimizer, loss):
+    def watch_backward(optimizer, loss, **more):
         fresh = torch.autograd.grad(loss, optimizer.parameters, retain_graph=True)
-        backward(optimizer, loss)
+        backward(optimizer, loss, **more)
         distribution, values = policy(now["observations"]), critic(now["observations"])
         again = {"logp": distribution.log_prob(now["actions"]), "entropy": distribution.entropy(), "values": values}
         again |= {"loss": loss, "gradient": optimizer.grad, "loss_gradient": torch.cat([g.flatten() for g in fresh])}

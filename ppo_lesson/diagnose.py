@@ -237,8 +237,8 @@ RULES = (  # the most serious first
     ),
     Rule(
         "wrong gradient",
-        "at ratio 1 the loss's gradient in log-probability, value or entropy is up to {:.2g} times its size off.",
-        "signs (the entropy bonus raises entropy), ratio = exp(logp - logp_old), advantages detached, each factor.",
+        "the gradient at ratio 1, or the one that the optimizer holds, is up to {:.2g} times its size off.",
+        "signs (entropy), ratio = exp(logp - logp_old), advantages detached, gradients set to zero before each step.",
         _above("gradient_error", ROUNDING),
     ),
     Rule(

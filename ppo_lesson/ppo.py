@@ -160,9 +160,9 @@ def ppo_update(policy, critic, optimizer, rollout: Rollout, config: PPOConfig, c
         entropy = distribution.entropy() if config.entropy_coef else None
         if config.entropy_coef:
             loss = loss - config.entropy_coef * entropy.mean(-1)
+        optimizer.backward(loss.sum(), keep_graph=not first)  # seeds share no parameter: the sum keeps them apart
         if not first:
-            row["gradient_error"] = _gradient_error(loss, logp, values, entropy, weights, targets, config)
-        optimizer.backward(loss.sum())  # seeds share no parameter, so the sum keeps them apart
+            row["gradient_error"] = _gradient_error(optimizer, loss, logp, values, entropy, weights, targets, config)
         norm = optimizer.clip(config.max_grad_norm)
         optimizer.step(scale=scale, active=active)
         latest = {"policy_loss": policy_loss.detach(), "value_loss": critic_loss.detach(), "grad_norm": norm}
@@ -199,20 +199,20 @@ def _known(logp, logp_old, weights, rollout, returns, config) -> dict:
     return row | ({"advantage_std": weights.std(-1)} if config.whiten and weights.shape[-1] > 1 else {})
 
 
-def _gradient_error(loss, logp, values, entropy, weights, targets, config) -> Tensor:
+def _gradient_error(optimizer, loss, logp, values, entropy, weights, targets, config) -> Tensor:
     """How far the gradient of the loss is from what PPO's must be at ratio 1, the largest relative error; must be 0.
 
     d loss / d logp = -weight / n     d loss / d values = value_coef (V - target) / n
-    d loss / d entropy = -entropy_coef / n
+    d loss / d entropy = -entropy_coef / n     what the optimizer holds = d loss / d parameters (the last tensor's)
     """
     known = [(logp, -weights), (values, config.value_coef * (values - targets).detach())]
     if entropy is not None:
         known.append((entropy, torch.full_like(entropy, -config.entropy_coef)))
-    gradients = torch.autograd.grad(loss.sum(), [x for x, _ in known], retain_graph=True)
-    errors = [
-        (g * weights.shape[-1] - right).abs().amax(-1) / right.abs().amax(-1).clamp(min=1e-12)
-        for g, (_, right) in zip(gradients, known)
-    ]
+    *gradients, last = torch.autograd.grad(loss.sum(), [*(x for x, _ in known), optimizer.parameters[-1]])
+    n, last = weights.shape[-1], last.reshape(*weights.shape[:-1], -1)
+    pairs = [(g * n, right) for g, (_, right) in zip(gradients, known)]
+    pairs.append((optimizer.grad[..., -last.shape[-1] :], last))
+    errors = [(g - right).abs().amax(-1) / right.abs().amax(-1).clamp(min=1e-12) for g, right in pairs]
     return torch.stack(errors).amax(0)
 
 

@@ -204,9 +204,10 @@ def test_most_of_the_sick_still_learn(examined):
     healthy = last(examined, None)
     assert healthy.min() > 0.2, "from -12; the best policy has 0.299"
     medians = {patient.name: np.median(last(examined, patient.name)) for patient in WARD}
-    assert sum(J > 0.2 for J in medians.values()) >= 10
-    assert medians.pop("ratio-of-logs") < -50 and medians.pop("gradient-not-zeroed") < 0.2
-    assert np.median(healthy) - 0.06 < min(medians.values()), "a loss smaller than what three seeds can show"
+    lost = {patient.name: np.median(last(examined, "vector" if patient.vector else None)) for patient in WARD}
+    lost = {name: lost[name] - J for name, J in medians.items()}
+    assert lost.pop("ratio-of-logs") > 50 and lost.pop("gradient-not-zeroed") > 0.07
+    assert max(lost.values()) < 0.06, "ten of twelve lose less than what three seeds can show"
     crashed = {name for name in medians if last(examined, name).min() < -1}
     assert {"old-logp-recomputed", "target-recomputed", "entropy-sign"} <= crashed, "in some seeds; nobody healthy does"
 
