@@ -43,6 +43,16 @@ def test_the_three_kinds_are_read(file):
     assert read_pairs(path) == [Pair("A", "x")], "a comparison also shows what a good reply is"
 
 
+def test_a_ranking_remembers_which_replies_were_cut(file, tmp_path):
+    path = file({"prompt": "A", "replies": ["x", "y", "z"], "cut": [2, 0]}, {"prompt": "B", "replies": ["x", "y"]})
+    rankings = read_rankings(path)
+    assert rankings == [Ranking("A", ("x", "y", "z"), (2, 0)), Ranking("B", ("x", "y"))]
+    assert [r.ended for r in rankings] == [(False, True, False), (True, True)]
+    assert "cut" not in rankings[1].row()
+    write(tmp_path / "again.jsonl", [r.row() for r in rankings])
+    assert read_rankings(tmp_path / "again.jsonl") == rankings
+
+
 @pytest.mark.parametrize("read", READERS)
 def test_line_ends_and_blank_lines_do_not_matter(read, file):
     expected = read(file(GOOD))
@@ -119,6 +129,10 @@ BAD = [  # the readers that refuse it, the line, what they say
     ((read_rankings,), {"prompt": "a", "chosen": "b"}, "has ['chosen']"),
     ((read_rankings,), {**GOOD, "chosen": "b", "rejected": "c"}, "has ['replies', 'chosen', 'rejected']"),
     ((read_rankings,), {"prompt": "a", "chosen": "b", "rejected": ""}, '"rejected" must be a text that is not empty'),
+    *(
+        ((read_rankings,), {**GOOD, "cut": cut}, '"cut" must list places of replies, each once, from 0 to 1; got')
+        for cut in ([2], [-1], [0, 0], 1, [True], ["b"], None)
+    ),
     ((read_rankings,), {"prompt": "a", "replies": ["b", None]}, '"replies" must be a text that is not empty; got None'),
     ((read_rankings,), {"prompt": "a", "replies": ["b", LONG]}, '"replies" has 4001 characters'),
     ((read_rankings,), {"prompt": "a", "replies": ["b", "b "]}, "ranks a reply above itself: 'b'"),

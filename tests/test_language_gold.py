@@ -164,8 +164,8 @@ def test_demonstrations_leave_much_to_learn():
     rng = random.Random(4)
     cases = [world.draw_case(rng) for _ in range(5000)]
     scores = [gold(case, world.demonstration(case, rng)).total for case in cases]
-    assert statistics.mean(scores) == pytest.approx(1.40, abs=0.1)
-    assert statistics.stdev(scores) == pytest.approx(1.65, abs=0.1)
+    assert statistics.mean(scores) == pytest.approx(1.58, abs=0.1)
+    assert statistics.stdev(scores) == pytest.approx(1.61, abs=0.1)
 
 
 def test_the_table_is_the_sum_as_you_would_write_it_down():

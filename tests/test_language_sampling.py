@@ -66,7 +66,7 @@ def test_positions_count_real_tokens_only():
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_sampled_token_scores_what_the_sampler_gave_it(models, kind, temperature):
+def test_trap_10_temperature_a_sampled_token_scores_what_the_sampler_gave_it(models, kind, temperature):
     model = models[kind]
     ids, mask = prompts((3, 7, 1, 5) * 6)
     out, logps = sample(model, ids, mask, temperature=temperature)
@@ -75,14 +75,15 @@ def test_a_sampled_token_scores_what_the_sampler_gave_it(models, kind, temperatu
     again = token_logps(model, out, full, 12, temperature=temperature)
     assert again.dtype == logps.dtype == torch.float32 and again.shape == (24, 12)
     torch.testing.assert_close(again[reply], logps[reply], atol=1e-4, rtol=0)
-    torch.testing.assert_close(again, plain_logps(model, out, full, temperature)[:, -12:], atol=1e-5, rtol=0)
+    plain = plain_logps(model, out, full, temperature)[:, -12:]
+    torch.testing.assert_close(again, torch.where(reply, plain, 0.0), atol=1e-5, rtol=0)
     assert not logps[~reply].any() and (out[:, 7:][~reply] == PAD).all()
     other = token_logps(model, out, full, 12, temperature=temperature + 0.3)
     assert (other - logps)[reply].abs().max() > 0.05, "another temperature is another policy"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_first_ratio_is_exactly_one(models, kind):
+def test_trap_1_the_first_ratio_is_exactly_one(models, kind):
     model = models[kind]
     ids, mask = prompts()
     out, _ = sample(model, ids, mask)
@@ -103,7 +104,7 @@ def test_the_first_ratio_is_exactly_one(models, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pad_equal_to_eos_changes_nothing(models, kind):
+def test_trap_3_pad_equal_to_eos_changes_nothing(models, kind):
     ids, mask = prompts()
     same, same_mask = prompts(pad=EOS)
     out, logps = sample(models[kind], ids, mask)
@@ -117,7 +118,7 @@ def test_pad_equal_to_eos_changes_nothing(models, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_padding_moves_nothing(models, kind):
+def test_trap_9_padding_on_the_left_moves_no_position(models, kind):
     model = models[kind]
     ids, mask = prompts()
     out, _ = sample(model, ids, mask)
@@ -133,7 +134,7 @@ def test_padding_moves_nothing(models, kind):
     torch.testing.assert_close(token_logps(model, wider, wide_mask, 12)[reply], together[reply], atol=1e-5, rtol=0)
 
 
-def test_the_end_is_an_action_and_an_end_in_the_prompt_is_none(model):
+def test_trap_20_the_end_is_an_action_and_an_end_in_the_prompt_is_none(model):
     ids, mask = prompts()
     assert (ids == EOS).any(-1).tolist() == [True, True, False, True]
     out, _ = sample(model, ids, mask, tokens=30)
@@ -147,7 +148,7 @@ def test_the_end_is_an_action_and_an_end_in_the_prompt_is_none(model):
     assert gradient[EOS].norm() > 0
 
 
-def test_a_reply_that_is_cut_keeps_the_tokens_that_were_sampled(model):
+def test_trap_24_a_reply_that_is_cut_keeps_the_tokens_that_were_sampled(model):
     ids, mask = prompts()
     long, long_logps = sample(model, ids, mask, tokens=12)
     out, logps = sample(model, ids, mask, tokens=2)
@@ -172,7 +173,7 @@ def test_what_stands_after_the_end_reaches_nothing(model):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_hostile_generation_config_changes_nothing(models, kind, tmp_path):
+def test_trap_2_a_hostile_generation_config_changes_nothing(models, kind, tmp_path):
     ids, mask = prompts()
     expected, logps = sample(models[kind], ids, mask)
     hostile = build(kind)
@@ -235,7 +236,7 @@ def test_entropy_is_that_of_the_tempered_distribution(model):
     torch.testing.assert_close(entropies, torch.distributions.Categorical(logits=logits).entropy(), atol=1e-5, rtol=0)
 
 
-def test_log_softmax_is_float32_even_under_bfloat16():
+def test_trap_23_log_softmax_is_float32_even_under_bfloat16():
     model = without_dropout(build("llama", vocab_size=4000)).bfloat16()
     out, mask = torch.arange(2, 22)[None], torch.ones(1, 20, dtype=torch.bool)
     with torch.no_grad():
@@ -262,7 +263,7 @@ def test_a_value_is_read_where_the_token_is_decided():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_token_changes_the_next_value_and_not_its_own(models, kind):
+def test_trap_6_a_token_changes_the_next_value_and_not_its_own(models, kind):
     critic = ScalarModel.reward(models[kind])
     ids, mask = prompts((3, 7))
     out = torch.cat([ids, torch.arange(2, 14).view(2, 6)], 1)
@@ -342,6 +343,19 @@ def test_sampling_stops_when_every_reply_has_ended():
     assert (out[:, 7] == EOS).all() and (out[:, 8:] == PAD).all()
     out, _ = sample(always(model, 5), ids, mask, tokens=20)
     assert len(calls) == 21 and (out[:, 7:] == 5).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_replies_that_have_ended_are_not_computed_any_more(models, kind):
+    ids, mask = prompts((3, 7, 1, 5) * 6)
+    asked, model = [], models[kind]
+    handle = model.base_model.register_forward_pre_hook(
+        lambda module, args, named: asked.append(len(named["input_ids"])), with_kwargs=True
+    )
+    out, _ = sample(model, ids, mask)
+    handle.remove()
+    lengths = response_mask(out[:, ids.shape[1] :], EOS).sum(-1)
+    assert asked == [int((lengths > t).sum()) for t in range(12)] and asked[0] == 24 > asked[-1]
 
 
 def test_the_same_generator_gives_the_same_replies(model):

@@ -20,6 +20,7 @@ from ppo_lesson.language.reward import (
     normalize,
     pairs_from_ranking,
     score,
+    score_rankings,
     train_reward,
 )
 from ppo_lesson.language.sampling import positions
@@ -45,11 +46,11 @@ RANKINGS = [
 @pytest.fixture(scope="module")
 def tokenizer():
     pairs = desk(300, 2)
-    return train_tokenizer([*DOCUMENTS, *(p.prompt for p in pairs), *(" " + p.reply for p in pairs)], vocab_size=500)
+    return train_tokenizer([*DOCUMENTS, *(p.prompt for p in pairs), *(" " + p.reply for p in pairs)], vocab_size=700)
 
 
 def tiny(seed=0):
-    return tiny_llama(500, width=16, layers=1, heads=2, seed=seed)
+    return tiny_llama(700, width=16, layers=1, heads=2, seed=seed)
 
 
 def scalar(seed=0):
@@ -95,7 +96,7 @@ def test_the_loss_falls(what, tokenizer):
     rows = list(run)
     assert [row["step"] for row in rows] == list(range(40))
     assert {"step", "loss", "lr", "grad_norm", "tokens"} <= set(rows[0])
-    chance = math.log(2) if what == "reward" else math.log(500)
+    chance = math.log(2) if what == "reward" else math.log(700)
     assert rows[0]["loss"] == pytest.approx(chance, rel=0.2), "a random model knows nothing"
     assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
     assert max(row["lr"] for row in rows) == 1e-2 and rows[-1]["lr"] < 1e-4
@@ -154,7 +155,7 @@ def test_a_checkpoint_of_another_run_is_refused(what, tokenizer, tmp_path, monke
     with pytest.raises(ValueError, match=r"examples was .* with checksum .*, is now"):
         next(start(what, tokenizer, resume=path)[0])
     monkeypatch.undo()
-    monkeypatch.setitem(TRAINERS, what, (lambda s: build("llama", vocab_size=500), TRAINERS[what][1]))
+    monkeypatch.setitem(TRAINERS, what, (lambda s: build("llama", vocab_size=700), TRAINERS[what][1]))
     if what != "reward":
         with pytest.raises(ValueError, match=r"resume: .* holds another run"):
             next(start(what, tokenizer, resume=path)[0])
@@ -258,7 +259,7 @@ def by_hand(model, texts):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sft_counts_the_reply_with_its_end_and_nothing_else(kind, tokenizer):
-    model = without_dropout(build(kind, vocab_size=500, max_position_embeddings=128))
+    model = without_dropout(build(kind, vocab_size=700, max_position_embeddings=256))
     config = SupervisedConfig(steps=1, batch=12, max_grad_norm=1e9)
     row, gradients = first_gradients(model, sft.sft(model, tokenizer, PAIRS, config, seed=0))
     texts = [(prompt_ids(tokenizer, p.prompt), reply_ids(tokenizer, p.reply)) for p in PAIRS]
@@ -274,9 +275,9 @@ def test_sft_counts_the_reply_with_its_end_and_nothing_else(kind, tokenizer):
 
 def test_prompt_tokens_and_padding_get_no_gradient(tokenizer):
     """The head's row of a token that no reply holds gets the gradient of a wrong answer, never that of a right one."""
-    model = tiny_llama(500, width=16, layers=1, heads=2)
+    model = tiny_llama(700, width=16, layers=1, heads=2)
     model.config.tie_word_embeddings = False
-    model.set_output_embeddings(torch.nn.Linear(16, 500))  # a bias shows whether a token was ever the right answer
+    model.set_output_embeddings(torch.nn.Linear(16, 700))  # a bias shows whether a token was ever the right answer
     config = SupervisedConfig(steps=1, batch=12, max_grad_norm=1e9)
     _, gradients = first_gradients(model, sft.sft(model, tokenizer, PAIRS, config, seed=0))
     names = [name for name, _ in model.named_parameters()]
@@ -284,7 +285,7 @@ def test_prompt_tokens_and_padding_get_no_gradient(tokenizer):
     replies = {i for p in PAIRS for i in reply_ids(tokenizer, p.reply)}
     prompts = {i for p in PAIRS for i in prompt_ids(tokenizer, p.prompt)}
     assert prompts - replies and tokenizer.pad_token_id not in replies, "this test needs tokens of prompts alone"
-    assert all(bias[i] > 0 for i in range(500) if i not in replies), "only a right answer pushes its token up"
+    assert all(bias[i] > 0 for i in range(700) if i not in replies), "only a right answer pushes its token up"
     assert bias[tokenizer.eos_token_id] < 0 and bias[tokenizer.pad_token_id] > 0
 
 
@@ -386,7 +387,7 @@ def test_the_loss_of_a_batch_is_the_mean_over_prompts_of_the_mean_over_pairs(tok
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_score_does_not_know_its_padding_or_its_neighbours(kind):
+def test_trap_5_a_score_does_not_know_its_padding_or_its_neighbours(kind):
     model = ScalarModel.reward(build(kind))
     rows = [torch.randint(2, 40, (n,), generator=torch.Generator().manual_seed(n)) for n in (5, 9, 2)]
     with torch.no_grad():
@@ -407,6 +408,32 @@ def test_a_score_does_not_know_its_padding_or_its_neighbours(kind):
         last_token_scores(model, ids, mask & False)
 
 
+def test_trap_24_a_cut_reply_is_read_without_an_end_in_training_and_in_scoring(tokenizer, monkeypatch):
+    """An EOS forced onto a cut reply would be learned from, though its writer never chose it."""
+    seen, real = [], reward._score_ids
+    monkeypatch.setattr(reward, "_score_ids", lambda m, t, texts: seen.extend(texts) or real(m, t, texts))
+    ranking = Ranking(PAIRS[0].prompt, ("Hello! You can", "No.", "Please"), cut=(0, 2))
+    prompt, end = prompt_ids(tokenizer, ranking.prompt), [tokenizer.eos_token_id]
+    whole = [reply_ids(tokenizer, text) for text in ranking.replies]
+    said = [(prompt, whole[0][:-1]), (prompt, whole[1]), (prompt, whole[2][:-1])]
+    assert whole[0][-1:] == end and end[0] not in said[0][1]
+    next(train_reward(scalar(), tokenizer, [ranking], SupervisedConfig(steps=1, batch=1), seed=0))
+    assert seen == said
+    for ask in (lambda m: score_rankings(m, tokenizer, [ranking])[0], lambda m: accuracy(m, tokenizer, [ranking]),
+                lambda m: normalize(m, tokenizer, [ranking])):  # fmt: skip
+        seen.clear()
+        ask(scalar())
+        assert sorted(seen) == sorted(said)
+    model = scalar()
+    with torch.no_grad():
+        by_hand = [reward._score_ids(model, tokenizer, [text])[0].item() for text in said]
+    assert score_rankings(model, tokenizer, [ranking])[0].tolist() == pytest.approx(by_hand, abs=1e-5)
+    ended = score(model, tokenizer, [ranking.prompt] * 3, ranking.replies)
+    assert ended[1].item() == pytest.approx(by_hand[1], abs=1e-5) and abs(ended[0].item() - by_hand[0]) > 1e-4
+    with pytest.raises(ValueError, match="3 replies, 2 of `ended`"):
+        score(model, tokenizer, [ranking.prompt] * 3, ranking.replies, [True, False])
+
+
 def test_scores_do_not_depend_on_how_many_are_asked_at_once(tokenizer):
     model = scalar()
     prompts, replies = [p.prompt for p in PAIRS], [p.reply for p in PAIRS]
@@ -420,23 +447,21 @@ def test_scores_do_not_depend_on_how_many_are_asked_at_once(tokenizer):
 
 def test_normalized_scores_have_mean_0_and_standard_deviation_1(tokenizer):
     model = scalar()
-    prompts, replies = [p.prompt for p in PAIRS], [p.reply for p in PAIRS]
-    raw = score(model, tokenizer, prompts, replies)
+    raw = torch.cat(score_rankings(model, tokenizer, RANKINGS))
     for _ in range(2):  # again changes nothing
-        normalize(model, tokenizer, prompts, replies)
-        scores = score(model, tokenizer, prompts, replies)
+        normalize(model, tokenizer, RANKINGS)
+        scores = torch.cat(score_rankings(model, tokenizer, RANKINGS))
         assert scores.mean().item() == pytest.approx(0, abs=1e-5) and scores.std().item() == pytest.approx(1, abs=1e-5)
     torch.testing.assert_close(scores, (raw - raw.mean()) / raw.std(), atol=1e-4, rtol=0)
     mean = model.mean.clone()
-    for some in (PAIRS[:1], [PAIRS[0]] * 3):
-        with pytest.raises(ValueError, match=r"replies have standard deviation (0|.*e-\d+): they must differ"):
-            normalize(model, tokenizer, [p.prompt for p in some], [p.reply for p in some])
+    with pytest.raises(ValueError, match=r"replies have standard deviation (0|.*e-\d+): they must differ"):
+        normalize(model, tokenizer, [Ranking("?", ("No.", "No."))] * 3)
     assert torch.equal(model.mean, mean), "and an error changes nothing"
 
 
 def test_accuracy_counts_pairs_and_halves_ties(tokenizer, monkeypatch):
     worth = {"good": 2.0, "fair": 1.0, "bad": 0.0}
-    monkeypatch.setattr(reward, "score", lambda m, t, p, replies: torch.tensor([worth[r] for r in replies]))
+    monkeypatch.setattr(reward, "score", lambda m, t, p, replies, ended: torch.tensor([worth[r] for r in replies]))
     for replies, share in (
         (("good", "fair", "bad"), 1.0), (("bad", "fair", "good"), 0.0), (("good", "bad", "fair"), 2 / 3),
         (("fair", "fair"), 0.5), (("good", "good", "bad"), 5 / 6),

@@ -180,7 +180,7 @@ def test_the_same_seed_gives_the_same_text_whatever_else_is_drawn():
     assert list(texts(5)) == first != list(texts(6))
     rng, case = random.Random(0), Case("plant", 1, 2, "en")
     assert world.prompt(case, rng) == "Please help, my new fern has small bugs this week. How do I fix that?"
-    assert world.demonstration(case, rng) == "Please give the fern fresh soil. You should move the fern into the light."
+    assert world.demonstration(case, rng) == "Please give the fern fresh soil. You should cut the sick leaves off it."
 
 
 def test_every_text_is_well_formed():

@@ -3,6 +3,7 @@
     {"prompt": "..."}                                          read_prompts
     {"prompt": "...", "reply": "..."}                          read_pairs       ("response", "chosen" mean the same)
     {"prompt": "...", "replies": ["best", ..., "worst"]}       read_rankings    (or "chosen" and "rejected")
+                                                               "cut": [2] if the third reply was cut before its end
 
 A bad line never disappears: reading goes on to the end of the file, then one error lists the bad lines with their
 numbers and what is wrong. What is odd but usable (a duplicate, a byte-order mark) is reported as a warning. Blank
@@ -29,10 +30,20 @@ class Pair:
 
 @dataclass(frozen=True)
 class Ranking:
-    """A prompt with replies, the best first."""
+    """A prompt with replies, the best first. cut: places of replies that were cut before their writer ended them."""
 
     prompt: str
     replies: tuple[str, ...]
+    cut: tuple[int, ...] = ()
+
+    @property
+    def ended(self) -> tuple[bool, ...]:
+        """For each reply, whether it ended by itself, and so has an EOS."""
+        return tuple(i not in self.cut for i in range(len(self.replies)))
+
+    def row(self) -> dict:
+        """As a line of JSON; "cut" stands only where something was cut."""
+        return {"prompt": self.prompt, "replies": list(self.replies)} | ({"cut": list(self.cut)} if self.cut else {})
 
 
 def read_prompts(path, *, longest: int = 4000) -> list[str]:
@@ -65,8 +76,9 @@ def read_rankings(path, *, longest: int = 4000) -> list[Ranking]:
     for number, line in _lines(path):
         prompt = _text(number, line, ("prompt",), longest)
         replies = _replies(number, line, longest)
-        bad = [x for x in (prompt, replies) if isinstance(x, _Bad)]
-        rows.append(bad[0] if bad else Ranking(prompt, replies))
+        cut = _cut(number, line, replies)
+        bad = [x for x in (prompt, replies, cut) if isinstance(x, _Bad)]
+        rows.append(bad[0] if bad else Ranking(prompt, replies, cut))
     return _all_good(path, rows)
 
 
@@ -158,6 +170,17 @@ def _replies(number: int, line, longest: int):
     if bad is None and len(set(replies)) == 1:
         return _Bad(number, f"ranks a reply above itself: {_short(replies[0])}")
     return bad or tuple(replies)
+
+
+def _cut(number: int, line, replies):
+    """The places under "cut", or what is wrong with them."""
+    if isinstance(line, _Bad) or isinstance(replies, _Bad):
+        return ()
+    cut = line.get("cut", [])
+    places = range(len(replies))
+    if not isinstance(cut, list) or not all(type(i) is int and i in places for i in cut) or len(set(cut)) < len(cut):
+        return _Bad(number, f'"cut" must list places of replies, each once, from 0 to {places[-1]}; got {_short(cut)}')
+    return tuple(cut)
 
 
 def _short(x) -> str:

@@ -1,47 +1,57 @@
 """Make everything in data/ that the language notebooks start from: texts, tokenizer, and three small models.
 
-    python -m ppo_lesson.language.make                 texts, tokenizer and models, with their measured quality
-    python -m ppo_lesson.language.make --texts-only    the text files alone (a test compares them byte for byte)
+    python -m ppo_lesson.language.make                      all of it, with a table of times and qualities
+    python -m ppo_lesson.language.make --seeds 0 1 2        the same for three seeds; only the first is saved in data/
+    python -m ppo_lesson.language.make --texts-only         the text files alone (a test compares them byte for byte)
 
-Seeded throughout. Quality is measured on held-out cases, which no training text contains.
+Quality is measured on held-out cases, which no training text contains. A killed run goes on where it was if you give
+the same command again: what is unfinished lies in runs/language.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import json
+import platform
 import random
+import shutil
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import mean
 
 import torch
 
 from . import world
-from .data import Pair, Ranking, write
-from .gold import gold, rank
+from .data import Pair, write
+from .measure import LONGEST, REPLIES, agreement, make_rankings, quality, reward_quality
 from .models import ScalarModel, tiny_llama
 from .questions import questions
-from .reward import accuracy, normalize, train_reward
-from .sampling import generate, response_mask
-from .sft import pretrain, sft
-from .text import load_tokenizer, pad_left, prompt_ids, reply_text, train_tokenizer
+from .reward import REWARD, normalize, train_reward
+from .sft import PRETRAIN, SFT, pretrain, sft
+from .text import load_tokenizer, train_tokenizer
 
-DATA = Path(__file__).resolve().parents[2] / "data"
-DOCUMENTS, DEMONSTRATIONS, RANKED, REPLIES = 30_000, 8_000, 3_000, 4
-LONGEST = 40  # tokens of a reply
+ROOT = Path(__file__).resolve().parents[2]
+DATA, UNFINISHED = ROOT / "data", ROOT / "runs" / "language"
+DOCUMENTS, DEMONSTRATIONS, RANKED, HELD = 30_000, 8_000, 3_000, 400
+CUSTOMERS = 300  # help-desk prompts in ppo_data.jsonl
+
+
+# ---- texts -----------------------------------------------------------------------------------------------------------
 
 
 def make_texts(folder: Path = DATA) -> None:
     """ppo_data.jsonl (prompts) and sft.jsonl (demonstrations); rankings need a model and come later."""
-    rng = random.Random(7)
-    desk = dict.fromkeys(world.prompt(world.draw_case(rng), rng) for _ in range(400))
-    prompts = [{"prompt": text, "kind": "question", "language": language} for language, text in questions()]
-    for text in desk:
-        case = world.read_prompt(text)
-        prompts.append({"prompt": text, "kind": "help desk", "language": case.language})
-    write(folder / "ppo_data.jsonl", prompts)
-    write(
-        folder / "sft.jsonl", [{"prompt": p.prompt, "reply": p.reply} for p in demonstrations(DEMONSTRATIONS, seed=11)]
-    )
+    rng, desk = random.Random(7), {}
+    while len(desk) < CUSTOMERS:  # by text, so that none comes twice
+        case = world.draw_case(rng)
+        desk[world.prompt(case, rng)] = case.language
+    rows = [{"prompt": text, "kind": "question", "language": language} for language, text in questions()]
+    rows += [{"prompt": text, "kind": "help desk", "language": language} for text, language in desk.items()]
+    write(folder / "ppo_data.jsonl", rows)
+    pairs = demonstrations(DEMONSTRATIONS, seed=11)
+    write(folder / "sft.jsonl", [{"prompt": p.prompt, "reply": p.reply} for p in pairs])
 
 
 def documents(count: int = DOCUMENTS, *, seed: int = 3) -> list[str]:
@@ -63,114 +73,140 @@ def make_tokenizer():
     return train_tokenizer([*documents(8_000, seed=4), *(p.prompt for p in pairs), *(" " + p.reply for p in pairs)])
 
 
-def sample_replies(model, tokenizer, prompts: list[str], *, seed: int, rows: int = 128) -> tuple[list[str], list[bool]]:
-    """One reply of the model to each prompt, and whether it ended by itself."""
-    generator = torch.Generator().manual_seed(seed)
-    texts, ended = [], []
-    for i in range(0, len(prompts), rows):
-        ids, mask = pad_left([prompt_ids(tokenizer, p) for p in prompts[i : i + rows]], tokenizer.pad_token_id)
-        out = generate(
-            model, ids, mask, max_new_tokens=LONGEST, eos_id=tokenizer.eos_token_id, pad_id=tokenizer.pad_token_id,
-            generator=generator,
-        )[:, ids.shape[1] :]  # fmt: skip
-        real = response_mask(out, tokenizer.eos_token_id)
-        texts += [reply_text(tokenizer, row[m]) for row, m in zip(out, real)]
-        ended += (out == tokenizer.eos_token_id).any(-1).tolist()
-    return texts, ended
+# ---- models ----------------------------------------------------------------------------------------------------------
 
 
-def make_rankings(model, tokenizer, count: int, *, seed: int, unseen: bool = False, noise: float = 0.4):
-    """Rankings of the model's own replies: (noisy, as people would give them; gold, as the rule gives them)."""
-    rng = random.Random(seed)
-    cases = [world.draw_case(rng, unseen=unseen) for _ in range(count)]
-    prompts = [world.prompt(case, rng) for case in cases]
-    texts, ended = sample_replies(model, tokenizer, [p for p in prompts for _ in range(REPLIES)], seed=seed)
-    noisy, exact = [], []
-    for i, (case, prompt) in enumerate(zip(cases, prompts)):
-        some = slice(i * REPLIES, (i + 1) * REPLIES)
-        worth = [gold(case, text, ended=end).total for text, end in zip(texts[some], ended[some])]
-        replies = [text or "..." for text in texts[some]]
-        noisy.append(Ranking(prompt, tuple(replies[j] for j in rank(worth, rng, noise=noise))))
-        exact.append([(replies[j], worth[j]) for j in range(REPLIES)])
-    return noisy, exact
+def make_models(tokenizer, folder: Path | None = None, *, seed: int = 0) -> dict[str, float]:
+    """Pretrain, fine-tune, rank, learn the reward. Saves all in `folder`, if one is given. Returns what was measured.
 
-
-def gold_accuracy(model, tokenizer, prompts: list[str], exact) -> float:
-    """Share of pairs with different gold that the reward model orders as gold does."""
-    from .reward import score
-
-    scores = score(model, tokenizer, [p for p in prompts for _ in range(REPLIES)], [r for row in exact for r, _ in row])
-    right = total = 0
-    for i, row in enumerate(exact):
-        s = scores[i * REPLIES : (i + 1) * REPLIES]
-        for a in range(REPLIES):
-            for b in range(REPLIES):
-                if row[a][1] > row[b][1]:
-                    total += 1
-                    right += bool(s[a] > s[b])
-    return right / total
-
-
-def quality(model, tokenizer, *, count: int = 256, seed: int = 9, unseen: bool = True) -> dict[str, float]:
-    """Mean gold, share with a right tip, share rude, share ended, of one reply to each of `count` prompts."""
-    rng = random.Random(seed)
-    cases = [world.draw_case(rng, unseen=unseen) for _ in range(count)]
-    texts, ended = sample_replies(model, tokenizer, [world.prompt(case, rng) for case in cases], seed=seed)
-    scores = [gold(case, text, ended=end) for case, text, end in zip(cases, texts, ended)]
-    return {
-        "gold": sum(s.total for s in scores) / count,
-        "right tip": sum("right tip" in s.counts for s in scores) / count,
-        "rude": sum("rude" in s.counts for s in scores) / count,
-        "ended": sum(ended) / count,
-    }
-
-
-def make_models(folder: Path = DATA, *, seed: int = 0) -> dict:
-    """Pretrain, fine-tune, rank, learn the reward; save all under `folder`. Returns what was measured."""
-    tokenizer = make_tokenizer()
-    tokenizer.save_pretrained(folder / "tokenizer")
-    tokenizer = load_tokenizer(folder / "tokenizer")
+    Measured values are named "stage: what". "seconds" are of the wall clock, "cpu seconds" of the processor, without
+    the measuring. A stage that a killed run had begun has none.
+    """
     measured = {}
+
+    def stage(name, trainer, model, examples, config):
+        path = UNFINISHED / f"seed-{seed}-{name.replace(' ', '-')}.safetensors"
+        resumed, start, row = path.exists(), _clocks(), {}
+        for row in trainer(model, tokenizer, examples, replace(config, checkpoint_every=100), seed=seed, resume=path):
+            if row["step"] % 100 == 0:
+                print(f"  seed {seed}  {name:12} step {row['step']:5d}  loss {row['loss']:.3f}", flush=True)
+        measured[f"{name}: loss"] = row["loss"]
+        if not resumed:
+            measured.update(_seconds(name, start))
+
     model = tiny_llama(len(tokenizer), seed=seed)
-    _timed(measured, "pretrain", pretrain(model, tokenizer, documents(), seed=seed))
-    measured["pretrained"] = quality(model, tokenizer)
-    model.save_pretrained(folder / "pretrained")
-    _timed(measured, "sft", sft(model, tokenizer, demonstrations(DEMONSTRATIONS, seed=11), seed=seed))
-    measured["fine-tuned"] = quality(model, tokenizer)
-    model.save_pretrained(folder / "sft_model")
-    start = time.perf_counter()
-    rankings, _ = make_rankings(model, tokenizer, RANKED, seed=seed + 100)
-    write(folder / "rankings.jsonl", [{"prompt": r.prompt, "replies": list(r.replies)} for r in rankings])
-    measured["rankings seconds"] = time.perf_counter() - start
+    stage("pretraining", pretrain, model, documents(), PRETRAIN)
+    measured |= _named("pretraining", quality(model, tokenizer))
+    pretrained = copy.deepcopy(model)
+    stage("fine-tuning", sft, model, demonstrations(DEMONSTRATIONS, seed=11), SFT)
+    measured |= _named("fine-tuning", quality(model, tokenizer))
+    measured["fine-tuning: gold, training cases"] = quality(model, tokenizer, unseen=False)["gold"]
+
+    start = _clocks()
+    rankings = make_rankings(model, tokenizer, RANKED, seed=seed + 100)
+    measured |= _seconds("rankings", start)
+    measured["rankings: count"] = len(rankings)
+    measured["rankings: agreement with gold"] = agreement(rankings)
+    measured["rankings: share of replies cut"] = mean(len(r.cut) for r in rankings) / REPLIES
+
     reward = ScalarModel.reward(model, seed=seed)
-    _timed(measured, "reward", train_reward(reward, tokenizer, rankings, seed=seed))
-    held, exact = make_rankings(model, tokenizer, 300, seed=seed + 200, unseen=True)
-    measured["reward accuracy, noisy labels"] = accuracy(reward, tokenizer, held)
-    measured["reward accuracy, gold"] = gold_accuracy(reward, tokenizer, [r.prompt for r in held], exact)
-    some = rankings[:500]
-    normalize(reward, tokenizer, [r.prompt for r in some for _ in r.replies], [x for r in some for x in r.replies])
-    reward.save(folder / "reward_model")
+    stage("reward model", train_reward, reward, rankings, REWARD)
+    normalize(reward, tokenizer, rankings[:500])
+    held = make_rankings(model, tokenizer, HELD, seed=seed + 200, unseen=True)
+    measured |= _named("reward model", reward_quality(reward, tokenizer, held))
+    if folder is not None:
+        pretrained.save_pretrained(folder / "pretrained")
+        model.save_pretrained(folder / "sft_model")
+        write(folder / "rankings.jsonl", [ranking.row() for ranking in rankings])
+        reward.save(folder / "reward_model")
     return measured
 
 
-def _timed(measured: dict, name: str, rows) -> None:
-    start, row = time.perf_counter(), {}
-    for row in rows:
-        if row["step"] % 50 == 0:
-            print(f"{name:8} step {row['step']:5d}  loss {row['loss']:.3f}", flush=True)
-    measured[f"{name} seconds"], measured[f"{name} loss"] = time.perf_counter() - start, row["loss"]
+def fastest_threads(tokenizer, *, choices: tuple[int, ...] = (1, 2), steps: int = 6) -> dict[int, float]:
+    """Seconds of a pretraining step with each number of torch threads. On a busy machine more can be far slower."""
+    before, seconds, texts = torch.get_num_threads(), {}, documents(1500)
+    for threads in choices:
+        torch.set_num_threads(threads)
+        marks = []
+        for _ in pretrain(tiny_llama(len(tokenizer)), tokenizer, texts, replace(PRETRAIN, steps=steps + 2), seed=0):
+            marks.append(time.perf_counter())
+        seconds[threads] = (marks[-1] - marks[1]) / steps
+    torch.set_num_threads(before)
+    return seconds
+
+
+def _clocks() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def _seconds(stage: str, start: tuple[float, float]) -> dict[str, float]:
+    wall, cpu = (now - then for now, then in zip(_clocks(), start))
+    return {f"{stage}: seconds": wall, f"{stage}: cpu seconds": cpu}
+
+
+def _named(stage: str, values: dict[str, float]) -> dict[str, float]:
+    return {f"{stage}: {name}": value for name, value in values.items()}
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def table(runs: dict[int, dict[str, float]]) -> str:
+    """What was measured: a row for each value, a column for each seed, the mean last."""
+    lines = [f"{'':36}" + "".join(f"{f'seed {seed}':>10}" for seed in runs) + f"{'mean':>10}"]
+    for name in next(iter(runs.values())):
+        values = [run.get(name) for run in runs.values()]
+        known = [value for value in values if value is not None]
+        cells = [f"{value:10.3f}" if value is not None else f"{'resumed':>10}" for value in [*values, mean(known)]]
+        lines.append(f"{name:36}" + "".join(cells))
+    return "\n".join(lines)
+
+
+def _report(options, runs: dict[int, dict[str, float]]) -> None:
+    """Write language.json: what was measured, and on what."""
+    facts = {
+        "command": "python -m ppo_lesson.language.make --seeds " + " ".join(map(str, options.seeds)),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "threads": options.threads,
+        "longest reply": LONGEST,
+        "held-out prompts": HELD,
+        "settings": {"pretraining": asdict(PRETRAIN), "fine-tuning": asdict(SFT), "reward model": asdict(REWARD)},
+        "seeds": {seed: {name: round(value, 4) for name, value in run.items()} for seed, run in runs.items()},
+    }
+    (options.folder / "language.json").write_bytes((json.dumps(facts, indent=1) + "\n").encode())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--texts-only", action="store_true")
-    parser.add_argument("--folder", type=Path, default=DATA)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=DATA, help="where to write (default: the course's data/)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="the first one's models are saved")
+    parser.add_argument("--threads", type=int, help="torch threads (default: the faster of 1 and 2, timed)")
     options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
     make_texts(options.folder)
-    if not options.texts_only:
-        for name, value in make_models(options.folder, seed=options.seed).items():
-            print(f"{name:32} {value}")
+    if options.texts_only:
+        return
+    start = time.perf_counter()
+    make_tokenizer().save_pretrained(options.folder / "tokenizer")
+    tokenizer = load_tokenizer(options.folder / "tokenizer")
+    print(f"tokenizer: {len(tokenizer)} tokens, {time.perf_counter() - start:.0f} s, and the texts")
+    if options.threads is None:
+        seconds = fastest_threads(tokenizer)
+        options.threads = min(seconds, key=seconds.get)
+        timed = ", ".join(f"{1000 * s:.0f} ms with {n}" for n, s in seconds.items())
+        print(f"threads: {options.threads}, the fastest (a step of pretraining takes {timed})")
+    torch.set_num_threads(options.threads)
+    runs = {}
+    for seed in options.seeds:
+        runs[seed] = make_models(tokenizer, None if runs else options.folder, seed=seed)
+        _report(options, runs)
+    print(table(runs))
+    for seed, run in runs.items():
+        wall, cpu = (sum(x for name, x in run.items() if name.endswith(f": {what}seconds")) for what in ("", "cpu "))
+        print(f"seed {seed}: {wall:.0f} s, {cpu:.0f} s of the processor, on {options.threads} threads")
+    shutil.rmtree(UNFINISHED, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,10 @@
 """Questions that people might ask any assistant, English and Chinese, for `data/ppo_data.jsonl`. Data only.
 
-They are not of the help desk's world; the tiny model cannot answer them. They are there for models that can.
+They are not of the help desk's world; the tiny model cannot answer them. They are there for models that can. As in
+life, a few lack what one would need for an answer, or suppose something false (Einstein and the light bulb).
 """
 
-TOPICS = {
-    "en": (
-        "photosynthesis", "gravity", "inflation", "a neural network", "the water cycle", "vaccines",
-        "supply and demand", "the moon's phases", "recursion", "a black hole", "democracy", "plate tectonics",
-        "electricity", "an algorithm", "compound interest", "the immune system", "a database", "natural selection",
-        "encryption", "the greenhouse effect",
-    ),
-    "zh": (
-        "光合作用", "万有引力", "通货膨胀", "神经网络", "水循环", "疫苗", "供求关系", "月相", "递归", "黑洞",
-        "民主制度", "板块构造", "电", "算法", "复利", "免疫系统", "数据库", "自然选择", "加密", "温室效应",
-    ),
-}  # fmt: skip
-
-ABOUT = {
-    "en": (
-        "Explain {topic} in three sentences.",
-        "What is a common mistake about {topic}?",
-        "Write a short quiz about {topic}.",
-    ),
-    "zh": ("用三句话解释{topic}。", "关于{topic}，人们常有什么误解？", "出三道关于{topic}的小测验题。"),
-}
-
-SINGLE = {
+QUESTIONS = {
     "en": (
         "How much is 17 times 23?", "Why is the sky blue?",
         "How do I find out which process uses a port on Linux?", "Why do people yawn when others yawn?",
@@ -48,6 +27,37 @@ SINGLE = {
         "Why is the sea salty?", "How do I choose a bicycle helmet?", "What is the next number: 2, 6, 12, 20?",
         "Why can some people not roll their tongue?", "How does a lock on a canal work?",
         "My neighbor plays loud music. What should I say?",
+        "Explain photosynthesis in three sentences.", "What would happen if the moon disappeared?",
+        "Why do prices rise when a government prints money?", "What does a neural network actually learn?",
+        "Write a short quiz about the water cycle.", "How does a vaccine train the body?",
+        "Explain supply and demand with lemonade.", "Why do we see only one side of the moon?",
+        "Explain recursion to a ten-year-old.", "What would I see while falling into a black hole?",
+        "List three arguments for and three against voting at sixteen.", "How do we know that the continents move?",
+        "What is the difference between voltage and current?", "Give an everyday example of an algorithm.",
+        "I save 100 a month at 4 percent interest. How much do I have after ten years?",
+        "Why do I get a fever when I have the flu?", "When should I use a database instead of a spreadsheet?",
+        "What is a common misunderstanding about evolution?", "How can two people agree on a secret over an open line?",
+        "Is carbon dioxide good or bad for plants?", "You are a marketing expert. Write five slogans for a bakery.",
+        "Why do all books have an even number of pages?", "Why did Einstein invent the light bulb?",
+        "Summarize the plot of Romeo and Juliet in one sentence.", "Which planet has the shortest day?",
+        "Rewrite this more politely: send me the file now.", "What is the capital of Australia?",
+        "Sort these by size: ant, whale, mouse, horse.", "How many legs do two spiders and a dog have?",
+        "You are a chess coach. How should a beginner open with white?", "Make a shopping list for a picnic of six.",
+        "What can go wrong when I paint over wallpaper?", "How do I remove rust from a pan?",
+        "Write a haiku about snow in a city.", "Why does my voice sound strange on a recording?",
+        "How do I tell my boss that I need more time?", "What is the oldest university in the world?",
+        "Turn 98.6 degrees Fahrenheit into Celsius.", "Write a SQL query that counts orders per customer.",
+        "What does 'break a leg' mean?", "Is it better to walk or to run in the rain?",
+        "How do bees find their way home?", "Explain what a firewall does without technical words.",
+        "Plan a week of vegetarian dinners.", "Why do onions make people cry?",
+        "What should I pack for three days of hiking?", "Who wrote the first novel?",
+        "Correct the grammar: he don't like apples.", "How can I sleep better before an exam?",
+        "Tell a story of five sentences about a lost key.", "Can I charge a phone with a potato?",
+        "What are the rules of tic-tac-toe?", "How far away is a thunderstorm if I count six seconds?",
+        "Why is there no number 4 on some lifts?", "You are a judge. Is a hot dog a sandwich?",
+        "How do I fold a paper plane that flies far?", "What is the difference between a crocodile and an alligator?",
+        "Give me three ideas for a rainy Sunday with children.", "Why do some languages have genders for things?",
+        "How do I know whether an e-mail is a scam?",
     ),
     "zh": (
         "17乘以23等于多少？", "天空为什么是蓝色的？", "在Linux上怎么知道哪个程序占用了端口？",
@@ -63,14 +73,30 @@ SINGLE = {
         "一米有多长是谁决定的？", "番茄是水果吗？", "给老师写一张感谢卡。", "海水为什么是咸的？",
         "怎么挑选自行车头盔？", "下一个数是几：2、6、12、20？", "为什么有人不会卷舌头？", "船闸是怎么工作的？",
         "邻居放音乐太吵，我该怎么开口？",
+        "用三句话解释光合作用。", "如果月亮消失了会怎么样？", "为什么多印钱会让物价上涨？", "神经网络到底学到了什么？",
+        "出三道关于水循环的小测验题。", "疫苗是怎么让身体产生抵抗力的？", "用卖柠檬水的例子解释供求关系。",
+        "为什么我们总是只能看到月亮的一面？", "给十岁的孩子讲讲什么是递归。", "掉进黑洞的时候会看到什么？",
+        "十六岁就能投票，各说三条赞成和反对的理由。", "我们怎么知道大陆在移动？", "电压和电流有什么不同？",
+        "举一个生活中的算法的例子。", "每个月存100元，年利率4%，十年后有多少钱？", "得了流感为什么会发烧？",
+        "什么时候该用数据库而不是表格？", "关于进化论，人们常有什么误解？", "两个人怎么在公开的线路上商定一个秘密？",
+        "二氧化碳对植物是好还是坏？", "你是一位营销专家，请为一家面包店写五句广告语。", "为什么书的页数都是双数？",
+        "爱迪生为什么发明了相对论？", "用一句话概括《西游记》。", "哪颗行星的一天最短？",
+        "把这句话说得客气一点：马上把文件发给我。", "澳大利亚的首都是哪里？", "按大小排序：蚂蚁、鲸鱼、老鼠、马。",
+        "两只蜘蛛和一条狗一共有几条腿？", "你是象棋教练，新手第一步怎么走？", "列一张六个人野餐的购物清单。",
+        "在墙纸上直接刷漆会有什么问题？", "铁锅生锈了怎么处理？", "写一首关于城市下雪的短诗。",
+        "为什么录音里自己的声音听起来很怪？", "怎么跟老板说我需要更多时间？", "世界上最古老的大学是哪一所？",
+        "98.6华氏度是多少摄氏度？", "写一条SQL语句，统计每个客户的订单数。", "“塞翁失马”是什么意思？",
+        "下雨天走路好还是跑步好？", "蜜蜂是怎么找到回家的路的？", "不用专业词汇解释一下防火墙。",
+        "安排一周的素食晚餐。", "切洋葱为什么会流眼泪？", "徒步三天要带些什么？", "第一部小说是谁写的？",
+        "改正语病：通过这次学习，使我进步了。", "考试前怎么才能睡得好？", "用五句话讲一个丢钥匙的故事。",
+        "用土豆能给手机充电吗？", "井字棋的规则是什么？", "看到闪电六秒后听到雷声，雷离我有多远？",
+        "为什么有些电梯没有四楼？", "你是法官，豆腐脑应该是甜的还是咸的？", "怎么折一架飞得远的纸飞机？",
+        "鳄鱼和短吻鳄有什么区别？", "给我三个下雨的周日陪孩子玩的点子。", "为什么有些语言里的名词分阴阳性？",
+        "怎么判断一封邮件是不是诈骗？",
     ),
 }  # fmt: skip
 
 
 def questions() -> list[tuple[str, str]]:
     """All of them as (language, question): 200."""
-    return [
-        (language, text)
-        for language in TOPICS
-        for text in (*SINGLE[language], *(form.format(topic=t) for t in TOPICS[language] for form in ABOUT[language]))
-    ]
+    return [(language, text) for language, texts in QUESTIONS.items() for text in texts]

@@ -16,8 +16,8 @@ from .. import validate
 from .data import Ranking
 from .models import ScalarModel
 from .sampling import positions
-from .sft import SupervisedConfig, device, rows_of, train_steps
-from .text import prompt_ids, reply_ids
+from .sft import SupervisedConfig, device, train_steps
+from .text import pad_right, prompt_ids, reply_ids
 
 
 def bradley_terry_loss(chosen: Tensor, rejected: Tensor) -> Tensor:
@@ -52,15 +52,42 @@ def last_token_scores(model: ScalarModel, ids: Tensor, attention_mask: Tensor) -
 
 
 @torch.no_grad()
-def score(model: ScalarModel, tokenizer, prompts: Sequence[str], replies: Sequence[str], *, rows: int = 64) -> Tensor:
-    """Scores of complete replies, each to its prompt, (n,). Every reply gets an EOS: score cut ones by their ids."""
-    if len(prompts) != len(replies) or not replies:
-        raise ValueError(f"score needs one prompt for each reply; got {len(prompts)} prompts, {len(replies)} replies")
-    texts = _encode(tokenizer, prompts, replies)
-    return torch.cat([_score_ids(model, tokenizer, texts[i : i + rows]) for i in range(0, len(texts), rows)])
+def score(
+    model: ScalarModel,
+    tokenizer,
+    prompts: Sequence[str],
+    replies: Sequence[str],
+    ended: Sequence[bool] | None = None,
+    *,
+    rows: int = 64,
+) -> Tensor:
+    """Scores of replies, each to its prompt, (n,), read at the EOS, or at the last token of a reply that was cut.
+
+    ended: for each reply whether it ended by itself; None: all did.
+    """
+    ended = [True] * len(replies) if ended is None else ended
+    if not len(prompts) == len(replies) == len(ended) or not replies:
+        raise ValueError(
+            f"score needs one prompt for each reply, and one of `ended`; got {len(prompts)} prompts, {len(replies)} "
+            f"replies, {len(ended)} of `ended`"
+        )
+    texts = _encode(tokenizer, prompts, replies, ended)
+    order = sorted(range(len(texts)), key=lambda i: sum(map(len, texts[i])))  # like lengths together: little padding
+    scores = torch.cat(
+        [_score_ids(model, tokenizer, [texts[i] for i in order[n : n + rows]]) for n in range(0, len(texts), rows)]
+    )
+    return scores[torch.tensor(order).argsort().to(scores.device)]
 
 
-REWARD = SupervisedConfig(steps=375, batch=16)  # 16 prompts a step, with all pairs of each prompt's ranking
+def score_rankings(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> tuple[Tensor, ...]:
+    """Scores of each ranking's replies, in the ranking's order; a reply that was cut is scored without an EOS."""
+    prompts, replies, ended = zip(
+        *((r.prompt, x, e) for r in rankings for x, e in zip(r.replies, r.ended, strict=True)), strict=True
+    )
+    return score(model, tokenizer, prompts, replies, ended).split([len(r.replies) for r in rankings])
+
+
+REWARD = SupervisedConfig(steps=750, batch=8)  # 8 prompts a step, with all pairs of each prompt's ranking
 
 
 def train_reward(
@@ -70,7 +97,7 @@ def train_reward(
 
     Rows: step, loss (nats per pair), accuracy, lr, grad_norm, tokens.
     """
-    texts = [_encode(tokenizer, [r.prompt] * len(r.replies), r.replies) for r in rankings]
+    texts = [_encode(tokenizer, [r.prompt] * len(r.replies), r.replies, r.ended) for r in rankings]
 
     def batch_loss(index: Tensor):
         some = [texts[i] for i in index.tolist()]
@@ -86,9 +113,9 @@ def train_reward(
     yield from train_steps(model, batch_loss, texts, config, seed, resume)
 
 
-def normalize(model: ScalarModel, tokenizer, prompts: Sequence[str], replies: Sequence[str]) -> None:
-    """Set the model's mean and std so that these replies score 0 on average, with standard deviation 1."""
-    scores = score(model, tokenizer, prompts, replies) * model.std + model.mean  # as the head gives them
+def normalize(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> None:
+    """Set the model's mean and std so that all replies of these rankings score 0 on average, with deviation 1."""
+    scores = torch.cat(score_rankings(model, tokenizer, rankings)) * model.std + model.mean  # as the head gives them
     std = scores.std() if len(scores) > 1 else torch.zeros(())
     if not (std > 1e-6 * scores.abs().max() and std.isfinite()):  # equal texts differ by rounding
         raise ValueError(f"the scores of {len(scores)} replies have standard deviation {std:.2g}: they must differ")
@@ -98,11 +125,8 @@ def normalize(model: ScalarModel, tokenizer, prompts: Sequence[str], replies: Se
 
 def accuracy(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> float:
     """Share of all pairs that the model orders as the rankings do; a tie, as of two equal texts, is half right."""
-    scores = score(
-        model, tokenizer, [r.prompt for r in rankings for _ in r.replies], [x for r in rankings for x in r.replies]
-    )
     right = []
-    for s in scores.split([len(r.replies) for r in rankings]):
+    for s in score_rankings(model, tokenizer, rankings):
         better, worse = torch.tensor(pairs_from_ranking(range(len(s)))).T
         right.append(_right(s[better], s[worse]))
     return torch.cat(right).mean().item()
@@ -128,14 +152,16 @@ def calibration(margins: Tensor, preferred: Tensor, *, bins: int = 10) -> list[t
     ]
 
 
-def _encode(tokenizer, prompts: Sequence[str], replies: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+def _encode(tokenizer, prompts, replies, ended) -> list[tuple[list[int], list[int]]]:
     """(prompt ids, reply ids) of every reply; a prompt that comes again is encoded once."""
     known = {prompt: prompt_ids(tokenizer, prompt) for prompt in dict.fromkeys(prompts)}
-    return [(known[prompt], reply_ids(tokenizer, reply)) for prompt, reply in zip(prompts, replies)]
+    return [
+        (known[prompt], reply_ids(tokenizer, reply, ended=end)) for prompt, reply, end in zip(prompts, replies, ended)
+    ]
 
 
 def _score_ids(model: ScalarModel, tokenizer, texts: list[tuple[list[int], list[int]]]) -> Tensor:
-    ids, mask, _ = rows_of(*zip(*texts), tokenizer.pad_token_id)
+    ids, mask = pad_right([prompt + reply for prompt, reply in texts], tokenizer.pad_token_id)
     return last_token_scores(model, ids.to(device(model)), mask.to(device(model)))
 
 

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 from .. import validate
 from ..objectives import entropy
 
-LOGITS = 2**22  # how many exist at the same time, at most: 16 MiB in float32
+LOGITS = 2**23  # how many exist at the same time, at most: 32 MiB in float32
 
 
 def response_mask(responses: Tensor, eos_id: int) -> Tensor:
@@ -44,15 +44,16 @@ def token_logps(
     """log pi(y_t | prompt, y_<t) of every reply token -> (B, T) float32; with_entropy: also the entropy there, (B, T).
 
     ids, attention_mask: (B, P + T). Differentiable. At most LOGITS logits exist at a time, not all (B, T, V); if those
-    are more, they are computed again in the backward pass. What stands outside the mask gets some number; mask it.
+    are more, they are computed again in the backward pass. Outside the mask both are 0 and cost nothing.
     """
     temperature = _temperature(temperature)
     _check_shapes(model, ids, attention_mask, response_length)
     hidden = model.base_model(
         input_ids=ids, attention_mask=attention_mask.long(), position_ids=positions(attention_mask), use_cache=False
     ).last_hidden_state
-    hidden = hidden[:, -response_length - 1 : -1].flatten(0, 1)  # columns P-1 ... P+T-2, as (B * T, d)
-    actions = ids[:, -response_length:].flatten()
+    real = attention_mask[:, -response_length:].bool()
+    hidden = hidden[:, -response_length - 1 : -1][real]  # columns P-1 ... P+T-2, as (n, d): n real reply tokens
+    actions = ids[:, -response_length:][real]
 
     def score(h, a):  # (n, d), (n,) -> (n,), (n,)
         logp = _log_softmax(model, h, temperature)
@@ -65,8 +66,11 @@ def token_logps(
         for h, a in zip(hidden.split(rows), actions.split(rows))
     ]
     logps, entropies = zip(*parts)
-    logps = torch.cat(logps).view(-1, response_length)
-    return (logps, torch.cat(entropies).view(-1, response_length)) if with_entropy else logps
+
+    def placed(numbers):  # (n,) -> (B, T)
+        return torch.zeros(real.shape, device=real.device).masked_scatter(real, torch.cat(numbers))
+
+    return (placed(logps), placed(entropies)) if with_entropy else placed(logps)
 
 
 def token_values(model, ids: Tensor, attention_mask: Tensor, response_length: int) -> Tensor:
@@ -101,7 +105,7 @@ def generate(
     replies = torch.full((len(prompt_ids), max_new_tokens), pad_id, device=prompt_ids.device)
     logps = torch.zeros(replies.shape, device=prompt_ids.device)
     mask, step_ids, cache = prompt_mask.bool(), prompt_ids, None
-    alive = torch.ones(len(prompt_ids), dtype=torch.bool, device=prompt_ids.device)
+    rows = torch.arange(len(prompt_ids), device=prompt_ids.device)  # whose replies go on
     for t in range(max_new_tokens):
         place = positions(mask)[:, -step_ids.shape[1] :]
         out = model.base_model(
@@ -110,13 +114,16 @@ def generate(
         cache = out.past_key_values
         logp = _log_softmax(model, out.last_hidden_state[:, -1], temperature)  # (B, V)
         token = _inverse_cdf(logp, generator)
-        replies[:, t] = torch.where(alive, token, pad_id)
-        logps[:, t] = torch.where(alive, logp.gather(-1, token[:, None])[:, 0], 0.0)
-        mask = torch.cat([mask, alive[:, None]], -1)  # EOS itself is real; what is fed in after it is not
-        alive = alive & (token != eos_id)
-        step_ids = token[:, None]
-        if not alive.any():
+        replies[rows, t] = token
+        logps[rows, t] = logp.gather(-1, token[:, None])[:, 0]
+        on = (token != eos_id).nonzero()[:, 0]
+        if len(on) == 0:
             break
+        if len(on) < len(rows):  # replies that have ended are not computed any more
+            rows, mask, token = rows[on], mask[on], token[on]
+            cache.batch_select_indices(on)
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], -1)
+        step_ids = token[:, None]
     if not logps.isfinite().all():
         raise FloatingPointError("the model's logits are not finite: its weights, or their dtype, are broken")
     ids = torch.cat([prompt_ids, replies], -1)
@@ -138,10 +145,12 @@ def _log_softmax(model, hidden: Tensor, temperature: float) -> Tensor:
     """
     config = model.config.get_text_config()
     logits = model.get_output_embeddings()(hidden).float()
-    logits = logits * (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
+    scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
     if cap := getattr(config, "final_logit_softcapping", None):
-        logits = cap * torch.tanh(logits / cap)
-    return (logits / temperature).log_softmax(-1)
+        logits, scale = torch.tanh(logits * (scale / cap)), cap
+    if scale != temperature:  # a multiplication by 1 would cost as much as the softmax
+        logits = logits * (scale / temperature)
+    return logits.log_softmax(-1)
 
 
 # ---- before ------------------------------------------------------------------------------------------------------

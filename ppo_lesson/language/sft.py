@@ -39,11 +39,12 @@ class SupervisedConfig:
     checkpoint_every: int | None = None
 
 
-PRETRAIN = SupervisedConfig(steps=1200, batch=32, lr=3e-3)
+PRETRAIN = SupervisedConfig(steps=900, batch=16, lr=6e-3)
+SFT = SupervisedConfig(steps=350, batch=48)
 
 
 def pretrain(
-    model, tokenizer, documents: list[str], config=PRETRAIN, *, seed: int, width: int = 96, resume=None
+    model, tokenizer, documents: list[str], config=PRETRAIN, *, seed: int, width: int = 80, resume=None
 ) -> Iterator[dict]:
     """Next-token prediction on `documents`, joined with EOS and cut into rows of `width` tokens. The model learns.
 
@@ -64,7 +65,7 @@ def pretrain(
     yield from train_steps(model, batch_loss, rows.tolist(), config, seed, resume)
 
 
-def sft(model, tokenizer, pairs: list[Pair], config=SupervisedConfig(), *, seed: int, resume=None) -> Iterator[dict]:
+def sft(model, tokenizer, pairs: list[Pair], config=SFT, *, seed: int, resume=None) -> Iterator[dict]:
     """Supervised fine-tuning on demonstrations: the mean over all reply tokens, EOS included, prompts not counted.
 
     Rows: step, loss (nats per reply token), lr, grad_norm, tokens.
@@ -151,8 +152,11 @@ def _check(config, count: int, seed: int, resume) -> None:
 
 
 def adamw(parameters: list, lr: float, weight_decay: float):
-    """AdamW whose moments exist from the first moment on: (optimizer, {name: tensor that changes in place})."""
-    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+    """AdamW whose moments exist from the first moment on: (optimizer, {name: tensor that changes in place}).
+
+    Its second moment has a short memory, 0.95, as in GPT-3 (Brown et al. 2020, appendix B): short runs learn faster so.
+    """
+    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay)
     moments = {}
     for i, p in enumerate(parameters):
         state = {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}

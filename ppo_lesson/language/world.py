@@ -160,7 +160,7 @@ def demonstration(case: Case, rng: random.Random) -> str:
     else:
         parts.append(rng.choice(VAGUE[language]))
     if rng.random() < 0.15:
-        parts.append(tip_sentence(case, rng, rng.randrange(5)))
+        parts.append(tip_sentence(case, rng))  # one more, for the right problem, whatever was said before
     if rng.random() < 0.20:
         parts.append(rng.choice(OFF_TOPIC[language]))
     if rng.random() < 0.30:
@@ -219,14 +219,17 @@ def _fact(case: Case, rng: random.Random) -> str:
 
 
 def _story(case: Case, rng: random.Random) -> str:
-    who, item, tip = rng.choice(PEOPLE[case.language]), case.item_name, rng.choice(case.tips())
+    """Somebody tries a tip: one for the problem, which helps, or (2 times in 5) one for another, which does not."""
+    helps = rng.random() < 0.6
+    tips = case.tips() if helps else case.tips(_another_problem(case, rng))
+    who, item, tip = rng.choice(PEOPLE[case.language]), case.item_name, rng.choice(tips)
     if case.language == "zh":
         first = rng.choice((f"{who}有{item}。", f"{who}很喜欢自己的{item}。"))
-        last = rng.choice(("现在一切都好了。", "第二天就好多了。"))
+        last = rng.choice(("现在一切都好了。", "第二天就好多了。") if helps else ("可是没有用。", "第二天还是一样。"))
         return f"{first}可是{item}{case.problem_name}。{who}决定{tip.format(x='它')}。{last}"
     first = rng.choice((f"{who} has {_a(item)}.", f"{who} likes the {item} very much."))
-    last = rng.choice(("Now everything is fine.", "The next day it is better."))
-    what = tip.format(x=rng.choice(("it", f"the {item}")))
+    good, bad = ("Now everything is fine.", "The next day it is better."), ("It does not help.", "Nothing changes.")
+    what, last = tip.format(x=rng.choice(("it", f"the {item}"))), rng.choice(good if helps else bad)
     return f"{first} But the {item} {case.problem_name}. So {who} decides to {what}. {last}"
 
 
