@@ -204,6 +204,21 @@ def test_documents_have_no_question_and_no_chat():
     assert len(set(documents)) > 1500
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_in_a_story_a_tip_helps_if_it_fits_the_problem(language):
+    good = ("Now everything is fine.", "The next day it is better.", "现在一切都好了。", "第二天就好多了。")
+    bad = ("It does not help.", "Nothing changes.", "可是没有用。", "第二天还是一样。")
+    rng, helped, n = random.Random(4), 0, 1000
+    for _ in range(n):
+        case = world.draw_case(rng, language=language)
+        text = world._story(case, rng)
+        names = [*(s.format(item=case.item_name) for s in SLOT[language]), "它"]
+        fits = any(tip.format(x=x) in text for tip in case.tips() for x in names)
+        assert text.endswith(good if fits else bad), text
+        helped += fits
+    assert helped / n == pytest.approx(0.6, abs=0.06)
+
+
 def test_demonstrations_are_as_mixed_as_they_should_be():
     rng, n, found = random.Random(2), 4000, Counter()
     for _ in range(n):

@@ -40,7 +40,7 @@ class SupervisedConfig:
 
 
 PRETRAIN = SupervisedConfig(steps=900, batch=16, lr=6e-3)
-SFT = SupervisedConfig(steps=350, batch=48)
+SFT = SupervisedConfig(steps=350, batch=48, lr=4e-3)
 
 
 def pretrain(
