@@ -92,15 +92,15 @@ WALKING = {
     "SB3 PPO": (peers.sb3_ppo_normalized, peers.SB3 | {"VecNormalize": peers.NORMALIZE}),
     "sb3-contrib TRPO": (peers.trpo_normalized, peers.TRPO | {"VecNormalize": peers.NORMALIZE}),
 }
-CHEETAH = {"ours": ours(HALF_CHEETAH, envs=1, standardize=True, log_std=0.0)} | WALKING
-HOPPING = {"ours": ours(HOPPER, envs=1, standardize=True, log_std=0.0)} | WALKING
+CHEETAH = {"ours": ours(HALF_CHEETAH, envs=1, standardize=True, log_std=-1.0)} | WALKING
+HOPPING = {"ours": ours(HOPPER, envs=1, standardize=True, log_std=-1.0)} | WALKING
 CONTROL = {
     "ours": ours(CARTPOLE, envs=16, stepping="vector_entry_point"),
     "CleanRL settings": (peers.cleanrl_settings, peers.CLEANRL),
     "SB3 PPO": (peers.sb3_ppo, peers.SB3),
 }
 TASKS = {
-    "cartpole": Task("CartPole-v1", 50_000, range(100, 110), 100, CONTROL, together=True),
+    "cartpole": Task("CartPole-v1", 50_000, range(300, 310), 100, CONTROL, together=True),
     "halfcheetah": Task("HalfCheetah-v5", 200_000, range(200, 205), 20, CHEETAH),
     "hopper": Task("Hopper-v5", 100_000, range(200, 205), 20, HOPPING),
 }

@@ -129,7 +129,7 @@ def test_notebook_has_exactly_its_exercises(path):
 def test_notebook_stubs_have_the_signature_of_the_solution(path):
     for id, name, arguments, source in exercise_cells(path):
         assert name == solution(id).__name__
-        names = [a.split(":")[0].split("=")[0].strip() for a in arguments.split(",")]
+        names = [a.split(":")[0].split("=")[0].strip() for a in arguments.split(",") if a]
         assert names == list(inspect.signature(solution(id)).parameters)
         assert source.rstrip().endswith(f"check({name})"), "check is the last line of the cell"
 

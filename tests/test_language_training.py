@@ -411,7 +411,7 @@ def test_trap_5_a_score_does_not_know_its_padding_or_its_neighbours(kind):
 def test_trap_24_a_cut_reply_is_read_without_an_end_in_training_and_in_scoring(tokenizer, monkeypatch):
     """An EOS forced onto a cut reply would be learned from, though its writer never chose it."""
     seen, real = [], reward._score_ids
-    monkeypatch.setattr(reward, "_score_ids", lambda m, t, texts: seen.extend(texts) or real(m, t, texts))
+    monkeypatch.setattr(reward, "_score_ids", lambda m, t, texts, *rows: seen.extend(texts) or real(m, t, texts, *rows))
     ranking = Ranking(PAIRS[0].prompt, ("Hello! You can", "No.", "Please"), cut=(0, 2))
     prompt, end = prompt_ids(tokenizer, ranking.prompt), [tokenizer.eos_token_id]
     whole = [reply_ids(tokenizer, text) for text in ranking.replies]

@@ -44,3 +44,18 @@ def prompts(lengths=(3, 7, 1, 5), seed=0, pad=PAD):
     g = torch.Generator().manual_seed(seed)
     rows = [torch.randint(2, VOCAB, (n,), generator=g).tolist() for n in lengths]
     return pad_left([[*row[:1], EOS, *row[2:]] if len(row) > 2 else row for row in rows], pad)
+
+
+class Letters:
+    """A tokenizer of single letters: EOS (which is PAD too) is 0, "a" is 1, and so on. No chat template."""
+
+    chat_template, eos_token_id, pad_token_id = None, 0, 0
+
+    def __init__(self, vocab):
+        self.vocab = vocab
+
+    def __call__(self, text, **_):
+        return {"input_ids": [ord(c) - ord("a") + 1 for c in text.strip()]}
+
+    def decode(self, ids, **_):
+        return "".join(chr(ord("a") + i - 1) for i in ids)

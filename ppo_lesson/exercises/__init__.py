@@ -34,6 +34,7 @@ How to write the data module, nb02_policy_gradient.py (copy nb00_start.py, and a
   `require(condition)`, `close(actual, expected)` and, for the list `statistics`, `mean_within(samples, truth)` raise
   `Wrong`. A property that knows which mistake it has found names its function: `require(..., mistake="_reversed")`.
 * `gradient=True` also compares autograd's gradients for every floating-point argument; a tuple of names, for those.
+* `many_answers=True` where more than one answer is right: then the properties alone decide.
 * `mistakes`: at least four wrong functions that people really write, each with its own hint, at least one with the
   thread it was seen in. They are recognised by behaviour: whose function gives what the mistake gives, on every case,
   reads that hint. They must end, and must not print.

@@ -19,6 +19,8 @@ MODULES = (
     "nb07_ppo_penalty",
     "nb08_whole_algorithm",
     "nb09_bug_clinic",
+    "nb10_language_policy",
+    "nb11_reward_model",
 )
 
 

@@ -54,7 +54,7 @@ def explain(spec: Exercise, failure: Failure, seen: list[Observation], expected:
         complete = bool(seen) and not any(o.error or o.value is None for o in [*seen, *expected])
         triples = [(a.value, e.value, args) for a, e, args in zip(seen, expected, spec.cases())] if complete else []
         helps, source = familiar(triples), ""
-    if failure.rule:
+    if failure.rule and not spec.many_answers:
         failure = _smallest(spec, failure, seen, expected)
     problem = failure.problem[0].upper() + failure.problem[1:]
     problem += "" if problem.endswith((".", "?")) else "."
@@ -66,7 +66,7 @@ def explain(spec: Exercise, failure: Failure, seen: list[Observation], expected:
 
 
 def _rows(spec: Exercise, failure: Failure):
-    if failure.case is not None:
+    if failure.case:
         names = sandbox.names_of(spec)
         yield "case", ", ".join(f"{n} = {show_value(v)}" for n, v in zip(names, failure.case))
     if failure.has_values:

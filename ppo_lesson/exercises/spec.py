@@ -39,6 +39,7 @@ class Exercise:
     gradient: also compare gradients, with respect to every floating-point tensor argument (True) or the named ones.
     rtol, atol: how close is equal. check_dtype: float32 is not float64, and not int64.
     picture: fn -> (Figure, alt text), drawn for right and for wrong answers.
+    many_answers: any answer with these properties is right; values are not compared with the solution's.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Exercise:
     atol: float = 1e-7
     check_dtype: bool = True
     picture: Callable | None = None
+    many_answers: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers.utils.logging import disable_progress_bar
 
 from .sampling import token_logps
+
+disable_progress_bar()  # of loading weights, which takes no time here
 
 
 def tiny_llama(vocab_size: int, *, width: int = 96, layers: int = 3, heads: int = 4, context: int = 256, seed: int = 0):

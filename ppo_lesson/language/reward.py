@@ -71,12 +71,7 @@ def score(
             f"score needs one prompt for each reply, and one of `ended`; got {len(prompts)} prompts, {len(replies)} "
             f"replies, {len(ended)} of `ended`"
         )
-    texts = _encode(tokenizer, prompts, replies, ended)
-    order = sorted(range(len(texts)), key=lambda i: sum(map(len, texts[i])))  # like lengths together: little padding
-    scores = torch.cat(
-        [_score_ids(model, tokenizer, [texts[i] for i in order[n : n + rows]]) for n in range(0, len(texts), rows)]
-    )
-    return scores[torch.tensor(order).argsort().to(scores.device)]
+    return _score_ids(model, tokenizer, _encode(tokenizer, prompts, replies, ended), rows)
 
 
 def score_rankings(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> tuple[Tensor, ...]:
@@ -87,7 +82,7 @@ def score_rankings(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> tu
     return score(model, tokenizer, prompts, replies, ended).split([len(r.replies) for r in rankings])
 
 
-REWARD = SupervisedConfig(steps=750, batch=8)  # 8 prompts a step, with all pairs of each prompt's ranking
+REWARD = SupervisedConfig(steps=1200, batch=16, lr=1.5e-3)  # 16 prompts a step, with all pairs of each ranking
 
 
 def train_reward(
@@ -160,9 +155,16 @@ def _encode(tokenizer, prompts, replies, ended) -> list[tuple[list[int], list[in
     ]
 
 
-def _score_ids(model: ScalarModel, tokenizer, texts: list[tuple[list[int], list[int]]]) -> Tensor:
-    ids, mask = pad_right([prompt + reply for prompt, reply in texts], tokenizer.pad_token_id)
-    return last_token_scores(model, ids.to(device(model)), mask.to(device(model)))
+def _score_ids(model: ScalarModel, tokenizer, texts: list[tuple[list[int], list[int]]], rows: int = 16) -> Tensor:
+    """(prompt ids, reply ids) pairs -> scores (n,); `rows` of like length go together, so that little is padding."""
+    order = sorted(range(len(texts)), key=lambda i: sum(map(len, texts[i])))
+    parts = []
+    for n in range(0, len(order), rows):
+        some = [texts[i][0] + texts[i][1] for i in order[n : n + rows]]
+        ids, mask = (x.to(device(model)) for x in pad_right(some, tokenizer.pad_token_id))
+        parts.append(last_token_scores(model, ids, mask))
+    scores = torch.cat(parts)
+    return scores[torch.tensor(order).argsort().to(scores.device)]
 
 
 def _right(better: Tensor, worse: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ Curves with their spread return a function that redraws them: `update = fan(ax, 
 likewise `cloud(ax, points, exact)`, `bars(ax, names, values)`, `distribution_bars(ax, probs)`.
 
 Controls: `slider("ε clip range", low, high, step, value, log=False, integer=False)`, `stops("B batch", [1, 4, 16], 4)`,
-`choice(label, options, value)`, `toggle(label, value)`. A label is the symbol and a word.
+`choice(label, options, value)`, `toggle(label, value)`, `text(label, value)`. A label is the symbol and a word.
 
 End a cell with the panel itself or with `show(...)`; never use `plt.show`, `interact` or `Output`. A title that moves:
 `title = ax.set_title("J = 0.46", animated=True)`, then `title.set_text(...)` in `draw` (any other change of what is not
@@ -41,7 +41,7 @@ Colours, always with the same meaning: POSITIVE (A > 0), NEGATIVE (A < 0), NEW, 
 
 from .curves import bars, cloud, distribution_bars, fan
 from .maze_figures import MazePicture, draw_maze, maze_image
-from .panel import Panel, choice, slider, stops, toggle
+from .panel import Panel, choice, slider, stops, text, toggle
 from .replay import Replay
 from .roadmap import ROADMAP_ALT, roadmap
 
@@ -51,5 +51,5 @@ from .style import dots, figure, key, number, show, stroke  # isort: skip
 __all__ = [
     "ESTIMATE", "EXACT", "INK", "MUTED", "NEGATIVE", "NEW", "OLD", "POSITIVE", "REFERENCE", "ROADMAP_ALT",
     "MazePicture", "Panel", "Replay", "bars", "choice", "cloud", "distribution_bars", "dots", "draw_maze", "fan",
-    "figure", "key", "maze_image", "number", "roadmap", "show", "slider", "stops", "stroke", "toggle",
+    "figure", "key", "maze_image", "number", "roadmap", "show", "slider", "stops", "stroke", "text", "toggle",
 ]  # fmt: skip

@@ -65,8 +65,15 @@ def toggle(label: str, value: bool = False):
     return W.Checkbox(description=label, value=value, indent=False)
 
 
+def text(label: str, value: str = ""):
+    """A line to type in. The picture follows when Enter is pressed, or when the line is left."""
+    return W.Text(description=label, value=value, continuous_update=False)
+
+
 def ends(control) -> list:
-    """The values a test must try: both ends of a slider, every option of a list, both states of a box."""
+    """The values a test must try: ends of a slider, options of a list, states of a box, an empty and a full line."""
+    if isinstance(control, W.Text):
+        return ["", "Thank you! " * 20]
     if hasattr(control, "options"):
         return [option[1] if isinstance(option, tuple) else option for option in control.options]
     if isinstance(control, W.Checkbox):
@@ -121,7 +128,7 @@ def _front(ax) -> list:
 class Panel:
     """Controls above a picture. Put it on the last line of a cell.
 
-    controls: dict from the argument names of `draw` to widgets (`slider`, `stops`, `choice`, `toggle`).
+    controls: dict from the argument names of `draw` to widgets (`slider`, `stops`, `choice`, `toggle`, `text`).
     draw(**values): returns a Figure made once outside, or an SVG string; or a pair of it and a dict of numbers.
     alt: words for readers who cannot see the picture, with the numbers shown: a format string, or a function that
         returns the text. Both receive the values of the controls and the numbers from `draw`.
@@ -148,7 +155,8 @@ class Panel:
         labelled = [control for control in controls.values() if not isinstance(control, W.Checkbox)]
         em = 0.56 * max([len(control.description) for control in labelled], default=0) + 1
         for control in labelled:
-            control.style.description_width, control.layout.width = f"{em:.1f}em", f"{em + 23:.1f}em"
+            room = 44 if isinstance(control, W.Text) else 23
+            control.style.description_width, control.layout.width = f"{em:.1f}em", f"{em + room:.1f}em"
         for control in controls.values():
             control.observe(self._moved, names="value")
         if live is False:

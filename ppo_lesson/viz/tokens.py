@@ -46,8 +46,8 @@ def token_strip(
             f"tokens, values, roles and mask must have one length above 0; got {len(tokens)}, {len(values)}, "
             f"{len(roles)}, {len(mask)}"
         )
-    finite = [v for v in values if math.isfinite(v)] or [0.0]
-    low, high = min(finite) if low is None else low, max(finite) if high is None else high
+    finite = [v for v in values if math.isfinite(v)]
+    low, high = min(finite, default=0.0) if low is None else low, max(finite, default=0.0) if high is None else high
     boxes, x, y = [], GAP, GAP
     for i, (token, value) in enumerate(zip(tokens, values)):
         text = visible(token)
@@ -58,7 +58,7 @@ def token_strip(
         boxes.append(_box(x, y, width, text, f"{label} {number(value)}", i, **look))
         x += width + GAP
     top = y + LINE + 12
-    words = [f"{label}: pale {number(low)}, full {number(high)}", *details]
+    words = [f"{label}: pale {number(low)}, full {number(high)}" if finite else label, *details]
     colours = [MUTED] + [INK] * len(details)
     lines = [
         f'<text x="{GAP}" y="{top + 18 * i}" font-size="13" fill="{colour}">{html.escape(line)}</text>'
@@ -71,12 +71,12 @@ def token_strip(
 
 
 def visible(token: str) -> str:
-    """A token's text with its white space made visible.
+    """A token's text with its white space made visible, and � for what no browser can draw.
 
     >>> visible(" my"), visible("\\n")
     ('␣my', '⏎')
     """
-    return "".join(SHOWN.get(c, c) for c in token) or "∅"
+    return "".join(SHOWN.get(c, c if c.isprintable() else "�") for c in token) or "∅"
 
 
 def _box(x, y, width, text, said, place, *, colour, role, kept, framed) -> str:

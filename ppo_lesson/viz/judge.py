@@ -1,0 +1,135 @@
+"""One reply before two judges: the text, what each says on its own line of numbers, and the sum that one of them shows.
+
+    def draw(reply):
+        judges = [Judge("reward model", score, (-3, 3), NEW, others), Judge("gold", worth, (-8, 5), EXACT, others)]
+        return reply_card(question, reply, judges, table=rows)
+    Panel({"reply": text("reply", "Hello!")}, draw, alt="...")
+
+An SVG string, for `Panel`: the browser's own fonts draw the letters, Chinese ones too. Its size never changes.
+"""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .style import INK, MUTED
+
+WIDTH, HEIGHT, LEFT, LINE = 760, 330, 400, 17  # CSS pixels
+CHARACTER = 7.4  # width of a letter of 14 px; a Chinese one takes two
+FAMILY = 'font-family="DejaVu Sans, Verdana, Noto Sans CJK SC, sans-serif"'
+MONO = 'font-family="DejaVu Sans Mono, Menlo, Consolas, monospace"'
+
+
+@dataclass(frozen=True)
+class Judge:
+    """One line of numbers. others: what other replies got, drawn as ticks. wanted: the interval to be tinted."""
+
+    name: str
+    value: float
+    limits: tuple[float, float]
+    colour: str
+    others: Sequence[float] = ()
+    wanted: tuple[float, float] | None = None
+
+
+def reply_card(question: str, reply: str, judges: Sequence[Judge], table: Sequence[str] = ()) -> str:
+    """Question, reply, one line of numbers a judge on the left, the lines of `table` on the right."""
+    parts = _bubble(question, 8, 6, 2, "#EEF0F3") + _bubble(reply or "(nothing)", 40, 58, 4, "#DCEBF7")
+    top = 156
+    for i, judge in enumerate(judges):
+        parts += _scale(judge, top + 92 * i)
+    for i, row in enumerate(table[:12]):
+        weight = ' font-weight="bold"' if i == len(table) - 1 else ""
+        parts.append(
+            f'<text x="{LEFT + 24}" y="{top + 2 + 15 * i}" font-size="11.5" {MONO} fill="{INK}"{weight} '
+            f'xml:space="preserve">{html.escape(row)}</text>'
+        )
+    size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" style="max-width:100%;height:auto"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {FAMILY}>{"".join(parts)}</svg>'
+
+
+def wrap(text: str, width: int, lines: int) -> list[str]:
+    """Lines of at most `width` letters, Chinese ones counted twice; what does not fit ends in "…".
+
+    >>> wrap("one two three", 8, 2), wrap("您好您好", 4, 1)
+    (['one two', 'three'], ['您…'])
+    """
+    done, line = [], ""
+    for piece in _pieces(text):
+        if line and _letters(line + piece.rstrip()) > width:
+            done.append(line.rstrip())
+            line = ""
+        line += piece.lstrip() if not line else piece
+    done.append(line.rstrip())
+    if len(done) > lines:
+        done = done[:lines]
+        last = done[-1]
+        while _letters(last) > width - 1:
+            last = last[:-1]
+        done[-1] = last.rstrip() + "…"
+    return done
+
+
+def _pieces(text: str) -> list[str]:
+    """Words with the space before them; Chinese characters, and the parts of very long words, one by one."""
+    pieces = []
+    for character in text:
+        last = pieces[-1] if pieces else ""
+        if last and not character.isspace() and not _wide(character) and not _wide(last[-1]) and len(last) < 40:
+            pieces[-1] += character
+        else:
+            pieces.append(" " if character.isspace() else character)
+    return pieces
+
+
+def _letters(text: str) -> int:
+    return sum(2 if _wide(c) else 1 for c in text)
+
+
+def _wide(character: str) -> bool:
+    return unicodedata.east_asian_width(character) in "WF"
+
+
+def _bubble(text: str, x: int, y: int, lines: int, colour: str) -> list[str]:
+    rows = wrap(text, 92, lines)
+    width = max(60, min(WIDTH - x - 8, 24 + CHARACTER * max(map(_letters, rows))))
+    box = f'<rect x="{x}" y="{y}" width="{width:.0f}" height="{14 + LINE * len(rows)}" rx="9" fill="{colour}"/>'
+    return [box] + [
+        f'<text x="{x + 12}" y="{y + 20 + LINE * i}" font-size="14" fill="{INK}">{html.escape(row)}</text>'
+        for i, row in enumerate(rows)
+    ]
+
+
+def _scale(judge: Judge, y: int) -> list[str]:
+    """A line of numbers with its name above, ticks for other replies, and a marker at the value."""
+    low, high = judge.limits
+    start, span = 22, LEFT - 52
+
+    def place(value):
+        return start + span * (min(high, max(low, value)) - low) / (high - low)
+
+    axis = y + 42
+    parts = []
+    if judge.wanted:
+        a, b = map(place, judge.wanted)
+        parts.append(
+            f'<rect x="{a:.1f}" y="{axis - 22}" width="{b - a:.1f}" height="22" fill="{judge.colour}" opacity="0.13"/>'
+        )
+    parts += [
+        f'<line x1="{place(v):.1f}" y1="{axis - 2}" x2="{place(v):.1f}" y2="{axis - 13}" stroke="{MUTED}" '
+        f'stroke-width="1" opacity="0.35"/>'
+        for v in judge.others
+    ]
+    parts.append(f'<line x1="{start}" y1="{axis}" x2="{start + span}" y2="{axis}" stroke="{INK}" stroke-width="1.2"/>')
+    for tick in range(round(low), round(high) + 1, 1 if high - low < 8 else 2):
+        words = str(tick).replace("-", "−")
+        parts.append(f'<text x="{place(tick):.1f}" y="{axis + 15}" font-size="11" text-anchor="middle" '
+                     f'fill="{MUTED}">{words}</text>')  # fmt: skip
+    x = place(judge.value)
+    parts.append(f'<path d="M {x:.1f} {axis - 1} l -8 -16 l 16 0 z" fill="{judge.colour}"/>')
+    said = f"{judge.name}: {judge.value:+.2f}".replace("-", "−")
+    parts.append(f'<text x="{start}" y="{y + 8}" font-size="14" font-weight="bold" fill="{judge.colour}">{said}</text>')
+    return parts
