@@ -1,0 +1,294 @@
+"""PPO with four models: actor, critic, frozen reference, frozen reward (Ziegler et al. 2019; Ouyang et al. 2022).
+
+    for row in rlhf(RLHFConfig(iterations=60), actor, critic, reference, reward, prompts, tokenizer=tokenizer):
+        print(row["score"], row["kl_ref"])
+
+The losses are those that trained the robots: `gae`, `clipped_surrogate`, `value_loss`, `whiten`, `aggregate`. Left out:
+several processes and half precision, which come with notebook 13.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+
+import torch
+from torch import Tensor
+
+from .. import checkpoint, validate
+from ..kl import FixedKL, PaperKL, ZieglerKL, estimate
+from ..objectives import aggregate, clip_fraction, clipped_surrogate, explained_variance, value_loss
+from .experience import Rollout, advantages_of, group_advantages, roll_out, shape_rewards
+from .sampling import token_logps, token_values
+from .sft import adamw, device
+from .text import prompt_ids, reply_ids
+
+__all__ = ["RLHFConfig", "group_advantages", "rlhf", "shape_rewards", "update"]
+
+
+@dataclass(frozen=True)
+class RLHFConfig:
+    """`iterations` times: `batch` replies, then `epochs` passes over them in `minibatches` steps each.
+
+    replies: sampled for each prompt (GRPO needs several). micro_batch: rows at a time in memory; changes no gradient.
+    kl: about the reference, in the reward: FixedKL, ZieglerKL, or None. kl_loss: its coefficient in the loss, with
+    kl_loss_kind "k2" (right gradient), "k3" (as GRPO has it) or "k1" (no gradient at all, to see it fail).
+    advantages: "gae" with a critic, or "group" without one. aggregate: how token losses become one (`aggregate`).
+    ptx_coef: weight of the language-model loss on `documents` (PPO-ptx). no_eos_penalty: taken off a reply that was
+    cut. score_clip: scores are limited to +-this. target_kl: stop the epochs where k3 from the old policy exceeds 1.5
+    times this. warmup: iterations until the full learning rate; anneal: then down to 0 on a line.
+    """
+
+    iterations: int = 60
+    batch: int = 64
+    replies: int = 1
+    epochs: int = 2
+    minibatches: int = 2
+    micro_batch: int = 32
+    max_new_tokens: int = 48
+    temperature: float = 1.0
+    lr: float = 3e-4
+    critic_lr: float = 5e-4
+    warmup: int = 5
+    anneal: bool = False
+    gamma: float = 1.0
+    lam: float = 0.95
+    eps: float = 0.2
+    eps_high: float | None = None
+    dual_clip: float | None = None
+    value_clip: float | None = 0.2
+    entropy_coef: float = 0.0
+    kl: FixedKL | ZieglerKL | None = field(default_factory=lambda: FixedKL(0.1))
+    kl_loss: float = 0.0
+    kl_loss_kind: str = "k2"
+    advantages: str = "gae"
+    scale_groups: bool = True
+    whiten_advantages: bool = True
+    aggregate: str = "token-mean"
+    ptx_coef: float = 0.0
+    ptx_batch: int = 16
+    no_eos_penalty: float = 0.0
+    score_clip: float | None = None
+    target_kl: float | None = None
+    max_grad_norm: float = 1.0
+    checkpoint_every: int | None = None
+    seed: int = 0
+
+
+def rlhf(
+    config: RLHFConfig,
+    actor,
+    critic,
+    reference,
+    reward,
+    prompts: Sequence[str],
+    *,
+    tokenizer,
+    documents=(),
+    resume=None,
+) -> Iterator[dict]:
+    """PPO on replies to `prompts`; actor and critic learn, reference and reward never do.
+
+    actor, reference: causal language models. critic: a `ScalarModel`, or None with advantages="group". reward: a
+    `ScalarModel`, or any function (prompt, reply) -> number. documents: plain texts for PPO-ptx. resume: a file; the
+    run saves itself there every `checkpoint_every` iterations and goes on from it, bit by bit the same on a CPU.
+    Rows: score, kl_ref (nats a reply), length, ended, beta, entropy, approx_kl, clip_fraction, policy_loss, value_loss,
+    explained_variance, ratio_error, grad_norm, lr, ptx_loss, seconds. FloatingPointError if something is not finite.
+    """
+    controller = _check(config, actor, critic, reference, prompts, documents)
+    encoded = [(prompt, prompt_ids(tokenizer, prompt)) for prompt in dict.fromkeys(prompts)]
+    stream = torch.tensor([i for text in documents for i in reply_ids(tokenizer, text)])
+    learners = {"actor": actor} | ({} if critic is None else {"critic": critic})
+    optimizers, tensors = {}, {}
+    for name, model in learners.items():
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        lr = config.lr if name == "actor" else config.critic_lr
+        optimizers[name], moments = adamw(parameters, lr, weight_decay=0.0)
+        tensors |= {f"{name}.{key}": x for key, x in moments.items()}
+    settings = {f.name: repr(getattr(config, f.name)) for f in fields(config)} | {"prompts": str(len(encoded))}
+    run = checkpoint.Run(resume, settings, learners, tensors, controller)
+    yield from map(dict, run.rows)
+    for iteration in range(len(run.rows), config.iterations):
+        if config.checkpoint_every and iteration and iteration % config.checkpoint_every == 0:
+            run.save()
+        start = time.perf_counter()
+        generator = torch.Generator().manual_seed(checkpoint.fresh_seed(config.seed, iteration))
+        chosen = torch.randint(len(encoded), (config.batch // config.replies,), generator=generator)
+        chosen = chosen.repeat_interleave(config.replies)
+        beta = 0.0 if controller is None else controller.beta
+        try:
+            rollout = roll_out(
+                actor, critic, reference, reward, tokenizer, [encoded[i] for i in chosen], config, generator
+            )
+            advantages, returns = advantages_of(rollout, config, beta, chosen.to(rollout.scores.device))
+            scale = _scale(config, iteration)
+            for name, rate in (("actor", config.lr), ("critic", config.critic_lr)):
+                for group in optimizers[name].param_groups if name in optimizers else ():
+                    group["lr"] = rate * scale
+            row = {"iteration": iteration, "lr": config.lr * scale, "beta": beta} | _facts(rollout)
+            row |= update(actor, critic, optimizers, rollout, advantages, returns, config, generator, stream)
+        except (FloatingPointError, ValueError) as error:
+            error.add_note(f"in iteration {iteration}. {run.what_is_safe()}")
+            raise
+        if isinstance(controller, ZieglerKL):  # after its beta was used
+            controller.update(kl_to_reference=row["kl_ref"], n=config.batch)
+        row["seconds"] = time.perf_counter() - start
+        run.rows.append(dict(row))
+        yield row | {"replies": list(zip(rollout.prompts, rollout.texts, rollout.scores.tolist()))}
+    run.save()
+
+
+def update(actor, critic, optimizers, rollout: Rollout, advantages, returns, config, generator, stream=None) -> dict:
+    """Several epochs of mini-batches of micro-batches over one rollout. Returns diagnostics, means over the steps."""
+    rows, first = [], None
+    for index in _minibatches(len(rollout.mask), config, generator):
+        tokens = int(rollout.mask[index].sum())  # denominators are known before anything is split
+        for optimizer in optimizers.values():
+            optimizer.zero_grad()
+        row: dict[str, float] = {}
+        for some in index.split(config.micro_batch):
+            loss, facts, error = _loss(actor, critic, rollout, advantages, returns, some, tokens, len(index), config)
+            loss.backward()
+            row = {name: row.get(name, 0.0) + x for name, x in facts.items()}
+            first = error if not rows and (first is None or error > first) else first
+        if config.target_kl is not None and row["approx_kl"] > 1.5 * config.target_kl:
+            break  # before the step, so that a policy that went too far does not go further
+        if config.ptx_coef:
+            row["ptx_loss"] = _ptx(actor, stream, config, generator)
+        for name, optimizer in optimizers.items():
+            norm = torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], config.max_grad_norm)
+            row["grad_norm" if name == "actor" else "critic_grad_norm"] = norm.item()
+        _stop_if_diverged(row, config)
+        for optimizer in optimizers.values():
+            optimizer.step()
+        rows.append(row)
+    means = {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
+    if returns is not None:
+        means["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask).item()
+    return means | {"ratio_error": first}
+
+
+def _loss(actor, critic, rollout: Rollout, advantages, returns, some: Tensor, tokens: int, replies: int, config):
+    """This micro-batch's part of the mini-batch's loss; its facts, summing to means; the largest |ratio - 1|.
+
+    -clipped_surrogate - entropy_coef * entropy + kl_loss * k + value_loss; actor and critic share no parameter, so the
+    critic needs no coefficient.
+    """
+    ids, attention, mask = rollout.ids[some], rollout.attention_mask[some], rollout.mask[some]
+    old, ref, weights = rollout.logp[some], rollout.logp_ref[some], advantages[some]
+    T = mask.shape[-1]
+    logp, entropies = token_logps(actor, ids, attention, T, temperature=config.temperature, with_entropy=True)
+    clipping = {"eps_high": config.eps_high, "dual_clip": config.dual_clip}
+    per_token = -clipped_surrogate(logp, old, weights, config.eps, **clipping)
+    if config.entropy_coef:
+        per_token = per_token - config.entropy_coef * entropies
+    if config.kl_loss:
+        per_token = per_token + config.kl_loss * estimate(logp, ref, config.kl_loss_kind)
+    count = tokens if config.aggregate == "token-mean" else replies
+    policy_loss = aggregate(per_token, mask, config.aggregate, denominator=count)
+    loss, share = policy_loss, lambda x: aggregate(x.detach(), mask, denominator=tokens).item()
+    facts = {
+        "policy_loss": policy_loss.item(),
+        "entropy": share(entropies),
+        "approx_kl": share(estimate(old, logp.detach(), "k3")),
+        "clip_fraction": clip_fraction(logp, old, weights, config.eps, eps_high=config.eps_high, mask=mask).item()
+        * int(mask.sum()) / tokens,
+    }  # fmt: skip
+    if critic is not None:
+        values = token_values(critic, ids, attention, T).where(mask, 0)
+        clip = {} if config.value_clip is None else {"values_old": rollout.values[some], "clip": config.value_clip}
+        critic_loss = aggregate(value_loss(values, returns[some], **clip), mask, denominator=tokens)
+        loss, facts["value_loss"] = loss + critic_loss, critic_loss.item()
+    return loss, facts, ((logp.detach() - old).exp() - 1).abs().max().item()
+
+
+def _ptx(actor, stream: Tensor, config, generator, width: int = 64) -> float:
+    """PPO-ptx (Ouyang et al. 2022, sec. 3.5): ptx_coef times the loss on plain text joins the gradient. Returns it."""
+    starts = torch.randint(len(stream) - width, (config.ptx_batch,), generator=generator)
+    ids = stream[starts[:, None] + torch.arange(width)].to(device(actor))
+    loss = -aggregate(token_logps(actor, ids, torch.ones_like(ids, dtype=torch.bool), width - 1))
+    (config.ptx_coef * loss).backward()
+    return loss.item()
+
+
+def _minibatches(count: int, config, generator) -> Iterator[Tensor]:
+    """Every epoch visits each reply once, in a new order; all orders are drawn at once."""
+    orders = [torch.randperm(count, generator=generator) for _ in range(config.epochs)]
+    for order in orders:
+        yield from order.tensor_split(config.minibatches)
+
+
+def _facts(rollout: Rollout) -> dict[str, float]:
+    """What the rollout alone tells."""
+    return {
+        "score": rollout.scores.mean().item(),
+        "kl_ref": rollout.kl_ref.mean().item(),
+        "length": rollout.mask.sum(-1).float().mean().item(),
+        "ended": rollout.ended.float().mean().item(),
+    }
+
+
+def _scale(config: RLHFConfig, iteration: int) -> float:
+    """The share of the learning rates at this iteration."""
+    left = 1 - iteration / config.iterations if config.anneal else 1.0
+    return left * min(1.0, (iteration + 1) / max(1, config.warmup))
+
+
+def _stop_if_diverged(row: dict, config: RLHFConfig) -> None:
+    for name, x in row.items():
+        if not math.isfinite(x):
+            raise FloatingPointError(
+                f"{name} is {x}: the run has diverged. Lower lr={config.lr:g} or "
+                f"critic_lr={config.critic_lr:g}, or look for scores that are far from 0"
+            )
+
+
+# ---- before ------------------------------------------------------------------------------------------------------
+
+
+def _check(config: RLHFConfig, actor, critic, reference, prompts, documents) -> FixedKL | ZieglerKL | None:
+    """Refuse settings that do not fit together; give this run its own copy of the KL controller."""
+    if config.kl is not None and not isinstance(config.kl, FixedKL | ZieglerKL):
+        about = " PaperKL is about the old policy and belongs to ppo" if isinstance(config.kl, PaperKL) else ""
+        raise TypeError(f"kl must be a FixedKL, a ZieglerKL or None; got {type(config.kl).__name__}.{about}")
+    for name, known in (("advantages", ("gae", "group")), ("kl_loss_kind", ("k1", "k2", "k3"))):
+        if getattr(config, name) not in known:
+            raise ValueError(f"{name} must be one of {known}; got {getattr(config, name)!r}")
+    if (config.advantages == "gae") != (critic is not None):
+        raise ValueError(
+            f"advantages='gae' needs a critic and 'group' has none; got {config.advantages!r}, {critic!r:.40}"
+        )
+    if config.advantages == "group" and config.replies < 2:
+        raise ValueError(
+            f"advantages='group' compares replies to one prompt: replies must be 2 or more; got {config.replies}"
+        )
+    for name in (
+        "iterations",
+        "batch",
+        "replies",
+        "epochs",
+        "minibatches",
+        "micro_batch",
+        "max_new_tokens",
+        "ptx_batch",
+    ):
+        validate.integer(name, getattr(config, name), 1)
+    if config.batch % config.replies or config.minibatches > config.batch:
+        raise ValueError(
+            f"batch must be a multiple of replies={config.replies} and at least minibatches={config.minibatches}; got "
+            f"{config.batch}"
+        )
+    for name in ("lr", "critic_lr", "entropy_coef", "kl_loss", "ptx_coef", "no_eos_penalty", "warmup", "seed"):
+        validate.number(name, getattr(config, name), 0)
+    if actor is reference:
+        raise ValueError("actor and reference are the same object: the reference would learn too; use copy.deepcopy")
+    if not prompts or isinstance(prompts, str):
+        raise ValueError(f"prompts must be a list of at least one text; got {prompts!r:.60}")
+    if config.ptx_coef and not documents:
+        raise ValueError(f"ptx_coef={config.ptx_coef} needs documents=, plain texts like those of pretraining")
+    if config.checkpoint_every is not None:
+        validate.integer("checkpoint_every", config.checkpoint_every, 1)
+    return copy.deepcopy(config.kl)
