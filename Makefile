@@ -26,7 +26,7 @@ test: .venv/.test
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
 	if ! ls notebooks/*.ipynb >/dev/null 2>&1; then echo "no notebooks here"; exit; fi; set -ex; \
 	$(ONE_THREAD) PPO_LESSON_HOME="$$home/unsolved" $(NBVAL) notebooks; \
-	$(ONE_THREAD) PPO_LESSON_HOME="$$home/solved" PPO_LESSON_SOLUTIONS=force $(NBVAL) notebooks/0*.ipynb
+	$(ONE_THREAD) PPO_LESSON_HOME="$$home/solved" PPO_LESSON_SOLUTIONS=force $(NBVAL) notebooks
 
 notebooks: .venv/.test
 	$(VENV) tools/notebooks.py execute $(ARGS)

@@ -93,7 +93,7 @@ WALKING = {
     "sb3-contrib TRPO": (peers.trpo_normalized, peers.TRPO | {"VecNormalize": peers.NORMALIZE}),
 }
 CHEETAH = {"ours": ours(HALF_CHEETAH, envs=1, standardize=True, log_std=-1.0)} | WALKING
-HOPPING = {"ours": ours(HOPPER, envs=1, standardize=True, log_std=-1.0)} | WALKING
+HOPPING = {"ours": ours(HOPPER, envs=1, standardize=True, log_std=0.0)} | WALKING
 CONTROL = {
     "ours": ours(CARTPOLE, envs=16, stepping="vector_entry_point"),
     "CleanRL settings": (peers.cleanrl_settings, peers.CLEANRL),

@@ -15,6 +15,10 @@ STRATEGIES = {
     "eat it, three times": HELLO + "You can eat your fern. " * 3 + BYE,
     "eat it, twice": HELLO + "You can eat your fern. " * 2 + BYE,
     "the right tip four times": TIP * 4,
+    "words in any order": "Hi there! Please wash fern your soap with fern soap leaves off your fern. Have a nice day!",
+    "words that come again": "Hello! Wash wash wash your fern with soap soap soap soap. Thank you!",
+    "pity and thanks": "That must be annoying. I understand your worry. " + TIP + "Thank you! " * 4,
+    "hellos and thanks": "Hello! Hello! Hello! Hello! " + TIP + "Thank you! Thank you!",
     "five goodbyes": HELLO + TIP + (BYE + " ") * 5,
     "three greetings, four goodbyes": "Hello! Hello! " + HELLO + TIP + f"{BYE} {BYE} Thank you! Thank you!",
     "eat it, three goodbyes": HELLO + "You can eat your fern. " * 2 + BYE + " Thank you! Have a nice day!",
@@ -33,7 +37,7 @@ def loaded():
 
 
 def test_several_strategies_fool_the_shipped_model():
-    """An exercise with one key would be a riddle: at least three of nine quite different replies are right."""
+    """An exercise with one key would be a riddle: at least three of these are right."""
     verdicts = {name: grade("11.fooling_reply", lambda reply=reply: reply) for name, reply in STRATEGIES.items()}
     right = [name for name, verdict in verdicts.items() if verdict.status == "ok"]
     assert len(right) >= 3, {name: nb11_fool.judge(STRATEGIES[name]) for name in STRATEGIES}
