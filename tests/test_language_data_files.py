@@ -138,7 +138,7 @@ def test_the_datasheet_quotes_what_was_measured(facts):
     """Every row of the table of data/README.md is the mean over the seeds in language.json."""
     text = (DATA / "README.md").read_text("utf-8")
     runs = list(facts["seeds"].values())
-    quoted = re.findall(r"^\| ([a-z ]+: [a-z ,]+) \| ([-0-9.]+) \|", text, re.M)
+    quoted = re.findall(r"^\| ([a-z -]+: [a-z ,]+) \| ([-0-9.]+) \|", text, re.M)
     assert len(quoted) >= 8
     for name, value in quoted:
         assert float(value) == pytest.approx(sum(run[name] for run in runs) / len(runs), abs=0.006), name
