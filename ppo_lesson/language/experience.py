@@ -67,7 +67,7 @@ def shape_rewards(scores: Tensor, logp: Tensor, logp_ref: Tensor, mask: Tensor, 
     k1 = (logp.detach() - logp_ref.detach()).where(mask, 0)
     places = torch.arange(mask.shape[-1], device=mask.device)
     last = torch.where(mask, places, -1).amax(-1, keepdim=True)
-    rewards = (-beta * k1).scatter_add(-1, last, scores.detach().to(k1)[:, None])
+    rewards = (0 - beta * k1).scatter_add(-1, last, scores.detach().to(k1)[:, None])
     validate.finite("scores", scores)
     validate.finite("logp - logp_ref", k1)
     return rewards
