@@ -58,7 +58,7 @@ def token_strip(
         boxes.append(_box(x, y, width, text, f"{label} {number(value)}", i, **look))
         x += width + GAP
     top = y + LINE + 12
-    words = [f"{label}: pale {number(low)}, full {number(high)}" if finite else label, *details]
+    words = [_legend(label, low, high) if finite else label, *details]
     colours = [MUTED] + [INK] * len(details)
     lines = [
         f'<text x="{GAP}" y="{top + 18 * i}" font-size="13" fill="{colour}">{html.escape(line)}</text>'
@@ -68,6 +68,13 @@ def token_strip(
     size = f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" style="max-width:100%;height:auto"'
     family = 'font-family="DejaVu Sans Mono, Menlo, Consolas, Noto Sans CJK SC, monospace"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {family}>{"".join(boxes + lines)}</svg>'
+
+
+def _legend(label: str, low: float, high: float) -> str:
+    """What the colours mean."""
+    if low < 0 < high:
+        return f"{label}: full orange {number(low)}, white 0, full green {number(high)}"
+    return f"{label}: pale {number(low)}, full {number(high)}"
 
 
 def visible(token: str) -> str:
