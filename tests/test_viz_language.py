@@ -77,7 +77,8 @@ def test_long_replies_are_wrapped_and_none_is_empty():
 def test_a_strip_without_numbers_names_no_range():
     assert words(token_strip(["a"], [float("nan")], label="the text"))[-1] == "the text"
     assert words(token_strip(["a"], [1.0], label="p", low=0, high=2))[-1] == "p: pale 0, full 2.00"
-    assert (
-        words(token_strip(["a"], [1.0], label="p", low=-3, high=2))[-1]
-        == "p: full orange -3.00, white 0, full green 2.00"
-    )
+
+
+def test_a_strip_around_zero_names_both_colours():
+    shown = words(token_strip(["a"], [1.0], label="p", low=-3, high=2))
+    assert shown[-1] == "p: full orange −3.00, white 0, full green 2.00"
