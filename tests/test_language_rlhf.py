@@ -12,7 +12,7 @@ from tiny_language import Letters, build
 from ppo_lesson import objectives, returns
 from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL
 from ppo_lesson.language import experience, rlhf
-from ppo_lesson.language.experience import Rollout, advantages_of, group_advantages, roll_out, shape_rewards
+from ppo_lesson.language.experience import Rollout, advantages_of, group_advantages, pieces, roll_out, shape_rewards
 from ppo_lesson.language.models import ScalarModel, without_dropout
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.language.sampling import full_mask, token_logps
@@ -107,7 +107,8 @@ def test_the_gradient_is_that_of_J_over_all_sequences():
     config = RLHFConfig(lam=1.0, whiten_advantages=False, aggregate="seq-mean-token-sum")
     advantages, _ = advantages_of(rollout, config, 0.1, torch.zeros(len(ids)))
     weights = advantages * p.detach()[:, None] * len(ids)
-    loss, *_ = rlhf._loss(actor, None, rollout, weights, None, torch.arange(len(ids)), 1, len(ids), config)
+    piece = (torch.arange(len(ids)), ids, attention, 3)
+    loss, *_ = rlhf._loss(actor, None, rollout, weights, None, piece, 1, len(ids), config)
     ours = torch.autograd.grad(-loss, list(actor.parameters()))
     for a, b in zip(ours, exact):
         torch.testing.assert_close(a, b, atol=2e-5, rtol=2e-4)
@@ -163,9 +164,9 @@ def test_trap_8_micro_batches_change_no_gradient(how):
         actor, critic, rollout = sampled(SHORT)
         config = replace(SHORT, micro_batch=micro, aggregate=how, entropy_coef=0.1, kl_loss=0.3)
         advantages, targets = advantages_of(rollout, config, 0.1, None)
-        for some in torch.arange(8).split(micro):
-            tokens = int(rollout.mask.sum())
-            loss, _, error = rlhf._loss(actor, critic, rollout, advantages, targets, some, tokens, 8, config)
+        tokens, every = int(rollout.mask.sum()), torch.arange(8)
+        for piece in pieces(rollout.ids, rollout.attention_mask, rollout.mask, every, micro):
+            loss, _, error = rlhf._loss(actor, critic, rollout, advantages, targets, piece, tokens, 8, config)
             loss.backward()
             assert error < 1e-5
         gradients.append(torch.cat([p.grad.flatten() for m in (actor, critic) for p in m.parameters()]))

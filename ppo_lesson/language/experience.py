@@ -6,7 +6,7 @@ the first EOS, that one included. They are 0 outside the mask, so that nothing w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -126,19 +126,35 @@ def roll_out(
     ended = ((replies == eos_id) & mask).any(-1)
     texts = [reply_text(tokenizer, row[real]) for row, real in zip(replies, mask)]
 
-    def rescored(model):  # in pieces as large as those of the updates, so that the first ratio is 1
-        pieces = zip(out.split(config.micro_batch), attention.split(config.micro_batch))
-        return torch.cat([token_logps(model, i, a, T, temperature=config.temperature) for i, a in pieces])
+    def of_tokens(what) -> Tensor:  # by the forward of the updates, so that the first ratio is 1
+        numbers, every = torch.zeros(mask.shape, device=mask.device), torch.arange(len(mask))
+        for some, *piece, t in pieces(out, attention, mask, every, config.micro_batch):
+            numbers[some, :t] = what(*piece, t).where(mask[some, :t], 0)
+        return numbers
 
-    values = None
-    if critic is not None:
-        pieces = zip(out.split(config.micro_batch), attention.split(config.micro_batch))
-        values = torch.cat([token_values(critic, i, a, T) for i, a in pieces]).where(mask, 0)
+    def rescored(model) -> Tensor:
+        return of_tokens(lambda *piece: token_logps(model, *piece, temperature=config.temperature))
+
+    values = None if critic is None else of_tokens(lambda *piece: token_values(critic, *piece))
     return Rollout(
         ids=out, attention_mask=attention, mask=mask, ended=ended, logp=rescored(actor), logp_ref=rescored(reference),
         values=values, scores=_scores(reward, tokenizer, prompts, texts, ended, config),
         prompts=[text for text, _ in prompts], texts=texts,
     )  # fmt: skip
+
+
+def pieces(
+    ids: Tensor, attention: Tensor, mask: Tensor, index: Tensor, rows: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
+    """`rows` replies at a time of those in `index`, of like length together, without the columns that none of them has.
+
+    Yields (which, ids, attention_mask, T): a micro-batch as `token_logps` wants it, whose replies have T columns.
+    """
+    P = ids.shape[1] - mask.shape[1]
+    lengths = mask.sum(-1)
+    for some in index[lengths.cpu()[index].argsort(stable=True)].split(rows):
+        T, start = int(lengths[some].max()), int(attention[some, :P].any(0).int().argmax())
+        yield some, ids[some, start : P + T], attention[some, start : P + T], T
 
 
 def _scores(reward: ScalarModel | Callable, tokenizer, prompts, texts, ended: Tensor, config) -> Tensor:

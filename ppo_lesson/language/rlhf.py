@@ -21,7 +21,7 @@ from torch import Tensor
 from .. import checkpoint, validate
 from ..kl import FixedKL, PaperKL, ZieglerKL, estimate
 from ..objectives import aggregate, clip_fraction, clipped_surrogate, explained_variance, value_loss
-from .experience import Rollout, advantages_of, group_advantages, roll_out, shape_rewards
+from .experience import Rollout, advantages_of, group_advantages, pieces, roll_out, shape_rewards
 from .sampling import token_logps, token_values
 from .sft import adamw, device
 from .text import prompt_ids, reply_ids
@@ -47,7 +47,7 @@ class RLHFConfig:
     replies: int = 1
     epochs: int = 2
     minibatches: int = 2
-    micro_batch: int = 32
+    micro_batch: int = 16
     max_new_tokens: int = 48
     temperature: float = 1.0
     lr: float = 3e-4
@@ -96,7 +96,8 @@ def rlhf(
     `ScalarModel`, or any function (prompt, reply) -> number. documents: plain texts for PPO-ptx. resume: a file; the
     run saves itself there every `checkpoint_every` iterations and goes on from it, bit by bit the same on a CPU.
     Rows: score, kl_ref (nats a reply), length, ended, beta, entropy, approx_kl, clip_fraction, policy_loss, value_loss,
-    explained_variance, ratio_error, grad_norm, lr, ptx_loss, seconds. FloatingPointError if something is not finite.
+    explained_variance, ratio_error, grad_norm, lr, ptx_loss, seconds; replies: (prompt, reply, score, ended) of each,
+    not saved. FloatingPointError if something is not finite.
     """
     controller = _check(config, actor, critic, reference, prompts, documents)
     encoded = [(prompt, prompt_ids(tokenizer, prompt)) for prompt in dict.fromkeys(prompts)]
@@ -137,7 +138,8 @@ def rlhf(
             controller.update(kl_to_reference=row["kl_ref"], n=config.batch)
         row["seconds"] = time.perf_counter() - start
         run.rows.append(dict(row))
-        yield row | {"replies": list(zip(rollout.prompts, rollout.texts, rollout.scores.tolist()))}
+        replies = zip(rollout.prompts, rollout.texts, rollout.scores.tolist(), rollout.ended.tolist())
+        yield row | {"replies": list(replies)}
     run.save()
 
 
@@ -149,8 +151,8 @@ def update(actor, critic, optimizers, rollout: Rollout, advantages, returns, con
         for optimizer in optimizers.values():
             optimizer.zero_grad()
         row: dict[str, float] = {}
-        for some in index.split(config.micro_batch):
-            loss, facts, error = _loss(actor, critic, rollout, advantages, returns, some, tokens, len(index), config)
+        for piece in pieces(rollout.ids, rollout.attention_mask, rollout.mask, index, config.micro_batch):
+            loss, facts, error = _loss(actor, critic, rollout, advantages, returns, piece, tokens, len(index), config)
             loss.backward()
             row = {name: row.get(name, 0.0) + x for name, x in facts.items()}
             first = error if not rows and (first is None or error > first) else first
@@ -171,15 +173,14 @@ def update(actor, critic, optimizers, rollout: Rollout, advantages, returns, con
     return means | {"ratio_error": first}
 
 
-def _loss(actor, critic, rollout: Rollout, advantages, returns, some: Tensor, tokens: int, replies: int, config):
+def _loss(actor, critic, rollout: Rollout, advantages, returns, piece: tuple, tokens: int, replies: int, config):
     """This micro-batch's part of the mini-batch's loss; its facts, summing to means; the largest |ratio - 1|.
 
     -clipped_surrogate - entropy_coef * entropy + kl_loss * k + value_loss; actor and critic share no parameter, so the
     critic needs no coefficient.
     """
-    ids, attention, mask = rollout.ids[some], rollout.attention_mask[some], rollout.mask[some]
-    old, ref, weights = rollout.logp[some], rollout.logp_ref[some], advantages[some]
-    T = mask.shape[-1]
+    some, ids, attention, T = piece
+    mask, old, ref, weights = (x[some, :T] for x in (rollout.mask, rollout.logp, rollout.logp_ref, advantages))
     logp, entropies = token_logps(actor, ids, attention, T, temperature=config.temperature, with_entropy=True)
     clipping = {"eps_high": config.eps_high, "dual_clip": config.dual_clip}
     per_token = -clipped_surrogate(logp, old, weights, config.eps, **clipping)
@@ -199,8 +200,8 @@ def _loss(actor, critic, rollout: Rollout, advantages, returns, some: Tensor, to
     }  # fmt: skip
     if critic is not None:
         values = token_values(critic, ids, attention, T).where(mask, 0)
-        clip = {} if config.value_clip is None else {"values_old": rollout.values[some], "clip": config.value_clip}
-        critic_loss = aggregate(value_loss(values, returns[some], **clip), mask, denominator=tokens)
+        clip = {} if config.value_clip is None else {"values_old": rollout.values[some, :T], "clip": config.value_clip}
+        critic_loss = aggregate(value_loss(values, returns[some, :T], **clip), mask, denominator=tokens)
         loss, facts["value_loss"] = loss + critic_loss, critic_loss.item()
     return loss, facts, ((logp.detach() - old).exp() - 1).abs().max().item()
 
