@@ -206,12 +206,11 @@ def test_tokens_come_as_often_as_the_softmax_says(model, temperature):
     assert degrees > 10 and chi < degrees + 4 * math.sqrt(2 * degrees)
 
 
-def test_a_token_without_probability_is_never_drawn(monkeypatch):
+def test_a_token_without_probability_is_never_drawn():
     logp = torch.tensor([[0.0, 0.5, 0.0, 0.5, 0.0]]).log().expand(5000, -1)
-    tokens = sampling._inverse_cdf(logp, torch.Generator().manual_seed(0))
+    tokens = sampling._inverse_cdf(logp, sampling._uniform(logp, torch.Generator().manual_seed(0)))
     assert set(tokens.tolist()) == {1, 3} and abs((tokens == 1).float().mean() - 0.5) < 0.03
-    monkeypatch.setattr(torch, "rand", lambda *shape, **named: torch.zeros(shape, dtype=torch.float64))
-    assert sampling._inverse_cdf(logp[:1], None).tolist() == [1], "not even by the unluckiest number"
+    assert sampling._inverse_cdf(logp[:1], torch.zeros(1, 1)).tolist() == [1], "not even by the unluckiest number"
 
 
 def test_the_probabilities_of_all_replies_sum_to_one():
@@ -367,6 +366,20 @@ def test_the_same_generator_gives_the_same_replies(model):
     torch.manual_seed(4)
     free = [generate(model, ids, mask, max_new_tokens=9, eos_id=EOS, pad_id=PAD) for _ in range(2)]
     assert not torch.equal(*free) and free[0].shape == (4, 16)
+
+
+def test_with_numbers_of_its_own_a_reply_does_not_depend_on_the_others(model):
+    ids, mask = torch.randint(2, 30, (6, 5)), torch.ones(6, 5, dtype=torch.bool)
+    uniforms = torch.rand(6, 12, dtype=torch.float64)
+    settings = {"max_new_tokens": 12, "eos_id": 1, "pad_id": 0}
+    together = generate(model, ids, mask, uniforms=uniforms, **settings)
+    for i in range(6):
+        assert torch.equal(
+            generate(model, ids[i : i + 1], mask[:1], uniforms=uniforms[i : i + 1], **settings)[0], together[i]
+        )
+    assert not torch.equal(generate(model, ids, mask, uniforms=uniforms.flip(0), **settings), together)
+    with pytest.raises(ValueError, match=r"uniforms must be \(6, 12\); got \(6, 3\)"):
+        generate(model, ids, mask, uniforms=uniforms[:, :3], **settings)
 
 
 def test_a_very_low_temperature_takes_the_likeliest_token(model):

@@ -115,9 +115,10 @@ def roll_out(
     """Sample one reply to each prompt, and let the four models judge it. prompts: (text, ids) pairs."""
     eos_id, pad_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     ids, prompt_mask = (x.to(device(actor)) for x in pad_left([ids for _, ids in prompts], pad_id))
+    uniforms = torch.rand(len(ids), config.max_new_tokens, generator=generator, dtype=torch.float64).to(ids.device)
     out = generate(
         actor, ids, prompt_mask, max_new_tokens=config.max_new_tokens, temperature=config.temperature, eos_id=eos_id,
-        pad_id=pad_id, generator=generator,
+        pad_id=pad_id, uniforms=uniforms,
     )  # fmt: skip
     mask = response_mask(out[:, ids.shape[1] :], eos_id)
     T = int(mask.sum(-1).max())  # columns that nobody reached cost time

@@ -152,8 +152,12 @@ def update(actor, critic, optimizers, rollout: Rollout, advantages, returns, con
             optimizer.zero_grad()
         row: dict[str, float] = {}
         for piece in pieces(rollout.ids, rollout.attention_mask, rollout.mask, index, config.micro_batch):
-            loss, facts, error = _loss(actor, critic, rollout, advantages, returns, piece, tokens, len(index), config)
-            loss.backward()
+            loss, facts, error = actor_loss(actor, rollout, advantages, piece, tokens, len(index), config)
+            loss.backward()  # before the critic's forward: its memory is free again, and both may share a trunk
+            if critic is not None:
+                loss = critic_loss(critic, rollout, returns, piece, tokens, config)
+                loss.backward()
+                facts["value_loss"] = loss.item()
             row = {name: row.get(name, 0.0) + x for name, x in facts.items()}
             first = error if not rows and (first is None or error > first) else first
         if config.target_kl is not None and row["approx_kl"] > 1.5 * config.target_kl:
@@ -173,11 +177,11 @@ def update(actor, critic, optimizers, rollout: Rollout, advantages, returns, con
     return means | {"ratio_error": first}
 
 
-def _loss(actor, critic, rollout: Rollout, advantages, returns, piece: tuple, tokens: int, replies: int, config):
-    """This micro-batch's part of the mini-batch's loss; its facts, summing to means; the largest |ratio - 1|.
+def actor_loss(actor, rollout: Rollout, advantages, piece: tuple, tokens: int, replies: int, config: RLHFConfig):
+    """-clipped_surrogate - entropy_coef * entropy + kl_loss * k: this micro-batch's part of the mini-batch's loss.
 
-    -clipped_surrogate - entropy_coef * entropy + kl_loss * k + value_loss; actor and critic share no parameter, so the
-    critic needs no coefficient.
+    piece: see `pieces`. tokens, replies: of the whole mini-batch, so that its size changes no gradient. Returns the
+    loss, its facts (they sum to means over the mini-batch), and the largest |ratio - 1|.
     """
     some, ids, attention, T = piece
     mask, old, ref, weights = (x[some, :T] for x in (rollout.mask, rollout.logp, rollout.logp_ref, advantages))
@@ -189,21 +193,28 @@ def _loss(actor, critic, rollout: Rollout, advantages, returns, piece: tuple, to
     if config.kl_loss:
         per_token = per_token + config.kl_loss * estimate(logp, ref, config.kl_loss_kind)
     count = tokens if config.aggregate == "token-mean" else replies
-    policy_loss = aggregate(per_token, mask, config.aggregate, denominator=count)
-    loss, share = policy_loss, lambda x: aggregate(x.detach(), mask, denominator=tokens).item()
+    loss = aggregate(per_token, mask, config.aggregate, denominator=count)
+
+    def share(x):
+        return aggregate(x.detach(), mask, denominator=tokens).item()
+
+    clipped = clip_fraction(logp, old, weights, config.eps, eps_high=config.eps_high, mask=mask).item()
     facts = {
-        "policy_loss": policy_loss.item(),
+        "policy_loss": loss.item(),
         "entropy": share(entropies),
         "approx_kl": share(estimate(old, logp.detach(), "k3")),
-        "clip_fraction": clip_fraction(logp, old, weights, config.eps, eps_high=config.eps_high, mask=mask).item()
-        * int(mask.sum()) / tokens,
-    }  # fmt: skip
-    if critic is not None:
-        values = token_values(critic, ids, attention, T).where(mask, 0)
-        clip = {} if config.value_clip is None else {"values_old": rollout.values[some, :T], "clip": config.value_clip}
-        critic_loss = aggregate(value_loss(values, returns[some, :T], **clip), mask, denominator=tokens)
-        loss, facts["value_loss"] = loss + critic_loss, critic_loss.item()
+        "clip_fraction": clipped * int(mask.sum()) / tokens,
+    }
     return loss, facts, ((logp.detach() - old).exp() - 1).abs().max().item()
+
+
+def critic_loss(critic, rollout: Rollout, returns, piece: tuple, tokens: int, config: RLHFConfig) -> Tensor:
+    """value_loss of this micro-batch: its part of the mini-batch's mean over tokens. See `actor_loss`."""
+    some, ids, attention, T = piece
+    mask = rollout.mask[some, :T]
+    values = token_values(critic, ids, attention, T).where(mask, 0)
+    clip = {} if config.value_clip is None else {"values_old": rollout.values[some, :T], "clip": config.value_clip}
+    return aggregate(value_loss(values, returns[some, :T], **clip), mask, denominator=tokens)
 
 
 def _ptx(actor, stream: Tensor, config, generator, width: int = 64) -> float:

@@ -93,15 +93,20 @@ def generate(
     eos_id: int,
     pad_id: int,
     generator: torch.Generator | None = None,
+    uniforms: Tensor | None = None,
     return_logps: bool = False,
 ):
     """Sample replies from the model's own distribution: temperature, and nothing else (no top-k, no penalty).
 
     prompt_ids, prompt_mask: (B, P), padded on the left -> ids (B, P + max_new_tokens), filled with pad_id after an end.
-    The model's generation_config is never read. return_logps: also log pi of the tokens, (B, T), 0 after an end.
+    The model's generation_config is never read. uniforms: (B, max_new_tokens) numbers in [0, 1) that choose the tokens,
+    so that a reply does not depend on the others in its batch; otherwise `generator` draws them, one for every reply
+    that goes on. return_logps: also log pi of the tokens, (B, T), 0 after an end.
     """
     temperature = _temperature(temperature)
     _check_generate(model, prompt_ids, prompt_mask, max_new_tokens, eos_id, pad_id)
+    if uniforms is not None and uniforms.shape != (len(prompt_ids), max_new_tokens):
+        raise ValueError(f"uniforms must be {(len(prompt_ids), max_new_tokens)}; got {tuple(uniforms.shape)}")
     replies = torch.full((len(prompt_ids), max_new_tokens), pad_id, device=prompt_ids.device)
     logps = torch.zeros(replies.shape, device=prompt_ids.device)
     mask, step_ids, cache = prompt_mask.bool(), prompt_ids, None
@@ -113,7 +118,7 @@ def generate(
         )
         cache = out.past_key_values
         logp = _log_softmax(model, out.last_hidden_state[:, -1], temperature)  # (B, V)
-        token = _inverse_cdf(logp, generator)
+        token = _inverse_cdf(logp, _uniform(logp, generator) if uniforms is None else uniforms[rows, t, None])
         replies[rows, t] = token
         logps[rows, t] = logp.gather(-1, token[:, None])[:, 0]
         on = (token != eos_id).nonzero()[:, 0]
@@ -130,12 +135,17 @@ def generate(
     return (ids, logps) if return_logps else ids
 
 
-def _inverse_cdf(logp: Tensor, generator) -> Tensor:
-    """One token for each row, (B, V) -> (B,): where a uniform number falls among the cumulative probabilities."""
-    cumulative = logp.double().exp().cumsum(-1)
+def _uniform(logp: Tensor, generator) -> Tensor:
+    """A number in [0, 1) for each row, (B, 1), drawn where the generator lives."""
     where = logp.device if generator is None else generator.device
-    u = torch.rand(len(logp), 1, generator=generator, device=where, dtype=torch.float64).to(logp.device)
-    return torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True)[:, 0].clamp(max=logp.shape[-1] - 1)
+    return torch.rand(len(logp), 1, generator=generator, device=where, dtype=torch.float64)
+
+
+def _inverse_cdf(logp: Tensor, u: Tensor) -> Tensor:
+    """One token for each row, (B, V), (B, 1) -> (B,): where u falls among the cumulative probabilities."""
+    cumulative = logp.double().exp().cumsum(-1)
+    u = u.to(cumulative) * cumulative[:, -1:]
+    return torch.searchsorted(cumulative, u, right=True)[:, 0].clamp(max=logp.shape[-1] - 1)
 
 
 def _log_softmax(model, hidden: Tensor, temperature: float) -> Tensor:
