@@ -181,6 +181,13 @@ def test_trap_1_the_first_ratio_is_exactly_1():
     assert rows[0]["ratio_error"] == 0.0 and all(row["ratio_error"] < 1e-5 for row in rows)
 
 
+def test_the_sampler_knows_the_old_log_probabilities_already():
+    _, _, rollout = sampled(SHORT)
+    _, _, again = sampled(replace(SHORT, rescore=False))
+    assert torch.equal(rollout.ids, again.ids) and (again.logp[~again.mask] == 0).all()
+    torch.testing.assert_close(again.logp, rollout.logp, atol=1e-5, rtol=1e-5)
+
+
 def test_trap_25_groups_of_one_or_of_equal_scores_have_no_advantage():
     scores, groups = torch.tensor([1.0, 3.0, 5.0, 5.0, 9.0]), torch.tensor([4, 4, 1, 1, 0])
     ours = group_advantages(scores, groups)

@@ -116,9 +116,9 @@ def roll_out(
     eos_id, pad_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     ids, prompt_mask = (x.to(device(actor)) for x in pad_left([ids for _, ids in prompts], pad_id))
     uniforms = torch.rand(len(ids), config.max_new_tokens, generator=generator, dtype=torch.float64).to(ids.device)
-    out = generate(
+    out, sampled = generate(
         actor, ids, prompt_mask, max_new_tokens=config.max_new_tokens, temperature=config.temperature, eos_id=eos_id,
-        pad_id=pad_id, uniforms=uniforms,
+        pad_id=pad_id, uniforms=uniforms, return_logps=True,
     )  # fmt: skip
     mask = response_mask(out[:, ids.shape[1] :], eos_id)
     T = int(mask.sum(-1).max())  # columns that nobody reached cost time
@@ -138,7 +138,8 @@ def roll_out(
 
     values = None if critic is None else of_tokens(lambda *piece: token_values(critic, *piece))
     return Rollout(
-        ids=out, attention_mask=attention, mask=mask, ended=ended, logp=rescored(actor), logp_ref=rescored(reference),
+        ids=out, attention_mask=attention, mask=mask, ended=ended, logp_ref=rescored(reference),
+        logp=rescored(actor) if config.rescore else sampled[:, :T].where(mask, 0),
         values=values, scores=_scores(reward, tokenizer, prompts, texts, ended, config),
         prompts=[text for text, _ in prompts], texts=texts,
     )  # fmt: skip

@@ -34,6 +34,8 @@ class RLHFConfig:
     """`iterations` times: `batch` replies, then `epochs` passes over them in `minibatches` steps each.
 
     replies: sampled for each prompt (GRPO needs several). micro_batch: rows at a time in memory; changes no gradient.
+    rescore: the old log-probabilities come from one more forward, so that the first ratio is 1 to the last digit;
+    without, the sampler's are taken: faster, and as good where both compute in float32.
     kl: about the reference, in the reward: FixedKL, ZieglerKL, or None. kl_loss: its coefficient in the loss, with
     kl_loss_kind "k2" (right gradient), "k3" (as GRPO has it) or "k1" (no gradient at all, to see it fail).
     advantages: "gae" with a critic, or "group" without one. aggregate: how token losses become one (`aggregate`).
@@ -50,6 +52,7 @@ class RLHFConfig:
     micro_batch: int = 16
     max_new_tokens: int = 48
     temperature: float = 1.0
+    rescore: bool = True
     lr: float = 3e-4
     critic_lr: float = 5e-4
     warmup: int = 5
