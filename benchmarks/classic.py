@@ -102,7 +102,7 @@ CONTROL = {
 TASKS = {
     "cartpole": Task("CartPole-v1", 50_000, range(300, 310), 100, CONTROL, together=True),
     "halfcheetah": Task("HalfCheetah-v5", 200_000, range(200, 205), 20, CHEETAH),
-    "hopper": Task("Hopper-v5", 100_000, range(200, 205), 20, HOPPING),
+    "hopper": Task("Hopper-v5", 100_000, range(300, 305), 20, HOPPING),
 }
 
 

@@ -6,8 +6,10 @@ program leaves the last good checkpoint. What is in it is the trainer's business
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +20,27 @@ from torch import Tensor, nn
 
 
 def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
-    """Write `tensors` and `facts` (numbers, strings, lists, dicts, numpy arrays) to `path`, whole or not at all."""
+    """Write `tensors` and `facts` (numbers, strings, lists, dicts, numpy arrays) to `path`, whole or not at all.
+
+    OSError if the disk is full or the like; what `path` held before is untouched then.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     tensors = {name: x.detach().contiguous().clone() for name, x in tensors.items()}  # views share memory; files do not
-    save_file(tensors, part, metadata={"facts": json.dumps(facts, default=_encode)})
-    with open(part, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    metadata = {"facts": json.dumps(facts, default=_encode)}
+    try:
+        save_file(tensors, part, metadata=metadata)
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (SafetensorError, OSError) as error:
+        with contextlib.suppress(OSError):
+            part.unlink()  # half a file would fill the disk for nothing
+        held = "What it held before is untouched" if path.exists() else "It does not exist yet"
+        raise OSError(
+            f"could not write {path} ({error}). {held}; is the disk full, or may you not write here?"
+        ) from error
 
 
 def load(path) -> tuple[dict[str, Tensor], dict]:
@@ -66,6 +80,14 @@ class Run:
             facts["beta"] = self.controller.beta
         save(self.path, pack(self.modules) | self.tensors, facts)
         self.saved = len(self.rows)
+
+    def told(self, row: dict) -> Iterator[dict]:
+        """Yield `row`. An interrupt that its reader throws in here saves the run: no iteration is half done now."""
+        try:
+            yield row
+        except KeyboardInterrupt:
+            self.save()
+            raise
 
     def what_is_safe(self) -> str:
         """One sentence for an error message."""

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .diagnose_replies import REPLIES
+
 SHARE = 0.25  # of the seeds must show a symptom before it is named
 ENOUGH = 20  # rows before a trend is a trend
 ROUNDING = 1e-3  # known numbers may be off by this much (float32 needs less than 1e-5)
@@ -289,6 +291,7 @@ RULES = (  # the most serious first
         "target_kl (about 0.02), fewer epochs, a lower learning rate; with clipping, whether it clips at all.",
         _kl_runaway,
     ),
+    *(Rule(*symptom) for symptom in REPLIES),  # of language models
     Rule(
         "reward falling",
         "the return began at {:.3g} and ended at {:.3g}; in the last quarter it never was what it was at first.",

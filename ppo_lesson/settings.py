@@ -34,15 +34,17 @@ HALF_CHEETAH = PPOConfig(
     normalize_rewards=True,
 )
 
-# Hopper-v5, as above, but log_std 0, 99,840 steps. Chosen among some twenty on seeds 0 to 2: with clipping alone,
-# faster settings soon stood still and collected the reward for not falling; the price on KL kept them trying.
+# Hopper-v5, as above, but log_std 0, 99,328 steps. Chosen on seeds 0 to 7, judged on seeds 300-304: with clipping alone,
+# faster settings soon stood still and collected the reward for not falling; the price on KL kept them trying, and a
+# longer view (gamma) over longer rollouts made hopping worth the risk.
 HOPPER = PPOConfig(
-    iterations=195,
-    steps=512,
+    iterations=97,
+    steps=1024,
     epochs=10,
-    minibatches=4,
+    minibatches=8,
     lr=3e-4,
     critic_lr=1e-3,
+    gamma=0.995,
     objective="penalty",
     kl=PaperKL(beta=1.0, target=0.01),
     target_kl=None,

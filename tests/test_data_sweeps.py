@@ -2,9 +2,13 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+
+from ppo_lesson.language import sweep
+from ppo_lesson.language.rlhf import RLHFConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -28,3 +32,25 @@ def test_trust_region():
     assert low < new["kl"].median() < high
     assert abs((new["J"] > 0.2).double().mean() - (old["J"] > 0.2).double().mean()) < 0.25
     assert abs((new["fall"] > 5).double().mean() - (old["fall"] > 5).double().mean()) < 0.25
+
+
+def test_the_sweep_of_rlhf():
+    """Every setting with its seeds; the targets are met; two iterations of one run again are those that are stored."""
+    stored = json.loads(sweep.FILE.read_text("utf-8"))
+    settings = {name: {key: repr(x) for key, x in change.items()} for name, change in sweep.SETTINGS.items()}
+    assert stored["settings"] == settings, "the settings changed: run the command again"
+    seeds = {name: {run["seed"] for run in stored["runs"] if run["name"] == name} for name in settings}
+    assert all(found == {0, 1, 2} for found in seeds.values()), seeds
+    for name, targets in sweep.ASKED.items():
+        for target in targets:
+            _, measure, met = sweep.TARGETS[target]
+            found = [measure(run) for run in stored["runs"] if run["name"] == name]
+            assert all(met(x) for x in found), (name, target, found)
+
+    old = next(run for run in stored["runs"] if (run["name"], run["seed"]) == ("beta 0.1", 0))
+    rows = sweep.train(sweep.load_desk(), replace(RLHFConfig(seed=0), **sweep.SETTINGS["beta 0.1"]))
+    first, *two = (next(rows) for _ in range(3))
+    assert abs(first["held"]["gold"] - old["looks"][0]["held"]["gold"]) < 0.05, "the same replies, but for rounding"
+    for i, row in enumerate(two):
+        assert abs(row["score"] - old["rows"]["score"][i]) < 0.1 and abs(row["gold"] - old["rows"]["gold"][i]) < 0.2
+        assert abs(row["approx_kl"] - old["rows"]["approx_kl"][i]) < 0.2 * old["rows"]["approx_kl"][i] + 1e-4

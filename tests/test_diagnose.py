@@ -1,6 +1,7 @@
 """diagnose: every sick trainer gets the right symptom, on seeds and tasks it was not made for; the healthy get none."""
 
 import ast
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -228,6 +229,85 @@ def test_made_up_histories(columns, expected):
     assert names(many) == expected
 
 
+# ---- language models -------------------------------------------------------------------------------------------------
+
+
+def replies(rows=24, **columns):
+    """Rows of rlhf from a run that goes well, much like the help desk's with beta 0.1."""
+    usual = {
+        "return_mean": None, "score": lambda t: 1.2 - 1.1 * 0.9**t, "kl_ref": lambda t: 4 - 4 * 0.9**t, "length": 20.0,
+        "ended": 1.0, "beta": 0.1, "entropy": lambda t: 0.35 + 0.22 * 0.9**t, "approx_kl": 0.005,
+        "clip_fraction": 0.01, "value_loss": 0.1, "lr": 3e-4,
+    }  # fmt: skip
+    return history(rows, **usual | columns)
+
+
+def late(before, after):
+    """A number that changes half way."""
+    return lambda t: before if t < 12 else after
+
+
+REPLIES = {
+    "nothing": ({}, []),
+    "no leash": ({"kl_ref": float}, ["far from the reference"]),
+    "far in nats, near in each token": ({"kl_ref": float, "length": 400.0}, []),
+    "a few nats": ({"kl_ref": 8.0}, []),
+    "below 0": ({"kl_ref": lambda t: -t / 20 - t % 2 / 50}, ["KL below 0"]),
+    "noise about 0": ({"kl_ref": lambda t: (-1) ** t / 4 - 0.02}, []),
+    "no end": ({"ended": late(0.9, 0.2)}, ["replies no longer end"]),
+    "they learn to end": ({"ended": late(0.2, 0.9)}, []),
+    "silence": ({"length": late(20.0, 4.0)}, ["replies shrink"]),
+    "talk": ({"length": late(20.0, 90.0)}, ["replies grow"]),
+    "somewhat longer": ({"length": late(20.0, 40.0)}, []),
+    "one reply": ({"entropy": lambda t: 0.6 * 0.7**t}, ["replies all alike"]),
+    "still": ({"approx_kl": 4e-7, "kl_ref": 0.01}, ["policy stands still"]),
+    "still and flat": ({"approx_kl": 4e-7, "score": lambda t: t % 3 / 9}, ["policy stands still", "reward flat"]),
+    "learning rate 0": ({"approx_kl": 0.0, "lr": 0.0}, ["learning rate 0"]),
+    "much clipped": ({"clip_fraction": 0.1}, []),
+    "clip range too small": ({"clip_fraction": 0.18}, ["clipping does the braking"]),
+    "far too small": ({"clip_fraction": 0.7}, ["clip fraction saturated"]),
+}
+
+
+@pytest.mark.parametrize(("columns", "expected"), REPLIES.values(), ids=REPLIES)
+def test_made_up_histories_of_replies(columns, expected):
+    assert names(replies(**columns)) == expected
+
+
+SWEEP = Path(diagnose.__file__).parent.parent / "data" / "sweep.json"
+FINE = {"beta 0.02", "beta 0.05", "beta 0.1", "beta 0.3", "ziegler", "ptx"}
+
+
+@pytest.mark.skipif(not SWEEP.exists(), reason="data/sweep.json is not there; python -m ppo_lesson sweep writes it")
+def test_the_runs_of_the_sweep():
+    """Every seed: a price of 0.02 to 0.3 gives no alarm at any time, no price gives the right one in the end."""
+    runs = json.loads(SWEEP.read_text("utf-8"))["runs"]
+    seen = set()
+    for run in runs:
+        count = len(run["rows"]["score"])
+        rows = [{name: x[t] for name, x in run["rows"].items() if x[t] is not None} for t in range(count)]
+        what = f"{run['name']}, seed {run['seed']}"
+        if run["name"] in FINE:
+            found = {name for end in (3, 10, 20, 30, count) for name in names(rows[:end])}
+            assert not found, what
+        elif run["name"] == "beta 0":
+            assert names(rows) == names(rows[:60]) == ["far from the reference"], what
+            assert not names(rows[:10]), what
+        elif run["name"] == "lr 3e-6":
+            assert names(rows)[0] == "policy stands still", what
+        elif run["name"] == "clip 0.001":
+            assert names(rows) == ["clipping does the braking"], what
+        seen.add(run["name"])
+    assert {"beta 0", "beta 0.1", "lr 3e-6", "clip 0.001"} <= seen
+
+
+def test_symptoms_of_replies_need_rows_of_replies():
+    assert names(history(approx_kl=4e-7, clip_fraction=0.18)) == []
+    assert names(replies(9, approx_kl=4e-7)) == [] and names(replies(19, kl_ref=lambda t: 2.0 * t)) == []
+    (symptom,) = diagnose.diagnose(replies(kl_ref=float))
+    assert "20.5 nats a reply" in symptom.evidence and "its own 0.60" in symptom.evidence
+
+
 def test_no_episode_ended_for_long():
     assert names(history(29, return_mean=None)) == []
     assert names(history(30, return_mean=None)) == ["no episode ended"]
@@ -272,4 +352,4 @@ def test_it_stands_on_numpy_alone():
     nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
     named = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
     named |= {"." * n.level + (n.module or "") for n in nodes if isinstance(n, ast.ImportFrom)}
-    assert named <= {"__future__", "warnings", "collections.abc", "dataclasses", "numpy"}
+    assert named <= {"__future__", "warnings", "collections.abc", "dataclasses", "numpy", ".diagnose_replies"}

@@ -14,7 +14,8 @@ IMPORT_ALL = """
 import importlib, pkgutil, sys
 import ppo_lesson
 for module in pkgutil.walk_packages(ppo_lesson.__path__, "ppo_lesson."):
-    if not module.name.endswith("__main__") and not module.name.startswith("ppo_lesson.language"):
+    above = module.name.startswith(("ppo_lesson.language", "ppo_lesson.commands"))
+    if not module.name.endswith("__main__") and not above:
         importlib.import_module(module.name)
 print(*sorted({name.split(".")[0] for name in sys.modules}))
 """
@@ -58,6 +59,11 @@ def test_the_language_part_stands_beside_the_maze_not_on_it():
     floors = {"language", "returns", "objectives", "kl", "checkpoint", "diagnose", "validate"}
     for file in (PACKAGE / "language").glob("*.py"):
         assert imported(file) <= floors, file.name
+
+
+def test_the_commands_stand_on_top():
+    users = [file for file in FILES if "commands" not in file.parts and "commands" in imported(file)]
+    assert {file.name for file in users} <= {"cli.py"}
 
 
 def test_figures_draw_arrays_and_never_train():

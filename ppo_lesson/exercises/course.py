@@ -21,6 +21,8 @@ MODULES = (
     "nb09_bug_clinic",
     "nb10_language_policy",
     "nb11_reward_model",
+    "nb12_rlhf",
+    "nb13_gpu",
 )
 
 

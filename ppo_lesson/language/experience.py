@@ -7,7 +7,7 @@ the first EOS, that one included. They are 0 outside the mask, so that nothing w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -15,8 +15,10 @@ from torch import Tensor
 from .. import validate
 from ..returns import gae, whiten
 from .models import ScalarModel
+from .processes import ALONE, Processes
 from .reward import score
 from .sampling import full_mask, generate, response_mask, token_logps, token_values
+from .scale import CPU, Profile
 from .sft import device
 from .text import pad_left, reply_text
 
@@ -110,60 +112,89 @@ def advantages_of(rollout: Rollout, config, beta: float, group_ids: Tensor) -> t
 
 @torch.no_grad()
 def roll_out(
-    actor, critic, reference, reward, tokenizer, prompts: Sequence[tuple[str, list[int]]], config, generator
-) -> Rollout:
-    """Sample one reply to each prompt, and let the four models judge it. prompts: (text, ids) pairs."""
+    actor, critic, reference, reward, tokenizer, prompts: Sequence[tuple[str, list[int]]], config, generator, *,
+    profile: Profile = CPU, processes: Processes = ALONE, decode: Callable = generate,
+) -> Rollout:  # fmt: skip
+    """Sample one reply to each prompt, and let the four models judge it. prompts: (text, ids) pairs.
+
+    Each process does its part of the prompts, and all get the whole. decode: `generate`, or what does the same.
+    """
     eos_id, pad_id = tokenizer.eos_token_id, tokenizer.pad_token_id
-    ids, prompt_mask = (x.to(device(actor)) for x in pad_left([ids for _, ids in prompts], pad_id))
-    uniforms = torch.rand(len(ids), config.max_new_tokens, generator=generator, dtype=torch.float64).to(ids.device)
-    out, sampled = generate(
-        actor, ids, prompt_mask, max_new_tokens=config.max_new_tokens, temperature=config.temperature, eos_id=eos_id,
-        pad_id=pad_id, uniforms=uniforms, return_logps=True,
-    )  # fmt: skip
+    part, count = processes.part(len(prompts)), len(prompts)
+    ids, prompt_mask = (x[part].to(device(actor)) for x in pad_left([ids for _, ids in prompts], pad_id))
+    uniforms = torch.rand(count, config.max_new_tokens, generator=generator, dtype=torch.float64)[part].to(ids.device)
+    prompts = prompts[part]
+    with profile.autocast():
+        out, sampled = decode(
+            actor, ids, prompt_mask, max_new_tokens=config.max_new_tokens, temperature=config.temperature,
+            eos_id=eos_id, pad_id=pad_id, uniforms=uniforms, return_logps=True,
+        )  # fmt: skip
     mask = response_mask(out[:, ids.shape[1] :], eos_id)
-    T = int(mask.sum(-1).max())  # columns that nobody reached cost time
+    T = int(processes.largest(mask.sum(-1).max().item(), mask.device))  # columns that nobody reached cost time
     out, mask = out[:, : ids.shape[1] + T], mask[:, :T]
     replies, attention = out[:, ids.shape[1] :], full_mask(prompt_mask, mask)
     ended = ((replies == eos_id) & mask).any(-1)
-    texts = [reply_text(tokenizer, row[real]) for row, real in zip(replies, mask)]
+    texts = [reply_text(tokenizer, row[real]) for row, real in zip(replies.cpu(), mask.cpu())]
 
     def of_tokens(what) -> Tensor:  # by the forward of the updates, so that the first ratio is 1
         numbers, every = torch.zeros(mask.shape, device=mask.device), torch.arange(len(mask))
-        for some, *piece, t in pieces(out, attention, mask, every, config.micro_batch):
-            numbers[some, :t] = what(*piece, t).where(mask[some, :t], 0)
+        for some, *piece, t in pieces(out, attention, mask, every, config.micro_batch, tokens=profile.micro_tokens):
+            with profile.autocast():
+                numbers[some, :t] = what(*piece, t).where(mask[some, :t], 0)
         return numbers
 
     def rescored(model) -> Tensor:
         return of_tokens(lambda *piece: token_logps(model, *piece, temperature=config.temperature))
 
-    values = None if critic is None else of_tokens(lambda *piece: token_values(critic, *piece))
-    return Rollout(
+    own = Rollout(
         ids=out, attention_mask=attention, mask=mask, ended=ended, logp_ref=rescored(reference),
         logp=rescored(actor) if config.rescore else sampled[:, :T].where(mask, 0),
-        values=values, scores=_scores(reward, tokenizer, prompts, texts, ended, config),
+        values=None if critic is None else of_tokens(lambda *piece: token_values(critic, *piece)),
+        scores=_scores(reward, tokenizer, prompts, texts, ended, config, profile),
         prompts=[text for text, _ in prompts], texts=texts,
     )  # fmt: skip
+    return Rollout(**{f.name: processes.join(getattr(own, f.name), count) for f in fields(own)})
 
 
 def pieces(
-    ids: Tensor, attention: Tensor, mask: Tensor, index: Tensor, rows: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
+    ids: Tensor, attention: Tensor, mask: Tensor, index: Tensor, rows: int, *, tokens: int | None = None,
+    processes: Processes = ALONE,
+) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:  # fmt: skip
     """`rows` replies at a time of those in `index`, of like length together, without the columns that none of them has.
 
-    Yields (which, ids, attention_mask, T): a micro-batch as `token_logps` wants it, whose replies have T columns.
+    tokens: as many rows as make at most this many tokens, prompts and padding included, instead of `rows`. Each process
+    gets its share. Yields (which, ids, attention_mask, T): a micro-batch as `token_logps` wants it, with T columns of
+    replies.
     """
     P = ids.shape[1] - mask.shape[1]
-    lengths = mask.sum(-1)
-    for some in index[lengths.cpu()[index].argsort(stable=True)].split(rows):
-        T, start = int(lengths[some].max()), int(attention[some, :P].any(0).int().argmax())
+    lengths, prompts = mask.sum(-1).cpu(), attention[:, :P].sum(-1).cpu()
+    order = processes.deal(index[lengths[index].argsort(stable=True)])
+    for some in order.split(rows if tokens is None else _filled(prompts[order], lengths[order], tokens)):
+        T, start = int(lengths[some].max()), P - int(prompts[some].max())
         yield some, ids[some, start : P + T], attention[some, start : P + T], T
 
 
-def _scores(reward: ScalarModel | Callable, tokenizer, prompts, texts, ended: Tensor, config) -> Tensor:
+def _filled(prompts: Tensor, replies: Tensor, tokens: int) -> list[int]:
+    """How many rows of these lengths, in this order, go together without making more than `tokens` with their padding.
+
+    >>> _filled(torch.tensor([1, 2, 1, 5, 1]), torch.tensor([2, 2, 3, 4, 5]), 10)
+    [2, 1, 1, 1]
+    """
+    sizes, widest = [], (0, 0)
+    for own in zip(prompts.tolist(), replies.tolist()):
+        widest = tuple(map(max, widest, own))
+        if not sizes or (sizes[-1] + 1) * sum(widest) > tokens:  # one row always goes
+            sizes, widest = [*sizes, 0], own
+        sizes[-1] += 1
+    return sizes
+
+
+def _scores(reward: ScalarModel | Callable, tokenizer, prompts, texts, ended: Tensor, config, profile) -> Tensor:
     """What each reply is worth, (B,): by the reward model, or by any function of prompt and reply."""
     questions = [text for text, _ in prompts]
     if isinstance(reward, ScalarModel):
-        scores = score(reward, tokenizer, questions, texts, ended.tolist(), rows=config.micro_batch)
+        with profile.autocast():
+            scores = score(reward, tokenizer, questions, texts, ended.tolist(), rows=config.micro_batch)
     else:
         scores = torch.tensor([_asked(reward, *pair) for pair in zip(questions, texts)], dtype=torch.float32)
     scores = scores.to(ended.device)
@@ -179,4 +210,6 @@ def _asked(reward: Callable, prompt: str, reply: str) -> float:
     except Exception as error:
         error.add_note(f"raised by the reward function {reward!r} for prompt {prompt!r} and reply {reply!r}")
         raise
+    if isinstance(value, str):  # float("1") would do, and hide a slip
+        raise ValueError(f"reward({prompt!r}, {reply!r}) must be a number; got the text {value!r}")
     return validate.number(f"reward({prompt!r}, {reply!r})", value)

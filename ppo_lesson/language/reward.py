@@ -16,7 +16,7 @@ from .. import validate
 from .data import Ranking
 from .models import ScalarModel
 from .sampling import positions
-from .sft import SupervisedConfig, device, train_steps
+from .sft import SupervisedConfig, check_lengths, device, train_steps
 from .text import pad_right, prompt_ids, reply_ids
 
 
@@ -93,6 +93,8 @@ def train_reward(
     Rows: step, loss (nats per pair), accuracy, lr, grad_norm, tokens.
     """
     texts = [_encode(tokenizer, [r.prompt] * len(r.replies), r.replies, r.ended) for r in rankings]
+    longest = [max(len(prompt) + len(reply) for prompt, reply in ranking) for ranking in texts]
+    check_lengths([r.prompt for r in rankings], longest, model=model)
 
     def batch_loss(index: Tensor):
         some = [texts[i] for i in index.tolist()]

@@ -3,32 +3,40 @@
     for row in rlhf(RLHFConfig(iterations=60), actor, critic, reference, reward, prompts, tokenizer=tokenizer):
         print(row["score"], row["kl_ref"])
 
-The losses are those that trained the robots: `gae`, `clipped_surrogate`, `value_loss`, `whiten`, `aggregate`. Left out:
-several processes and half precision, which come with notebook 13.
+The losses are those that trained the robots: `gae`, `clipped_surrogate`, `value_loss`, `whiten`, `aggregate`. The same
+function runs on a laptop, on a GPU (`scale`, `lora`, `decode`) and in several processes (`processes`). Left out: models
+that are spread over several GPUs.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from .. import checkpoint, validate
-from ..kl import FixedKL, PaperKL, ZieglerKL, estimate
+from .. import checkpoint
+from ..diagnose import report
+from ..kl import FixedKL, ZieglerKL, estimate
 from ..objectives import aggregate, clip_fraction, clipped_surrogate, explained_variance, value_loss
+from .before import encode, own_controller
+from .decode import decoder
 from .experience import Rollout, advantages_of, group_advantages, pieces, roll_out, shape_rewards
+from .processes import ALONE, Processes
 from .sampling import token_logps, token_values
-from .sft import adamw, device
-from .text import prompt_ids, reply_ids
+from .scale import CPU, Profile
+from .sft import adamw, device, helpful
+from .text import reply_ids
 
 __all__ = ["RLHFConfig", "group_advantages", "rlhf", "shape_rewards", "update"]
 
 
+@helpful
 @dataclass(frozen=True)
 class RLHFConfig:
     """`iterations` times: `batch` replies, then `epochs` passes over them in `minibatches` steps each.
@@ -44,6 +52,9 @@ class RLHFConfig:
     times this. warmup: iterations until the full learning rate; anneal: then down to 0 on a line.
     """
 
+    ELSEWHERE: ClassVar = {
+        "beta": "kl=FixedKL(beta)", "kl_coef": "kl=FixedKL(beta)", "learning_rate": "lr", "cliprange": "eps",
+    }  # fmt: skip
     iterations: int = 60
     batch: int = 64
     replies: int = 1
@@ -53,8 +64,8 @@ class RLHFConfig:
     max_new_tokens: int = 48
     temperature: float = 1.0
     rescore: bool = True
-    lr: float = 3e-4
-    critic_lr: float = 5e-4
+    lr: float = 6e-4
+    critic_lr: float = 1e-3
     warmup: int = 5
     anneal: bool = False
     gamma: float = 1.0
@@ -92,92 +103,141 @@ def rlhf(
     tokenizer,
     documents=(),
     resume=None,
+    profile: Profile = CPU,
+    processes: Processes = ALONE,
 ) -> Iterator[dict]:
     """PPO on replies to `prompts`; actor and critic learn, reference and reward never do.
 
     actor, reference: causal language models. critic: a `ScalarModel`, or None with advantages="group". reward: a
     `ScalarModel`, or any function (prompt, reply) -> number. documents: plain texts for PPO-ptx. resume: a file; the
     run saves itself there every `checkpoint_every` iterations and goes on from it, bit by bit the same on a CPU.
-    Rows: score, kl_ref (nats a reply), length, ended, beta, entropy, approx_kl, clip_fraction, policy_loss, value_loss,
+    profile: see `scale`, whose `roles` make the models for it. processes: see `processes`; all get the same rows.
+    Rows: score, kl_ref (nats a reply), length, ended, beta, entropy (nats a token; with entropy_coef=0 its estimate
+    -log pi of the sampled tokens), approx_kl, clip_fraction, policy_loss, value_loss,
     explained_variance, ratio_error, grad_norm, lr, ptx_loss, seconds; replies: (prompt, reply, score, ended) of each,
     not saved. FloatingPointError if something is not finite.
     """
-    controller = _check(config, actor, critic, reference, prompts, documents)
-    encoded = [(prompt, prompt_ids(tokenizer, prompt)) for prompt in dict.fromkeys(prompts)]
+    controller = own_controller(config, actor, critic, reference, prompts, documents)
+    encoded = encode(config, actor, critic, reference, reward, prompts, tokenizer)
+    processes.check(config)
     stream = torch.tensor([i for text in documents for i in reply_ids(tokenizer, text)])
     learners = {"actor": actor} | ({} if critic is None else {"critic": critic})
     optimizers, tensors = {}, {}
     for name, model in learners.items():
         parameters = [p for p in model.parameters() if p.requires_grad]
         lr = config.lr if name == "actor" else config.critic_lr
-        optimizers[name], moments = adamw(parameters, lr, weight_decay=0.0)
+        optimizers[name], moments = adamw(parameters, lr, weight_decay=0.0, fused=profile.fused_adam)
         tensors |= {f"{name}.{key}": x for key, x in moments.items()}
-    settings = {f.name: repr(getattr(config, f.name)) for f in fields(config)} | {"prompts": str(len(encoded))}
+    settings = {f.name: repr(getattr(config, f.name)) for f in fields(config)}
+    settings["prompts"] = f"{len(encoded)} with checksum {zlib.crc32(repr(encoded).encode())}"
     run = checkpoint.Run(resume, settings, learners, tensors, controller)
+    processes.agree(len(run.rows), resume)
+    run.path = run.path if processes.first else None  # the others have read it, and never write
+    processes.same([p for model in learners.values() for p in model.parameters() if p.requires_grad])
+    scaler, decode = profile.scaler(), decoder(actor, encoded, profile, processes)
     yield from map(dict, run.rows)
     for iteration in range(len(run.rows), config.iterations):
-        if config.checkpoint_every and iteration and iteration % config.checkpoint_every == 0:
-            run.save()
-        start = time.perf_counter()
+        start, rollout = time.perf_counter(), None
         generator = torch.Generator().manual_seed(checkpoint.fresh_seed(config.seed, iteration))
         chosen = torch.randint(len(encoded), (config.batch // config.replies,), generator=generator)
         chosen = chosen.repeat_interleave(config.replies)
         beta = 0.0 if controller is None else controller.beta
         try:
             rollout = roll_out(
-                actor, critic, reference, reward, tokenizer, [encoded[i] for i in chosen], config, generator
-            )
+                actor, critic, reference, reward, tokenizer, [encoded[i] for i in chosen], config, generator,
+                profile=profile, processes=processes, decode=decode,
+            )  # fmt: skip
             advantages, returns = advantages_of(rollout, config, beta, chosen.to(rollout.scores.device))
+            if config.checkpoint_every and iteration and iteration % config.checkpoint_every == 0:
+                run.save()  # models that have just shown that they work
             scale = _scale(config, iteration)
             for name, rate in (("actor", config.lr), ("critic", config.critic_lr)):
                 for group in optimizers[name].param_groups if name in optimizers else ():
                     group["lr"] = rate * scale
             row = {"iteration": iteration, "lr": config.lr * scale, "beta": beta} | _facts(rollout)
-            row |= update(actor, critic, optimizers, rollout, advantages, returns, config, generator, stream)
-        except (FloatingPointError, ValueError) as error:
+            row |= update(
+                actor, critic, optimizers, rollout, advantages, returns, config, generator, stream,
+                profile=profile, processes=processes, scaler=scaler,
+            )  # fmt: skip
+            _stop_if_diverged({f"a weight of the {name}": _sum(model) for name, model in learners.items()}, config)
+        except Exception as error:
+            if rollout is None and run.rows and not isinstance(error, FloatingPointError):
+                run.save()  # the reward function failed, say; the models are what they were after the last iteration
             error.add_note(f"in iteration {iteration}. {run.what_is_safe()}")
+            if run.rows and (rollout is not None or isinstance(error, FloatingPointError)):
+                found = report(run.rows, eps=max(config.eps, config.eps_high or 0))
+                error.add_note(f"What the {len(run.rows)} rows before it show: {found}")
             raise
         if isinstance(controller, ZieglerKL):  # after its beta was used
             controller.update(kl_to_reference=row["kl_ref"], n=config.batch)
         row["seconds"] = time.perf_counter() - start
         run.rows.append(dict(row))
         replies = zip(rollout.prompts, rollout.texts, rollout.scores.tolist(), rollout.ended.tolist())
-        yield row | {"replies": list(replies)}
+        yield from run.told(row | {"replies": list(replies)})
     run.save()
 
 
-def update(actor, critic, optimizers, rollout: Rollout, advantages, returns, config, generator, stream=None) -> dict:
-    """Several epochs of mini-batches of micro-batches over one rollout. Returns diagnostics, means over the steps."""
-    rows, first = [], None
-    for index in _minibatches(len(rollout.mask), config, generator):
+def update(
+    actor, critic, optimizers, rollout: Rollout, advantages, returns, config, generator, stream=None, *,
+    profile: Profile = CPU, processes: Processes = ALONE, scaler=None,
+) -> dict:  # fmt: skip
+    """Several epochs of mini-batches of micro-batches over one rollout. Returns diagnostics, means over the steps.
+
+    With float16 a step whose gradients are not finite is left out (`skipped` counts them), and losses are scaled less.
+    """
+    rows, first, skipped, where = [], None, 0, rollout.mask.device
+    scaler = profile.scaler() if scaler is None else scaler
+    learners = [model for model in (actor, critic) if model is not None]
+    for model in learners:
+        model.train(profile.gradient_checkpointing)  # it is silently off in eval mode; there is no dropout
+    for step, index in enumerate(_minibatches(len(rollout.mask), config, generator)):
         tokens = int(rollout.mask[index].sum())  # denominators are known before anything is split
         for optimizer in optimizers.values():
             optimizer.zero_grad()
         row: dict[str, float] = {}
-        for piece in pieces(rollout.ids, rollout.attention_mask, rollout.mask, index, config.micro_batch):
-            loss, facts, error = actor_loss(actor, rollout, advantages, piece, tokens, len(index), config)
-            loss.backward()  # before the critic's forward: its memory is free again, and both may share a trunk
+        for piece in pieces(
+            rollout.ids, rollout.attention_mask, rollout.mask, index, config.micro_batch,
+            tokens=profile.micro_tokens, processes=processes,
+        ):  # fmt: skip
+            with profile.autocast():
+                loss, facts, error = actor_loss(actor, rollout, advantages, piece, tokens, len(index), config)
+            scaler.scale(loss).backward()  # before the critic's forward, which may share the trunk
             if critic is not None:
-                loss = critic_loss(critic, rollout, returns, piece, tokens, config)
-                loss.backward()
+                with profile.autocast():
+                    loss = critic_loss(critic, rollout, returns, piece, tokens, config)
+                scaler.scale(loss).backward()
                 facts["value_loss"] = loss.item()
             row = {name: row.get(name, 0.0) + x for name, x in facts.items()}
-            first = error if not rows and (first is None or error > first) else first
+            first = error if step == 0 and (first is None or error > first) else first
+        row = processes.total_facts(row, where)
         if config.target_kl is not None and row["approx_kl"] > 1.5 * config.target_kl:
             break  # before the step, so that a policy that went too far does not go further
         if config.ptx_coef:
-            row["ptx_loss"] = _ptx(actor, stream, config, generator)
+            row["ptx_loss"] = _ptx(actor, stream, config, generator, profile, processes, scaler)
         for name, optimizer in optimizers.items():
-            norm = torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], config.max_grad_norm)
+            parameters = optimizer.param_groups[0]["params"]
+            processes.total_gradients(parameters)
+            scaler.unscale_(optimizer)
+            norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             row["grad_norm" if name == "actor" else "critic_grad_norm"] = norm.item()
-        _stop_if_diverged(row, config)
+        too_large = scaler.get_scale() > 1 and not all(math.isfinite(x) for x in row.values())
+        if not too_large:
+            _stop_if_diverged(row, config)
+            rows.append(row)
+        skipped += too_large
         for optimizer in optimizers.values():
-            optimizer.step()
-        rows.append(row)
+            scaler.step(optimizer)  # or not, if its gradients are not finite
+        scaler.update()
+    for model in learners:
+        model.eval()
+    for optimizer in optimizers.values():
+        optimizer.zero_grad()  # the next rollout needs the memory
     means = {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
     if returns is not None:
         means["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask).item()
-    return means | {"ratio_error": first}
+    if profile.loss_scaling:
+        means["skipped"] = skipped
+    return means | {"ratio_error": first if first is None else processes.largest(first, where)}
 
 
 def actor_loss(actor, rollout: Rollout, advantages, piece: tuple, tokens: int, replies: int, config: RLHFConfig):
@@ -188,7 +248,9 @@ def actor_loss(actor, rollout: Rollout, advantages, piece: tuple, tokens: int, r
     """
     some, ids, attention, T = piece
     mask, old, ref, weights = (x[some, :T] for x in (rollout.mask, rollout.logp, rollout.logp_ref, advantages))
-    logp, entropies = token_logps(actor, ids, attention, T, temperature=config.temperature, with_entropy=True)
+    with_entropy = bool(config.entropy_coef)  # it costs as much as the log-probabilities
+    logp = token_logps(actor, ids, attention, T, temperature=config.temperature, with_entropy=with_entropy)
+    logp, entropies = logp if with_entropy else (logp, None)
     clipping = {"eps_high": config.eps_high, "dual_clip": config.dual_clip}
     per_token = -clipped_surrogate(logp, old, weights, config.eps, **clipping)
     if config.entropy_coef:
@@ -204,7 +266,7 @@ def actor_loss(actor, rollout: Rollout, advantages, piece: tuple, tokens: int, r
     clipped = clip_fraction(logp, old, weights, config.eps, eps_high=config.eps_high, mask=mask).item()
     facts = {
         "policy_loss": loss.item(),
-        "entropy": share(entropies),
+        "entropy": share(-logp if entropies is None else entropies),
         "approx_kl": share(estimate(old, logp.detach(), "k3")),
         "clip_fraction": clipped * int(mask.sum()) / tokens,
     }
@@ -220,13 +282,15 @@ def critic_loss(critic, rollout: Rollout, returns, piece: tuple, tokens: int, co
     return aggregate(value_loss(values, returns[some, :T], **clip), mask, denominator=tokens)
 
 
-def _ptx(actor, stream: Tensor, config, generator, width: int = 64) -> float:
+def _ptx(actor, stream: Tensor, config, generator, profile, processes, scaler, width: int = 64) -> float:
     """PPO-ptx (Ouyang et al. 2022, sec. 3.5): ptx_coef times the loss on plain text joins the gradient. Returns it."""
-    starts = torch.randint(len(stream) - width, (config.ptx_batch,), generator=generator)
+    starts = processes.deal(torch.randint(len(stream) - width, (config.ptx_batch,), generator=generator))
     ids = stream[starts[:, None] + torch.arange(width)].to(device(actor))
-    loss = -aggregate(token_logps(actor, ids, torch.ones_like(ids, dtype=torch.bool), width - 1))
-    (config.ptx_coef * loss).backward()
-    return loss.item()
+    with profile.autocast():
+        logp = token_logps(actor, ids, torch.ones_like(ids, dtype=torch.bool), width - 1)
+    loss = -aggregate(logp, denominator=config.ptx_batch * (width - 1))
+    scaler.scale(config.ptx_coef * loss).backward()
+    return processes.total(loss.detach()).item()
 
 
 def _minibatches(count: int, config, generator) -> Iterator[Tensor]:
@@ -252,6 +316,11 @@ def _scale(config: RLHFConfig, iteration: int) -> float:
     return left * min(1.0, (iteration + 1) / max(1, config.warmup))
 
 
+def _sum(model) -> float:
+    """Not finite if any weight is not."""
+    return sum(p.detach().sum() for p in model.parameters()).item()
+
+
 def _stop_if_diverged(row: dict, config: RLHFConfig) -> None:
     for name, x in row.items():
         if not math.isfinite(x):
@@ -259,51 +328,3 @@ def _stop_if_diverged(row: dict, config: RLHFConfig) -> None:
                 f"{name} is {x}: the run has diverged. Lower lr={config.lr:g} or "
                 f"critic_lr={config.critic_lr:g}, or look for scores that are far from 0"
             )
-
-
-# ---- before ------------------------------------------------------------------------------------------------------
-
-
-def _check(config: RLHFConfig, actor, critic, reference, prompts, documents) -> FixedKL | ZieglerKL | None:
-    """Refuse settings that do not fit together; give this run its own copy of the KL controller."""
-    if config.kl is not None and not isinstance(config.kl, FixedKL | ZieglerKL):
-        about = " PaperKL is about the old policy and belongs to ppo" if isinstance(config.kl, PaperKL) else ""
-        raise TypeError(f"kl must be a FixedKL, a ZieglerKL or None; got {type(config.kl).__name__}.{about}")
-    for name, known in (("advantages", ("gae", "group")), ("kl_loss_kind", ("k1", "k2", "k3"))):
-        if getattr(config, name) not in known:
-            raise ValueError(f"{name} must be one of {known}; got {getattr(config, name)!r}")
-    if (config.advantages == "gae") != (critic is not None):
-        raise ValueError(
-            f"advantages='gae' needs a critic and 'group' has none; got {config.advantages!r}, {critic!r:.40}"
-        )
-    if config.advantages == "group" and config.replies < 2:
-        raise ValueError(
-            f"advantages='group' compares replies to one prompt: replies must be 2 or more; got {config.replies}"
-        )
-    for name in (
-        "iterations",
-        "batch",
-        "replies",
-        "epochs",
-        "minibatches",
-        "micro_batch",
-        "max_new_tokens",
-        "ptx_batch",
-    ):
-        validate.integer(name, getattr(config, name), 1)
-    if config.batch % config.replies or config.minibatches > config.batch:
-        raise ValueError(
-            f"batch must be a multiple of replies={config.replies} and at least minibatches={config.minibatches}; got "
-            f"{config.batch}"
-        )
-    for name in ("lr", "critic_lr", "entropy_coef", "kl_loss", "ptx_coef", "no_eos_penalty", "warmup", "seed"):
-        validate.number(name, getattr(config, name), 0)
-    if actor is reference:
-        raise ValueError("actor and reference are the same object: the reference would learn too; use copy.deepcopy")
-    if not prompts or isinstance(prompts, str):
-        raise ValueError(f"prompts must be a list of at least one text; got {prompts!r:.60}")
-    if config.ptx_coef and not documents:
-        raise ValueError(f"ptx_coef={config.ptx_coef} needs documents=, plain texts like those of pretraining")
-    if config.checkpoint_every is not None:
-        validate.integer("checkpoint_every", config.checkpoint_every, 1)
-    return copy.deepcopy(config.kl)

@@ -14,7 +14,9 @@ from torch.utils.checkpoint import checkpoint as recompute
 from .. import validate
 from ..objectives import entropy
 
-LOGITS = 2**23  # how many exist at the same time, at most: 32 MiB in float32
+LOGITS = 2**21  # how many exist at the same time, at most: 8 MiB in float32, which a processor's cache may hold
+LOGITS_ON_GPU = 2**26  # 256 MiB: a GPU wants large pieces of work
+BLOCK = 256  # tokens whose probabilities are summed first, when one of them is drawn
 
 
 def response_mask(responses: Tensor, eos_id: int) -> Tensor:
@@ -55,22 +57,29 @@ def token_logps(
     hidden = hidden[:, -response_length - 1 : -1][real]  # columns P-1 ... P+T-2, as (n, d): n real reply tokens
     actions = ids[:, -response_length:][real]
 
-    def score(h, a):  # (n, d), (n,) -> (n,), (n,)
-        logp = _log_softmax(model, h, temperature)
+    logps, entropies = of_actions(model, hidden, actions, temperature, with_entropy)
+
+    def placed(numbers):  # (n,) -> (B, T)
+        return torch.zeros(real.shape, device=real.device).masked_scatter(real, numbers)
+
+    return (placed(logps), placed(entropies)) if with_entropy else placed(logps)
+
+
+def of_actions(model, hidden: Tensor, actions: Tensor, temperature: float, with_entropy: bool, most: int | None = None):
+    """What the head says: (n, d), (n,) -> log-probabilities (n,), entropies (n,) or None. most: logits at a time."""
+
+    def score(h, a):
+        logp = _logits(model, h, temperature).log_softmax(-1)
         return logp.gather(-1, a[:, None])[:, 0], entropy(logp) if with_entropy else None
 
-    rows = max(1, LOGITS // model.config.get_text_config().vocab_size)
+    rows = max(1, (most or chunk(hidden.device)) // model.config.get_text_config().vocab_size)
     again = torch.is_grad_enabled() and len(hidden) > rows
     parts = [
         recompute(score, h, a, use_reentrant=False) if again else score(h, a)
         for h, a in zip(hidden.split(rows), actions.split(rows))
     ]
     logps, entropies = zip(*parts)
-
-    def placed(numbers):  # (n,) -> (B, T)
-        return torch.zeros(real.shape, device=real.device).masked_scatter(real, torch.cat(numbers))
-
-    return (placed(logps), placed(entropies)) if with_entropy else placed(logps)
+    return torch.cat(logps), torch.cat(entropies) if with_entropy else None
 
 
 def token_values(model, ids: Tensor, attention_mask: Tensor, response_length: int) -> Tensor:
@@ -80,6 +89,11 @@ def token_values(model, ids: Tensor, attention_mask: Tensor, response_length: in
     """
     _check_shapes(model, ids, attention_mask, response_length)
     return model(ids, attention_mask, positions(attention_mask))[:, -response_length - 1 : -1].float()
+
+
+def chunk(device) -> int:
+    """How many logits exist at the same time, at most."""
+    return LOGITS if torch.device(device).type == "cpu" else LOGITS_ON_GPU
 
 
 @torch.no_grad()
@@ -117,10 +131,10 @@ def generate(
             input_ids=step_ids, attention_mask=mask.long(), position_ids=place, past_key_values=cache, use_cache=True
         )
         cache = out.past_key_values
-        logp = _log_softmax(model, out.last_hidden_state[:, -1], temperature)  # (B, V)
-        token = _inverse_cdf(logp, _uniform(logp, generator) if uniforms is None else uniforms[rows, t, None])
+        logits = _logits(model, out.last_hidden_state[:, -1], temperature)  # (B, V)
+        u = _uniform(logits, generator) if uniforms is None else uniforms[rows, t, None]
+        token, logps[rows, t] = _inverse_cdf(logits, u)
         replies[rows, t] = token
-        logps[rows, t] = logp.gather(-1, token[:, None])[:, 0]
         on = (token != eos_id).nonzero()[:, 0]
         if len(on) == 0:
             break
@@ -135,32 +149,47 @@ def generate(
     return (ids, logps) if return_logps else ids
 
 
-def _uniform(logp: Tensor, generator) -> Tensor:
+def _uniform(logits: Tensor, generator) -> Tensor:
     """A number in [0, 1) for each row, (B, 1), drawn where the generator lives."""
-    where = logp.device if generator is None else generator.device
-    return torch.rand(len(logp), 1, generator=generator, device=where, dtype=torch.float64)
+    where = logits.device if generator is None else generator.device
+    return torch.rand(len(logits), 1, generator=generator, device=where, dtype=torch.float64)
 
 
-def _inverse_cdf(logp: Tensor, u: Tensor) -> Tensor:
-    """One token for each row, (B, V), (B, 1) -> (B,): where u falls among the cumulative probabilities."""
-    cumulative = logp.double().exp().cumsum(-1)
-    u = u.to(cumulative) * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, u, right=True)[:, 0].clamp(max=logp.shape[-1] - 1)
+def _inverse_cdf(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """One token for each row and its log-probability, (B, V), (B, 1) -> (B,), (B,): where u falls among the cumulative
+    probabilities. First its block of tokens, then its place there: only sums of blocks are added up in float64.
+    """
+    B, V = logits.shape
+    high = logits.amax(-1, keepdim=True)
+    p = torch.nn.functional.pad((logits - high).exp(), (0, -V % BLOCK)).view(B, -1, BLOCK)  # not normalised
+    blocks = p.sum(-1, dtype=torch.float64).cumsum(-1)  # (B, V / BLOCK)
+    total = blocks[:, -1:]
+    u = u.to(total) * total
+    block = _first_above(blocks, u)  # (B, 1)
+    before = blocks.gather(-1, (block - 1).clamp(min=0)) * (block > 0)
+    inside = p.gather(1, block[..., None].expand(-1, -1, BLOCK))[:, 0].double().cumsum(-1)
+    token = block * BLOCK + _first_above(inside, u - before)
+    logp = (logits.gather(-1, token) - high).double() - total.log()
+    return token[:, 0], logp[:, 0].float()
 
 
-def _log_softmax(model, hidden: Tensor, temperature: float) -> Tensor:
-    """(..., d) -> (..., V): the head, what this model does to its logits afterwards, temperature, log-softmax.
+def _first_above(cumulative: Tensor, u: Tensor) -> Tensor:
+    """(B, n), (B, 1) -> (B, 1): the first place where the sum exceeds u; by rounding never one that adds nothing."""
+    last = (cumulative < cumulative[:, -1:]).sum(-1, keepdim=True)
+    return torch.searchsorted(cumulative, u, right=True).minimum(last)
 
-    Known: logit_scale (Cohere), logits_scaling (Granite), final_logit_softcapping (Gemma 2). All in float32.
+
+def _logits(model, hidden: Tensor, temperature: float) -> Tensor:
+    """(..., d) -> (..., V) float32: the head, what this model does to its logits afterwards, and the temperature.
+
+    Known: logit_scale (Cohere), logits_scaling (Granite), final_logit_softcapping (Gemma 2).
     """
     config = model.config.get_text_config()
     logits = model.get_output_embeddings()(hidden).float()
     scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
     if cap := getattr(config, "final_logit_softcapping", None):
         logits, scale = torch.tanh(logits * (scale / cap)), cap
-    if scale != temperature:  # a multiplication by 1 would cost as much as the softmax
-        logits = logits * (scale / temperature)
-    return logits.log_softmax(-1)
+    return logits if scale == temperature else logits * (scale / temperature)
 
 
 # ---- before ------------------------------------------------------------------------------------------------------

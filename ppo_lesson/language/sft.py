@@ -7,9 +7,11 @@ probabilities would not forgive, and masks between the documents of a pretrainin
 
 from __future__ import annotations
 
+import difflib
+import functools
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -22,6 +24,32 @@ from .sampling import full_mask, token_logps
 from .text import pad_left, pad_right, prompt_ids, reply_ids
 
 
+def helpful(cls):
+    """A dataclass of settings that answers a misspelled field with the one that was probably meant."""
+    init = cls.__init__
+
+    @functools.wraps(init)
+    def checked(self, *args, **settings):
+        for name in settings:
+            if unknown := misspelled(cls, name):
+                raise TypeError(unknown)
+        init(self, *args, **settings)
+
+    cls.__init__ = checked
+    return cls
+
+
+def misspelled(cls, name: str) -> str:
+    """What to answer to settings of `cls` that have no field `name`; "" if there is one. cls.ELSEWHERE: other names."""
+    known, elsewhere = [f.name for f in fields(cls)], getattr(cls, "ELSEWHERE", {})
+    if name in known:
+        return ""
+    close = (difflib.get_close_matches(name, [*known, *elsewhere], 1) or [""])[0]
+    meant = f"Did you mean {elsewhere.get(close, close)}?" if close else f"There are {', '.join(known)}"
+    return f"{cls.__name__} has no field {name!r}. {meant}"
+
+
+@helpful
 @dataclass(frozen=True)
 class SupervisedConfig:
     """`steps` AdamW steps on `batch` examples each.
@@ -72,6 +100,7 @@ def sft(model, tokenizer, pairs: list[Pair], config=SFT, *, seed: int, resume=No
     """
     prompts = [prompt_ids(tokenizer, pair.prompt) for pair in pairs]
     replies = [reply_ids(tokenizer, pair.reply) for pair in pairs]
+    check_lengths([pair.prompt for pair in pairs], list(map(len, map(list.__add__, prompts, replies))), model=model)
 
     def batch_loss(index: Tensor):
         some = index.tolist()
@@ -113,8 +142,6 @@ def train_steps(model, batch_loss, examples: list, config, seed: int, resume) ->
     run = checkpoint.Run(resume, settings, {"model": model}, moments)
     yield from map(dict, run.rows)
     for step in range(len(run.rows), config.steps):
-        if config.checkpoint_every and step and step % config.checkpoint_every == 0:
-            run.save()
         lr = config.lr * schedule(step, config.steps, config.warmup)
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -129,9 +156,11 @@ def train_steps(model, batch_loss, examples: list, config, seed: int, resume) ->
                     f"step {step}: {name} is {row[name]}. Lower lr={config.lr:g}, or look for broken weights in the "
                     f"model you began with. {run.what_is_safe()}"
                 )
+        if config.checkpoint_every and step and step % config.checkpoint_every == 0:
+            run.save()  # weights that have just given a finite loss
         optimizer.step()
         run.rows.append(dict(row))  # yours may be changed, ours is saved
-        yield row
+        yield from run.told(row)
     run.save()
 
 
@@ -151,15 +180,31 @@ def _check(config, count: int, seed: int, resume) -> None:
         raise ValueError("resume needs checkpoint_every=..., how many steps between two checkpoints, in the config")
 
 
-def adamw(parameters: list, lr: float, weight_decay: float):
+def check_lengths(texts: Sequence[str], lengths: Sequence[int], more: int = 0, **models) -> None:
+    """ValueError if a text of so many tokens, and `more` behind it, is longer than a model has positions for."""
+    for name, model in models.items():
+        config = getattr(model, "config", None)
+        limit = getattr(config and config.get_text_config(), "max_position_embeddings", None)
+        long = [i for i, n in enumerate(lengths) if limit and n + more > limit]
+        if long:
+            worst = max(long, key=lambda i: lengths[i])
+            reply = f", and its reply may have {more} more (max_new_tokens)" if more else ", its reply included"
+            raise ValueError(
+                f"{len(long)} of {len(lengths)} prompts are too long for the {name}, which reads {limit} tokens: "
+                f"{texts[worst]!r:.60} has {lengths[worst]}{reply}. Shorten or drop these"
+            )
+
+
+def adamw(parameters: list, lr: float, weight_decay: float, *, fused: bool = False):
     """AdamW whose moments exist from the first moment on: (optimizer, {name: tensor that changes in place}).
 
     Its second moment has a short memory, 0.95, as in GPT-3 (Brown et al. 2020, appendix B): short runs learn faster so.
     """
-    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=fused)
     moments = {}
     for i, p in enumerate(parameters):
-        state = {"step": torch.zeros(()), "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+        step = torch.zeros((), device=p.device if fused else "cpu")  # the one kernel of `fused` wants it there
+        state = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
         optimizer.state[p] = state
         moments |= {f"adamw.{i}.{name}": x for name, x in state.items()}
     return optimizer, moments

@@ -48,6 +48,11 @@ COLUMNS = (
 ONE_BETA = {beta: {"kl": FixedKL(beta) if beta else None} for beta in (0.0, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0)}
 SETTINGS = {f"beta {beta:g}": change for beta, change in ONE_BETA.items()}
 SETTINGS["beta 0"] |= {"iterations": 90}
+SETTINGS |= {  # which knob stops hacking?
+    "beta 0, half the lr": {"kl": None, "lr": 3e-4, "iterations": 90},
+    "beta 0, clip 0.4": {"kl": None, "eps": 0.4, "iterations": 90},
+    "beta 0, four epochs": {"kl": None, "epochs": 4, "iterations": 90},
+}
 SETTINGS |= {  # changes of RLHFConfig(); 60 iterations, and beta 0.1 in the reward, where nothing else is said
     "ziegler": {"kl": ZieglerKL(0.1, target=4.0, horizon=320)},
     "loss k2": {"kl": None, "kl_loss": 0.1, "kl_loss_kind": "k2"},
@@ -58,7 +63,7 @@ SETTINGS |= {  # changes of RLHFConfig(); 60 iterations, and beta 0.1 in the rew
     "lr 3e-6": {"lr": 3e-6, "iterations": 40},
     "clip 0.001": {"eps": 0.001, "iterations": 40},
     "four epochs": {"epochs": 4, "iterations": 40},
-    "four epochs, clip 10": {"epochs": 4, "eps": 10.0, "iterations": 40},
+    "four epochs, clip 10": {"epochs": 4, "eps": 0.999, "eps_high": 10.0, "iterations": 40},
     "four epochs, lr 3e-3": {"epochs": 4, "lr": 3e-3, "iterations": 40},
 }
 
@@ -91,8 +96,8 @@ def load_desk() -> Desk:
 def train(desk: Desk, config: RLHFConfig, *, every: int = EVERY) -> Iterator[dict]:
     """One run of `rlhf`, with the gold score beside the reward model's.
 
-    Yields rhlf's rows with `gold`, the mean over the row's replies; and before the first and after every `every` rows,
-    and at the end, a dict {"held": facts, "samples": {prompt: [reply, score, gold]}} of `look`.
+    Yields its rows with `gold`, the mean over the replies, and its CPU `seconds`; and before the first row, after
+    every `every` rows and at the end, a dict {"held": facts, "samples": {prompt: [reply, score, gold]}} of `look`.
     """
     actor, critic = copy.deepcopy(desk.policy), ScalarModel.critic(desk.policy)
     if config.advantages == "group":
@@ -102,11 +107,14 @@ def train(desk: Desk, config: RLHFConfig, *, every: int = EVERY) -> Iterator[dic
         config, actor, critic, desk.policy, desk.judge, desk.prompts, tokenizer=desk.tokenizer,
         documents=desk.plain if config.ptx_coef else (),
     )  # fmt: skip
+    start = time.process_time()
     for row in run:
+        row["seconds"] = time.process_time() - start
         yield row | {"gold": mean(worth(prompt, reply, ended) for prompt, reply, _, ended in row["replies"])}
         done = row["iteration"] + 1
         if done % every == 0 or done == config.iterations:
             yield {"iteration": done} | look(desk, actor, config)
+        start = time.process_time()
 
 
 def worth(prompt: str, reply: str, ended: bool = True) -> float:
@@ -252,15 +260,13 @@ def _rounded(x):
 
 def report(runs: list[dict]) -> str:
     """What the sweep was asked to show, each with what was found, over all its seeds."""
-    lines, of = [], {name: [run for run in runs if run["name"] == name] for name in {run["name"] for run in runs}}
-    for name, targets in {
-        "beta 0.1": ("gain", "rude", "kl", "seconds"), "beta 0": ("score at 90", "fall"), "ptx": ("plain loss",)
-    }.items():  # fmt: skip
-        for target in targets if name in of else ():
-            words, measure, met = TARGETS[target]
-            found = [measure(run) for run in of[name]]
+    lines = []
+    for name, targets in ASKED.items():
+        of = [run for run in runs if run["name"] == name]
+        for words, measure, met in (TARGETS[target] for target in targets if of):
+            found = [measure(run) for run in of]
             verdict = "met" if all(met(x) for x in found) else "NOT met"
-            lines.append(f"{name:10}{words:62}{verdict:9}" + ", ".join(f"{x:.3g}" for x in found))
+            lines.append(f"{name:10}{words:52}{verdict:9}" + ", ".join(f"{x:.3g}" for x in found))
     return "\n".join(lines)
 
 
@@ -276,11 +282,18 @@ def _fall(run: dict) -> float:
     return max(golds) - golds[-1]
 
 
+ASKED = {
+    "beta 0.1": ("gain", "rude", "kl", "seconds"), "beta 0": ("score at 90", "fall"), "ptx": ("plain loss",)
+}  # fmt: skip
 TARGETS = {  # words, what is measured in one run, whether that will do
     "gain": ("held-out gold up by 0.55 standard deviations or more", _gain, lambda x: x >= 0.55),
     "rude": ("rude replies at most 3 %", lambda run: run["looks"][-1]["held"]["rude"], lambda x: x <= 0.03),
     "kl": ("KL to the reference 2 to 6 nats", lambda run: run["looks"][-1]["held"]["kl_ref"], lambda x: 2 <= x <= 6),
-    "seconds": ("60 iterations in at most 60 s", lambda run: sum(run["rows"]["seconds"]), lambda x: x <= 60),
+    "seconds": (
+        "60 iterations in at most 60 s of the processor",
+        lambda run: sum(run["rows"]["seconds"]),
+        lambda x: x <= 60,
+    ),
     "score at 90": ("proxy at least 1.4", lambda run: mean(run["rows"]["score"][-5:]), lambda x: x >= 1.4),
     "fall": ("held-out gold falls 2.0 or more below its peak", _fall, lambda x: x >= 2.0),
     "plain loss": ("loss on plain text below 0.8", lambda r: r["looks"][-1]["held"]["plain loss"], lambda x: x < 0.8),

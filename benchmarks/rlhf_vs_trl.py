@@ -1,0 +1,248 @@
+"""PPO on a language model: `ppo_lesson.language.rlhf` beside TRL 1.12's PPOTrainer, the last one that TRL shipped.
+
+    python benchmarks/rlhf_vs_trl.py              every line, each in a process of its own (about 5 minutes)
+    python benchmarks/rlhf_vs_trl.py --only ours  some of them; the table shows what is stored
+
+The same tiny Qwen2 with random weights, reward model, prompts, reply length, batch, epochs and KL coefficient, one
+thread. CPU seconds of an update: the median over updates after the first. Memory: the peak that is resident, minus what
+is resident just before the first update. TRL runs without gradient checkpointing, which makes it faster. It writes
+benchmarks/results/rlhf_vs_trl.json. Needs `pip install -e ".[benchmarks]"`.
+"""
+
+import os
+
+os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TRL_EXPERIMENTAL_SILENCE": "1", "TQDM_DISABLE": "1"}
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import process_time
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+RESULT = ROOT / "benchmarks" / "results" / "rlhf_vs_trl.json"
+VOCABULARY, WIDTH, BATCH, PROMPT, REPLY, UPDATES, LR, BETA = 32_000, 64, 32, 16, 64, 8, 1e-3, 0.05
+LINES = {  # name: (whose, micro-batch, old log-probabilities scored again)
+    "TRL 1.12, micro-batch 4": ("trl", 4, False),
+    "TRL 1.12, micro-batch 8": ("trl", 8, False),
+    "TRL 1.12, micro-batch 16": ("trl", 16, False),
+    "TRL 1.12, micro-batch 32": ("trl", 32, False),
+    "ours, micro-batch 4": ("ours", 4, False),
+    "ours, micro-batch 16": ("ours", 16, False),
+    "ours, micro-batch 32": ("ours", 32, False),
+    "ours, micro-batch 16, rescored": ("ours", 16, True),
+    "ours, micro-batch 32, rescored": ("ours", 32, True),
+}
+
+
+# ---- what both start from ------------------------------------------------------------------------------------------
+
+
+def make_models(folder: Path) -> None:
+    """A policy, a reward model and a word-level tokenizer, in Hugging Face folders."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        PreTrainedTokenizerFast,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+        Qwen2ForSequenceClassification,
+    )
+
+    words = {"<pad>": 0, "<eos>": 1, "<unk>": 2} | {f"w{i}": i for i in range(3, VOCABULARY)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = {"pad_token": "<pad>", "eos_token": "<eos>", "unk_token": "<unk>"}
+    template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, padding_side="left", chat_template=template, **special)
+    about = {
+        "vocab_size": VOCABULARY, "hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256, "pad_token_id": 0,
+        "eos_token_id": 1, "bos_token_id": None,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    Qwen2ForCausalLM(Qwen2Config(**about)).save_pretrained(folder / "policy")
+    Qwen2ForSequenceClassification(Qwen2Config(**about, num_labels=1)).save_pretrained(folder / "reward")
+    fast.save_pretrained(folder / "tokenizer")
+
+
+def prompts() -> list[str]:
+    """Texts of PROMPT words each."""
+    ids = torch.randint(3, VOCABULARY, (256, PROMPT), generator=torch.Generator().manual_seed(1))
+    return [" ".join(f"w{i}" for i in row) for row in ids.tolist()]
+
+
+class Clock:
+    """CPU seconds at the start and after each update; memory before the first and at the peak, in MiB."""
+
+    def __init__(self):
+        self.times, self.scores, self.before = [process_time()], [], resident()
+
+    def update(self, score: float):
+        self.times.append(process_time())
+        self.scores.append(score)
+
+    def numbers(self) -> dict:
+        seconds = [b - a for a, b in zip(self.times, self.times[1:])]
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {
+            "CPU s": round(statistics.median(seconds[1:]), 3),
+            "all CPU s": [round(x, 2) for x in seconds],
+            "MiB": round(peak - self.before),
+            "peak MiB": round(peak),
+            "scores": [round(x, 4) for x in self.scores],
+        }
+
+
+def resident() -> float:
+    """MiB of this process in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+# ---- the two sides -------------------------------------------------------------------------------------------------
+
+
+def ours(folder: Path, micro: int, rescore: bool) -> dict:
+    from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+
+    from ppo_lesson.kl import FixedKL
+    from ppo_lesson.language.models import ScalarModel, load_language_model
+    from ppo_lesson.language.rlhf import RLHFConfig, rlhf
+
+    policy, reference = (load_language_model(folder / "policy") for _ in range(2))
+    judge = AutoModelForSequenceClassification.from_pretrained(folder / "reward", dtype=torch.float32)
+    reward = ScalarModel(judge.base_model, init_std=0.0)
+    reward.head.weight.data.copy_(judge.score.weight.data)
+    critic = ScalarModel(AutoModelForSequenceClassification.from_pretrained(
+        folder / "reward", dtype=torch.float32).base_model, init_std=0.0)  # fmt: skip
+    critic.head.weight.data.copy_(judge.score.weight.data)  # TRL's value model starts from the reward model
+    config = RLHFConfig(
+        iterations=UPDATES, batch=BATCH, epochs=1, minibatches=1, micro_batch=micro, max_new_tokens=REPLY, lr=LR,
+        critic_lr=LR, warmup=0, kl=FixedKL(BETA), rescore=rescore,
+    )  # fmt: skip
+    tokenizer, clock = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer"), Clock()
+    for row in rlhf(config, policy, critic, reference, reward, prompts(), tokenizer=tokenizer):
+        clock.update(row["score"])
+    return clock.numbers()
+
+
+def trl(folder: Path, micro: int, _rescore: bool) -> dict:
+    from datasets import Dataset
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+        PreTrainedTokenizerFast,
+        TrainerCallback,
+    )
+    from trl.experimental.ppo import PPOConfig, PPOTrainer
+
+    class Watch(TrainerCallback):
+        clock, score = None, float("nan")
+
+        def on_train_begin(self, *args, **named):
+            self.clock = Clock()
+
+        def on_log(self, args, state, control, logs=None, **named):
+            self.score = logs.get("objective/scores", self.score)
+
+        def on_step_end(self, *args, **named):
+            self.clock.update(self.score)
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")
+    rows = Dataset.from_dict({"input_ids": [tokenizer(text)["input_ids"] for text in prompts()]})
+    policy, reference = (AutoModelForCausalLM.from_pretrained(folder / "policy", dtype=torch.float32) for _ in range(2))
+    judge, value = (
+        AutoModelForSequenceClassification.from_pretrained(folder / "reward", num_labels=1, dtype=torch.float32)
+        for _ in range(2)
+    )
+    config = PPOConfig(
+        output_dir=str(folder / "out"), per_device_train_batch_size=micro, gradient_accumulation_steps=BATCH // micro,
+        num_mini_batches=1, num_ppo_epochs=1, total_episodes=UPDATES * BATCH, response_length=REPLY, temperature=1.0,
+        learning_rate=LR, kl_coef=BETA, stop_token="eos", num_sample_generations=0, save_strategy="no",
+        gradient_checkpointing=False, bf16=False, use_cpu=True, report_to="none",
+        local_rollout_forward_batch_size=BATCH, lr_scheduler_type="constant", logging_steps=1,
+        vf_coef=1.0, max_grad_norm=1.0,
+    )  # fmt: skip
+    watch = Watch()
+    trainer = PPOTrainer(
+        args=config, processing_class=tokenizer, model=policy, ref_model=reference, reward_model=judge,
+        value_model=value, train_dataset=rows, eval_dataset=rows.select(range(2)), callbacks=[watch],
+    )  # fmt: skip
+    trainer.train()
+    return watch.clock.numbers()
+
+
+# ---- both, side by side --------------------------------------------------------------------------------------------
+
+
+def one(name: str) -> dict:
+    """One line, here and now."""
+    torch.set_num_threads(1)
+    whose, micro, rescore = LINES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        make_models(Path(folder))
+        return {"ours": ours, "trl": trl}[whose](Path(folder), micro, rescore)
+
+
+def table(lines: dict[str, dict]) -> str:
+    """A line each, and what the goals ask for."""
+    out = [f"{'':34}{'CPU s an update':>16}{'MiB more':>10}{'score: first':>14}{'last':>8}"]
+    for name, found in lines.items():
+        first, last = found["scores"][0], statistics.mean(found["scores"][-2:])
+        out.append(f"{name:34}{found['CPU s']:16.2f}{found['MiB']:10}{first:14.3f}{last:8.3f}")
+    theirs = {n: f for n, f in lines.items() if n.startswith("TRL")}
+    if not theirs:
+        return "\n".join(out)
+    fastest, memory = min(f["CPU s"] for f in theirs.values()), min(f["MiB"] for f in theirs.values())
+    same = theirs.get("TRL 1.12, micro-batch 32")
+    for name, found in lines.items():
+        if name.startswith("ours"):
+            against = f", {same['CPU s'] / found['CPU s']:.1f} of its micro-batch 32" if same and "32" in name else ""
+            out.append(
+                f"{name}: {fastest / found['CPU s']:.1f} times as fast as TRL's fastest{against}; "
+                f"{found['MiB'] / memory:.2f} of TRL's smallest memory"
+            )
+    out.append("goals: 4 at micro-batch 32, 3 against the fastest, memory at most 1/6, score at least TRL's")
+    return "\n".join(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", metavar="WORDS", default="", help="lines whose name begins so; the others are kept")
+    parser.add_argument("--one", choices=LINES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(one(options.one)))
+        return
+    from classic import hardware
+
+    stored = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() and options.only else {"lines": {}}
+    for name in LINES:
+        if name.startswith(options.only):
+            done = subprocess.run(
+                [sys.executable, __file__, "--one", name], stdout=subprocess.PIPE, text=True, check=True
+            )
+            stored["lines"][name] = json.loads(done.stdout.splitlines()[-1])
+            print(f"{name}: {stored['lines'][name]['CPU s']} s", flush=True)
+    content = {
+        "hardware": hardware(),
+        "settings": {
+            "vocabulary": VOCABULARY, "width": WIDTH, "batch": BATCH, "prompt": PROMPT, "reply": REPLY,
+            "updates": UPDATES, "lr": LR, "beta": BETA,
+        },
+        "lines": {name: stored["lines"][name] for name in LINES if name in stored["lines"]},
+    }  # fmt: skip
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    print(table(content["lines"]))
+
+
+if __name__ == "__main__":
+    main()

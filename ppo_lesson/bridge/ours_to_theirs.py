@@ -1,0 +1,232 @@
+"""`RLHFConfig` in the words of verl, TRL and OpenRLHF. What a library cannot say is warned about, and in `report`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING
+
+from .. import validate
+from ..kl import FixedKL, ZieglerKL
+from .batches import optimizer_steps
+from .keys import (
+    ADV,
+    CORRECTION,
+    FIXED,
+    FOLLOWS,
+    LAUNCH,
+    LOST,
+    MATTERS_WITH,
+    NEUTRAL,
+    NO_LIMIT,
+    OFF,
+    SAME,
+    VERSIONS,
+    A,
+    C,
+    K,
+    Note,
+    R,
+)
+
+if TYPE_CHECKING:
+    from ..language.rlhf import RLHFConfig
+
+KL_LOSS = {"k1": "kl", "k2": "mse", "k3": "low_var_kl"}  # ours: the name verl knew first
+ESTIMATOR = {"gae": "gae", "group": "grpo"}
+LINE, FLAT = "linear", "constant_with_warmup"  # learning rates, as transformers calls them
+
+
+def to_verl(config: RLHFConfig, *, prompts: int | None = None, mean_length: float | None = None, **launch) -> dict:
+    """{key: value} for verl 0.9.1. ValueError where verl would refuse the batch sizes; a warning for what is lost.
+
+    prompts: how many there are, from which trainer.total_epochs follows. mean_length: expected tokens of a reply, for
+    the target of a ZieglerKL; without it the longest reply. launch: model, critic (the same model, if not given),
+    train_files, val_files, prompt_length, reward, reward_name, engine, tensor_parallel, gpus (of one node), nodes,
+    logger, project, name, folder, test_first, test_every; only those you give are set.
+    """
+    keys, notes = _verl(config, prompts, mean_length, launch)
+    return _warned("verl", keys, notes)
+
+
+def to_trl(config: RLHFConfig, *, gpus: int = 1) -> dict:
+    """Arguments of TRL 1.12's PPOConfig (`trl.experimental.ppo`, removed in 1.13); a warning for what is lost."""
+    return _warned("trl", *_trl(config, gpus))
+
+
+def to_openrlhf(config: RLHFConfig, *, prompts: int | None = None, mean_length: float | None = None) -> dict:
+    """{flag without --: value} for OpenRLHF 0.11's train_ppo_ray; arguments as in `to_verl`, a warning for losses."""
+    return _warned("openrlhf", *_openrlhf(config, prompts, mean_length))
+
+
+def report(config: RLHFConfig, library: str, *, gpus: int = 1, prompts=None, mean_length=None) -> list[Note]:
+    """What "verl", "trl" or "openrlhf" cannot say of `config`, or says a little differently."""
+    if library == "verl":
+        return _verl(config, prompts, mean_length, {"gpus": gpus})[1]
+    if library == "trl":
+        return _trl(config, gpus)[1]
+    if library == "openrlhf":
+        return _openrlhf(config, prompts, mean_length)[1]
+    raise ValueError(f"library must be one of {tuple(VERSIONS)}; got {library!r}")
+
+
+def _verl(config, prompts, mean_length, launch):
+    keys, notes = _begin(config, "verl")
+    asked, gpus = config.batch // config.replies, launch.get("gpus", 1) * launch.get("nodes", 1)
+    mini = math.ceil(asked / config.minibatches)
+    if mini * config.minibatches != asked:
+        notes.append(Note("changed", "minibatches", config.minibatches, f"steps of {mini} prompts, the last not full"))
+    mine = optimizer_steps(asked, config.replies, mini, config.epochs, gpus)["replies_a_gpu"]
+    micro = _divisor(mine, config.micro_batch, "micro_batch", notes)
+    keys |= {"data.train_batch_size": asked, A + "ppo_mini_batch_size": mini, A + "ppo_micro_batch_size_per_gpu": micro}
+    keys |= {A + "clip_ratio": config.eps, A + "clip_ratio_high": _either(config.eps_high, config.eps)}
+    keys |= {A + "clip_ratio_c": _either(config.dual_clip, OFF), C + "cliprange_value": _either(config.value_clip, OFF)}
+    keys |= {A + "use_kl_loss": config.kl_loss > 0, A + "kl_loss_type": KL_LOSS[config.kl_loss_kind]}
+    keys[CORRECTION + "bypass_mode"] = not config.rescore
+    keys["algorithm.adv_estimator"] = ESTIMATOR[config.advantages]
+    kl = config.kl
+    keys |= {"algorithm.use_kl_in_reward": kl is not None, K + "kl_coef": 0.0 if kl is None else kl.beta}
+    keys[K + "type"] = "adaptive" if isinstance(kl, ZieglerKL) else "fixed"
+    if isinstance(kl, ZieglerKL):
+        keys |= {K + "target_kl": _per_token(config, mean_length, notes), K + "horizon": kl.horizon}
+    keys[A + "optim.lr_warmup_steps"] = _warmup(config, notes)
+    keys[A + "optim.lr_scheduler_type"] = "cosine" if config.anneal else "constant"
+    if config.anneal:
+        notes.append(Note("changed", "anneal", True, "half a cosine, not a line"))
+    keys |= dict.fromkeys(("data.seed", A + "data_loader_seed", C + "data_loader_seed", R + "seed"), config.seed)
+    keys |= {follower: keys[leader] for follower, leader in FOLLOWS["verl"].items() if follower not in keys}
+    keys["trainer.total_training_steps"] = config.iterations
+    keys["trainer.save_freq"] = _either(config.checkpoint_every, -1)
+    if prompts is not None:
+        if validate.integer("prompts", prompts, 1) < asked:
+            raise ValueError(
+                f"one iteration needs batch / replies = {asked} different prompts, but there are prompts={prompts}: "
+                f"verl draws each once in an epoch. Lower batch, or give more prompts"
+            )
+        keys["trainer.total_epochs"] = math.ceil(config.iterations / (prompts // asked))
+    if unknown := set(launch) - set(LAUNCH):
+        raise TypeError(f"to_verl() knows no argument {sorted(unknown)[0]!r}; it knows {', '.join(LAUNCH)}")
+    launch = {"critic": launch["model"]} | launch if "model" in launch else launch
+    return keys | {LAUNCH[name]: value for name, value in launch.items()}, notes
+
+
+def _trl(config, gpus):
+    keys, notes = _begin(config, "trl")
+    if config.batch % validate.integer("gpus", gpus, 1):
+        raise ValueError(f"batch must be a multiple of gpus={gpus}; got {config.batch}")
+    micro = _divisor(config.batch // gpus, config.micro_batch, "micro_batch", notes)
+    keys |= {"per_device_train_batch_size": micro, "gradient_accumulation_steps": config.batch // gpus // micro}
+    if config.aggregate == "token-mean" and keys["gradient_accumulation_steps"] > 1:
+        notes.append(Note("changed", "aggregate", "token-mean", f"a mean over each {micro} replies, then over those"))
+    keys |= {"total_episodes": config.iterations * config.batch, "num_mini_batches": 1}
+    keys["cliprange_value"] = _either(config.value_clip, OFF)
+    keys["kl_coef"] = 0.0 if config.kl is None else config.kl.beta
+    if isinstance(config.kl, ZieglerKL):
+        notes.append(Note("lost", "kl", config.kl, "kl_coef stays what it is"))
+    if config.critic_lr != config.lr:
+        notes.append(Note("lost", "critic_lr", config.critic_lr, "the critic learns at the actor's rate"))
+    if config.rescore:
+        notes.append(Note("changed", "rescore", True, "TRL takes the sampler's log-probabilities"))
+    notes.append(Note("lost", "max_grad_norm", config.max_grad_norm, "TRL's PPO never clips gradients"))
+    keys |= {"lr_scheduler_type": LINE if config.anneal else FLAT, "warmup_steps": _warmup(config, notes)}
+    keys["missing_eos_penalty"] = config.no_eos_penalty or None
+    return keys | _saves(config.checkpoint_every), notes
+
+
+def _openrlhf(config, prompts, mean_length):
+    keys, notes = _begin(config, "openrlhf")
+    step = config.batch // config.minibatches
+    if step * config.minibatches != config.batch:
+        notes.append(Note("changed", "minibatches", config.minibatches, f"steps of {step} replies; a rest is left out"))
+    micro = _divisor(step, config.micro_batch, "micro_batch", notes)
+    keys |= {"rollout.batch_size": config.batch // config.replies, "train.batch_size": step}
+    keys |= {"train.micro_batch_size": micro, "rollout.micro_batch_size": micro}
+    low, clip = config.eps, _either(config.score_clip, NO_LIMIT)
+    keys |= {"actor.eps_clip_low_high": [low, _either(config.eps_high, low)], "reward.clip_range": [-clip, clip]}
+    keys["critic.value_clip"] = _either(config.value_clip, OFF)
+    group = "group_norm" if config.scale_groups else "dr_grpo"
+    keys[ADV + "estimator"] = group if config.advantages == "group" else "gae"
+    kl, loss = config.kl, config.kl_loss > 0
+    price = config.kl_loss if loss else 0.0 if kl is None else kl.beta
+    keys |= {"algo.kl.init_coef": price, "algo.kl.use_loss": loss}
+    keys["algo.kl.estimator"] = config.kl_loss_kind if loss else "k1"
+    if loss and kl is not None:
+        notes.append(Note("lost", "kl", kl, "one price of KL: with kl_loss there is none in the reward"))
+    elif isinstance(kl, ZieglerKL):
+        keys |= {"algo.kl.target": _per_token(config, mean_length, notes), "algo.kl.horizon": kl.horizon}
+    if config.advantages == "group" and kl is not None and not loss:
+        notes.append(Note("changed", "kl", kl, "taken off after the comparison in the group, not before"))
+    if config.aggregate == "seq-mean-token-sum":
+        keys["actor.loss_agg_mode"] = NEUTRAL["aggregate"]
+        notes.append(Note("lost", "aggregate", config.aggregate, "token-mean and seq-mean-token-mean only"))
+    keys["actor.lr_scheduler"] = LINE if config.anneal else FLAT
+    keys["actor.lr_warmup_ratio"] = _warmup(config, notes) / config.iterations
+    keys |= {follower: keys[leader] for follower, leader in FOLLOWS["openrlhf"].items()}
+    keys["ckpt.save_steps"] = _either(config.checkpoint_every, -1)
+    if prompts is None:
+        notes.append(Note("lost", "iterations", config.iterations, "counted in passes over the prompts: give prompts="))
+    else:
+        iterations = validate.integer("prompts", prompts, 1) * config.replies / config.batch
+        keys["train.num_episodes"] = math.ceil(config.iterations / iterations)
+    return keys, notes
+
+
+def _begin(config, library):
+    """What has one name there, what ours always does, and notes about what has none."""
+    for name in ("iterations", "batch", "replies", "epochs", "minibatches", "micro_batch", "max_new_tokens"):
+        validate.integer(name, getattr(config, name), 1)
+    if config.batch % config.replies or config.minibatches > config.batch:
+        raise ValueError(
+            f"batch must be a multiple of replies={config.replies} and at least minibatches={config.minibatches}; got "
+            f"{config.batch}"
+        )
+    for name, known in (("kl_loss_kind", tuple(KL_LOSS)), ("advantages", tuple(ESTIMATOR))):
+        if getattr(config, name) not in known:
+            raise ValueError(f"{name} must be one of {known}; got {getattr(config, name)!r}")
+    if not isinstance(config.kl, FixedKL | ZieglerKL | None):
+        raise TypeError(f"kl must be a FixedKL, a ZieglerKL or None; got {type(config.kl).__name__}")
+    keys = {theirs: getattr(config, ours) for ours, theirs in SAME[library].items()} | FIXED[library]
+    notes = []
+    for ours, why in LOST[library].items():
+        value = getattr(config, ours)
+        if ours in MATTERS_WITH:
+            continue  # said with the field that it belongs to
+        idle = ours == "whiten_advantages" and config.advantages == "group"
+        same = ours == "eps_high" and value == config.eps
+        if value != NEUTRAL[ours] and not idle and not same:
+            notes.append(Note("lost", ours, value, why))
+    return keys, notes
+
+
+def _divisor(whole: int, most: int, name: str, notes: list) -> int:
+    """The largest divisor of `whole` that is not above `most`."""
+    best = max(d for d in range(1, min(whole, most) + 1) if whole % d == 0)
+    if best != most:
+        notes.append(Note("changed", name, most, f"{best}, which divides the {whole} replies of one step on one GPU"))
+    return best
+
+
+def _warmup(config, notes: list) -> int:
+    if config.warmup > 1:
+        notes.append(Note("changed", "warmup", config.warmup, "from 0 on: their first step moves nothing"))
+    return config.warmup if config.warmup > 1 else 0
+
+
+def _per_token(config, mean_length, notes: list) -> float:
+    length = config.max_new_tokens if mean_length is None else validate.number("mean_length", mean_length, 1)
+    notes.append(Note("changed", "kl", config.kl, f"a target for each token: {config.kl.target:g} nats / {length:g}"))
+    return config.kl.target / length
+
+
+def _saves(every: int | None) -> dict:
+    return {"save_strategy": "no"} if every is None else {"save_strategy": "steps", "save_steps": every}
+
+
+def _either(value, other):
+    return other if value is None else value
+
+
+def _warned(library: str, keys: dict, notes: list[Note]) -> dict:
+    if lost := [note for note in notes if note.kind == "lost"]:
+        warnings.warn(f"{library} {VERSIONS[library]} has no word for: " + "; ".join(map(str, lost)), stacklevel=3)
+    return keys

@@ -1,0 +1,265 @@
+"""Settings of verl, TRL and OpenRLHF as `RLHFConfig`, with notes about everything that did not go over as it was."""
+
+from __future__ import annotations
+
+import math
+
+from .. import validate
+from ..kl import FixedKL, ZieglerKL
+from .batches import optimizer_steps
+from .keys import ADV, CORRECTION, DEFAULTS, FIXED, FOLLOWS, LAUNCH, NO_LIMIT, OFF, SAME, A, C, K, Note, R
+
+PAIRS = {"actor.eps_clip_low_high"}  # of numbers, but None by default
+SWITCHES = {  # of verl, both off by default, and what they switch on
+    "algorithm.use_kl_in_reward": (K + "kl_coef", K + "target_kl"),
+    A + "use_kl_loss": (A + "kl_loss_coef",),
+}
+
+
+def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float | None = None):
+    """(RLHFConfig, notes) of settings for verl 0.9.1, flat or nested; what they leave out has verl's default.
+
+    ValueError, as by verl, for batch sizes that do not fit. Arguments as in `to_verl`.
+    """
+    keys, notes = _read("verl", settings)
+    made = {ours: keys[theirs] for ours, theirs in SAME["verl"].items()}
+    train, n, mini = keys["data.train_batch_size"], keys[R + "n"], keys[A + "ppo_mini_batch_size"]
+    steps = optimizer_steps(train, n, mini, keys[A + "ppo_epochs"])
+    made |= {"batch": steps["replies"], "minibatches": steps["steps_an_epoch"]}
+    if steps["filled"]:
+        notes.append(Note("changed", A + "ppo_mini_batch_size", mini, "their last step is smaller"))
+    micro = A + "ppo_micro_batch_size_per_gpu"
+    if (made_micro := _whole(keys, micro)) is None:
+        why = "verl goes by tokens instead" if keys[A + "use_dynamic_bsz"] else "verl refuses to start without it"
+        notes.append(Note("changed", micro, None, why + "; ours keeps its own"))
+    else:
+        made["micro_batch"] = made_micro
+    total = _whole(keys, "trainer.total_training_steps")
+    if prompts is not None:  # whichever end comes first
+        passes = keys["trainer.total_epochs"] * (validate.integer("prompts", prompts, train) // train)
+        total = passes if total is None else min(total, passes)
+    made |= _iterations(total, "trainer.total_epochs", keys, notes)
+    warmup, ratio = keys[A + "optim.lr_warmup_steps"], keys[A + "optim.lr_warmup_steps_ratio"]
+    made["warmup"] = warmup if warmup > 0 else int(ratio * made.get("iterations", 0))
+    made["anneal"] = keys[A + "optim.lr_scheduler_type"] == "cosine"
+    if made["anneal"]:
+        notes.append(Note("changed", A + "optim.lr_scheduler_type", "cosine", "a line down to 0"))
+    narrow, low, high = (keys[A + name] for name in ("clip_ratio", "clip_ratio_low", "clip_ratio_high"))
+    made["eps"], high = _either(low, narrow), _either(high, narrow)
+    made["eps_high"] = None if high == made["eps"] else high
+    if narrow not in (made["eps"], high):
+        notes.append(Note("ignored", A + "clip_ratio", narrow, "clip_ratio_low and clip_ratio_high win"))
+    for role in (A, C):
+        if keys[role + "grad_clip"] != 1.0:
+            notes.append(Note("ignored", role + "grad_clip", keys[role + "grad_clip"], "verl reads optim.clip_grad"))
+    made["dual_clip"], made["value_clip"] = _limit(keys[A + "clip_ratio_c"]), _limit(keys[C + "cliprange_value"])
+    made["rescore"] = not keys[CORRECTION + "bypass_mode"]
+    made["kl_loss"] = keys[A + "kl_loss_coef"] if keys[A + "use_kl_loss"] else 0.0
+    made["kl_loss_kind"] = _kind(keys[A + "kl_loss_type"], made["kl_loss"], notes)
+    made["advantages"] = _one_of(keys, "algorithm.adv_estimator", {"gae": "gae", "grpo": "group"}, notes)
+    modes = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum")
+    made["aggregate"] = _one_of(keys, A + "loss_agg_mode", {mode: mode for mode in modes}, notes)
+    made["kl"] = None
+    if keys["algorithm.use_kl_in_reward"]:
+        target = keys[K + "target_kl"] if keys[K + "type"] == "adaptive" else None
+        made["kl"] = _controller(keys[K + "kl_coef"], K + "target_kl", target, keys[K + "horizon"], mean_length, notes)
+    made["seed"] = _either(keys["data.seed"], keys[A + "data_loader_seed"])
+    made["checkpoint_every"] = keys["trainer.save_freq"] if keys["trainer.save_freq"] > 0 else None
+    return _config(made), notes
+
+
+def from_trl(settings: dict, *, gpus: int = 1):
+    """(RLHFConfig, notes) of arguments for TRL 1.12's PPOConfig; what they leave out has TRL's default."""
+    keys, notes = _read("trl", settings)
+    made = {ours: keys[theirs] for ours, theirs in SAME["trl"].items()}
+    micro = keys["per_device_train_batch_size"]
+    made |= {"micro_batch": micro, "batch": micro * keys["gradient_accumulation_steps"] * gpus, "minibatches": 1}
+    if keys["num_mini_batches"] != 1:
+        why = "gradient accumulation makes one step of each pass"
+        notes.append(Note("ignored", "num_mini_batches", keys["num_mini_batches"], why))
+    if keys["max_grad_norm"] != DEFAULTS["trl"]["max_grad_norm"]:
+        notes.append(Note("ignored", "max_grad_norm", keys["max_grad_norm"], "TRL's PPO never clips gradients"))
+    if (total := _whole(keys, "total_episodes")) is None:
+        why = "replies in all; without it TRL makes num_train_epochs passes; ours keeps its own number of iterations"
+        notes.append(Note("changed", "total_episodes", None, why))
+    else:
+        made["iterations"] = math.ceil(total / made["batch"])
+    made |= {"critic_lr": keys["learning_rate"], "rescore": False, "value_clip": _limit(keys["cliprange_value"])}
+    made["kl"] = FixedKL(keys["kl_coef"]) if keys["kl_coef"] else None
+    made["no_eos_penalty"] = _either(keys["missing_eos_penalty"], 0.0)
+    made |= {"anneal": _falls(keys, "lr_scheduler_type", notes), "warmup": int(keys["warmup_steps"])}
+    made["checkpoint_every"] = keys["save_steps"] if keys["save_strategy"] == "steps" else None
+    return _config(made), notes
+
+
+def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: float | None = None):
+    """(RLHFConfig, notes) of flags of OpenRLHF 0.11's train_ppo_ray, without their --; else as `from_verl`."""
+    keys, notes = _read("openrlhf", settings)
+    made = {ours: keys[theirs] for ours, theirs in SAME["openrlhf"].items()}
+    made["batch"] = keys["rollout.batch_size"] * keys["rollout.n_samples_per_prompt"]
+    made["minibatches"], rest = divmod(made["batch"], keys["train.batch_size"])
+    if not made["minibatches"]:
+        raise ValueError(
+            f"train.batch_size={keys['train.batch_size']} must be at most the {made['batch']} replies of "
+            f"rollout.batch_size x rollout.n_samples_per_prompt: OpenRLHF would never take a step"
+        )
+    if rest:
+        notes.append(Note("changed", "train.batch_size", keys["train.batch_size"], f"{rest} replies go unused"))
+    if _whole(keys, "rollout.max_new_tokens") is None:
+        notes.append(Note("changed", "rollout.max_new_tokens", None, "what data.max_len leaves; ours keeps its own"))
+        del made["max_new_tokens"]
+    size, total = keys["rollout.batch_size"], None
+    if prompts is not None:
+        total = keys["train.num_episodes"] * validate.integer("prompts", prompts, size) // size
+    made |= _iterations(total, "train.num_episodes", keys, notes)
+    low, high = _either(keys["actor.eps_clip_low_high"], [keys["actor.eps_clip"]] * 2)
+    made |= {"eps": low, "eps_high": None if high == low else high}
+    if keys["actor.eps_clip"] not in (low, DEFAULTS["openrlhf"]["actor.eps_clip"]):
+        notes.append(Note("ignored", "actor.eps_clip", keys["actor.eps_clip"], "actor.eps_clip_low_high wins"))
+    made |= {"value_clip": _limit(keys["critic.value_clip"]), "entropy_coef": _either(made["entropy_coef"], 0.0)}
+    least, most = keys["reward.clip_range"]
+    made["score_clip"] = None if most >= NO_LIMIT else most
+    if least != -most:
+        notes.append(Note("changed", "reward.clip_range", [least, most], f"from {-most:g}: ours has one limit"))
+    price, loss = keys["algo.kl.init_coef"], keys["algo.kl.use_loss"]
+    made |= {"kl_loss": price if loss else 0.0, "kl": None}
+    if loss:
+        made["kl_loss_kind"] = keys["algo.kl.estimator"]
+    elif price:
+        target, horizon = keys["algo.kl.target"], keys["algo.kl.horizon"]
+        made["kl"] = _controller(price, "algo.kl.target", target, horizon, mean_length, notes)
+        if keys["algo.kl.estimator"] != "k1":
+            notes.append(Note("lost", "algo.kl.estimator", keys["algo.kl.estimator"], "ours has k1 in the reward"))
+    known = {"gae": "gae", "group_norm": "group", "dr_grpo": "group"}
+    made["advantages"] = _one_of(keys, ADV + "estimator", known, notes)
+    made["scale_groups"] = keys[ADV + "estimator"] != "dr_grpo"
+    made["anneal"] = _falls(keys, "actor.lr_scheduler", notes)
+    made["warmup"] = round(keys["actor.lr_warmup_ratio"] * made.get("iterations", 0))
+    made["checkpoint_every"] = keys["ckpt.save_steps"] if keys["ckpt.save_steps"] > 0 else None
+    return _config(made), notes
+
+
+# ---- what all three need -----------------------------------------------------------------------------------------
+
+
+def _read(library: str, settings: dict) -> tuple[dict, list[Note]]:
+    """Every key that this bridge knows, with the library's default where it is not given, and the first notes."""
+    given, defaults, notes = _flat(settings), dict(DEFAULTS[library]), []
+    leaders, fixed = FOLLOWS[library], FIXED[library]
+    launch = {*LAUNCH.values(), "trainer.total_epochs"} if library == "verl" else set()
+    for key, value in given.items():
+        if key in defaults:
+            _check(key, value, defaults[key])
+        elif key in launch:
+            notes.append(Note("launch", key, value, "where and on what it runs: not in RLHFConfig"))
+        elif key not in leaders:
+            older = library == "openrlhf" and "." not in key
+            why = "a name of older versions? In 0.11.2 they have dots" if older else "this bridge does not know it"
+            notes.append(Note("unknown", key, value, why))
+    for switch, prices in (SWITCHES if library == "verl" else {}).items():
+        if not given.get(switch, False):
+            why = f"nobody asks for it: {switch} is False"
+            notes += [Note("ignored", key, given[key], why) for key in prices if given.get(key)]
+    keys = defaults | given
+    for follower, leader in leaders.items():
+        if follower in given and follower not in fixed and given[follower] != keys[leader]:
+            notes.append(Note("changed", follower, given[follower], f"ours has one setting for it and {leader}"))
+        keys.setdefault(follower, keys[leader])
+    for key, ours in fixed.items():
+        theirs = list(keys[key]) if isinstance(keys[key], tuple) else keys[key]
+        if theirs != ours:
+            notes.append(Note("changed", key, theirs, f"ours is always {ours!r}"))
+    return keys, notes
+
+
+def _whole(keys: dict, key: str) -> int | None:
+    return None if keys[key] is None else validate.integer(key, keys[key], 1)
+
+
+def _iterations(total: int | None, key: str, keys: dict, notes: list) -> dict:
+    if total is None:
+        why = "passes over the prompts: give prompts=; ours keeps its own number of iterations"
+        notes.append(Note("changed", key, keys[key], why))
+    return {} if total is None else {"iterations": total}
+
+
+def _flat(settings: dict, prefix: str = "") -> dict:
+    """{"a": {"b": 1}} -> {"a.b": 1}; flat ones stay as they are."""
+    if not isinstance(settings, dict):
+        raise TypeError(f"settings must be a dict of keys and values; got {type(settings).__name__}. See read_settings")
+    flat = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _check(key: str, value, default) -> None:
+    """Refuse a value of another kind than the default; where that is None, whoever uses the value looks."""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"{key} must be True or False; got {value!r}")
+    elif isinstance(default, int):
+        validate.integer(key, value, -1)
+    elif isinstance(default, float) and value is not None:
+        validate.number(key, value)
+    elif isinstance(default, str) and not isinstance(value, str):
+        raise ValueError(f"{key} must be a word such as {default!r}; got {value!r}")
+    elif isinstance(default, list) or (key in PAIRS and value is not None):
+        if not isinstance(value, list | tuple) or len(value) != 2:
+            raise ValueError(f"{key} must be two numbers such as {default or [0.2, 0.3]}; got {value!r}")
+        for number in value:
+            validate.number(key, number)
+
+
+def _one_of(keys: dict, key: str, known: dict, notes: list):
+    """Our word for the value of `key`; where we have none, our first, and a note."""
+    if keys[key] not in known:
+        first = next(iter(known))
+        notes.append(Note("lost", key, keys[key], f"ours knows {', '.join(known)}; this is {first}"))
+        return known[first]
+    return known[keys[key]]
+
+
+def _kind(name: str, price: float, notes: list) -> str:
+    """verl's name of an estimator of KL -> ours. A "+" gives any of them the gradient of k2."""
+    kinds = {"kl": "k1", "k1": "k1", "mse": "k2", "k2": "k2", "low_var_kl": "k3", "k3": "k3"}
+    if name in kinds:
+        return kinds[name]
+    known = name.removesuffix("+") in kinds
+    if price:
+        why = "the gradient of k2, and so k2" if known else "ours has k1, k2 and k3; this is k2"
+        notes.append(Note("changed" if known else "lost", A + "kl_loss_type", name, why))
+    return "k2"
+
+
+def _controller(price: float, key: str, target, horizon: int, mean_length, notes: list):
+    if target is None:
+        return FixedKL(price)
+    if mean_length is None:
+        why = "a target for each token; ours is for a reply: give mean_length=, its tokens. Until then beta is fixed"
+        notes.append(Note("lost", key, target, why))
+        return FixedKL(price)
+    total = target * validate.number("mean_length", mean_length, 1)
+    notes.append(Note("changed", key, target, f"{total:g} nats for a reply of {mean_length:g} tokens"))
+    return ZieglerKL(price, total, horizon)
+
+
+def _falls(keys: dict, key: str, notes: list) -> bool:
+    """Whether a schedule of transformers falls in the end."""
+    if keys[key] not in ("linear", "constant_with_warmup", "constant"):
+        notes.append(Note("changed", key, keys[key], "a line down to 0"))
+    return not keys[key].startswith("constant")
+
+
+def _limit(value: float) -> float | None:
+    return None if value >= OFF else value
+
+
+def _either(value, other):
+    return other if value is None else value
+
+
+def _config(made: dict):
+    from ..language.rlhf import RLHFConfig  # only now: it brings transformers
+
+    return RLHFConfig(**made)

@@ -1,0 +1,267 @@
+"""python -m ppo_lesson export verl: your settings, prompts and reward function as a run of verl 0.9.1.
+
+    python -m ppo_lesson export verl --config runs/rlhf --output runs/verl --gpus 8
+    python -m ppo_lesson export verl --config defaults --model Qwen/Qwen2.5-0.5B-Instruct --prompts prompts.jsonl \\
+        --reward my_reward.py:score --output runs/verl
+
+run.sh           what to start on the machine with GPUs; its first lines say what is not the same there
+train.parquet    the prompts in verl's format: a chat, data_source, reward_model, extra_info (held.parquet: --held-out)
+my_reward.py     a copy of your file, and verl_reward.py, which calls it as verl asks
+
+Keys and types are tested against verl's own configuration files. Left out: reward models (verl serves them from GPUs of
+their own), and modules of yours that your reward file imports: put them beside it.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import shlex
+import shutil
+import warnings
+from pathlib import Path
+
+from .. import bridge, validate
+
+REWARD = '''"""The score of one reply, as verl {version} asks for it: by your {name} of {file} beside this file."""
+
+import importlib.util
+import math
+from pathlib import Path
+
+LIMIT = {limit!r}  # scores are held within +- this; None: as they are
+
+_spec = importlib.util.spec_from_file_location("their_reward", Path(__file__).with_name({file!r}))
+_module = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_module)
+
+
+def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_):
+    """verl gives the reply's text and the row's extra_info, in which the export wrote the prompt."""
+    value = float(_module.{name}(extra_info["prompt"], solution_str.strip()))
+    if not math.isfinite(value):
+        raise ValueError(f"the score of {{solution_str!r:.200}} is {{value}}; it must be a finite number")
+    return value if LIMIT is None else max(-LIMIT, min(LIMIT, value))
+'''
+SCRIPT = """#!/usr/bin/env bash
+# PPO with verl {version}, written by `python -m ppo_lesson export verl`. It needs GPUs and verl[{engine}]=={version}.
+# More settings may follow on its command line, for example: bash run.sh trainer.total_training_steps=2
+#
+# Not the same as in the course:
+{notes}
+set -euo pipefail
+here="$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)"
+
+python3 -m verl.trainer.main_ppo \\
+{lines} \\
+    "$@"
+"""
+
+
+def add_arguments(parser) -> None:
+    """The options of `export`, for argparse."""
+    parser.add_argument("library", choices=["verl"], help="whose run to write")
+    parser.add_argument(
+        "--config", default="defaults", help="a folder that `rlhf` wrote, a JSON file of settings, or: defaults"
+    )
+    parser.add_argument("--model", help="the model to train: a folder or a name on the hub (that of the run)")
+    parser.add_argument("--critic", help="the model that the critic starts from (the same model)")
+    parser.add_argument("--prompts", help='JSONL: {"prompt": "..."} a line (those of the run)')
+    parser.add_argument("--held-out", help="the same, of prompts to test on every 10 iterations")
+    parser.add_argument("--reward", help="FILE.py:FUNCTION of (prompt, reply) -> number (that of the run)")
+    parser.add_argument("--output", required=True, help="folder for the script, the data and the reward function")
+    parser.add_argument("--overwrite", action="store_true", help="write over an earlier export")
+    parser.add_argument("--gpus", type=int, default=1, metavar="N", help="of each machine (1)")
+    parser.add_argument("--nodes", type=int, default=1, metavar="N", help="machines (1)")
+    parser.add_argument("--engine", default="vllm", choices=["vllm", "sglang"], help="what samples the replies (vllm)")
+    parser.add_argument("--tensor-parallel", type=int, default=1, metavar="N", help="GPUs that share one engine (1)")
+    parser.add_argument("--prompt-length", type=int, default=512, metavar="N", help="longest prompt in tokens (512)")
+    parser.add_argument("--mean-length", type=float, metavar="X", help="tokens of a usual reply, for an adaptive beta")
+    parser.add_argument("--format", default="parquet", choices=["parquet", "jsonl"], help="of the data (parquet)")
+
+
+def run(options) -> int:
+    """Write everything; options as argparse or a dict has them. ValueError or OSError for what its user can mend."""
+    given = dict(options) if isinstance(options, dict) else dict(vars(options))
+    config, began = read_config(given["config"])
+    for name in ("model", "prompts", "reward"):
+        given[name] = given[name] or began.get(name)
+        if not given[name]:
+            raise ValueError(
+                f"export needs --{name}" + ("" if began else ", or --config with a folder that rlhf wrote")
+            )
+    for name in ("gpus", "nodes", "tensor_parallel", "prompt_length"):
+        validate.integer(name, given[name], 1)
+    from ..language.data import read_prompts  # only now: heavy
+
+    prompts = read_prompts(given["prompts"])
+    held = read_prompts(given["held_out"]) if given["held_out"] else None
+    file, name = _reward_function(given["reward"])
+    settings, notes = _settings(config, given, len(prompts), held is not None)
+    write_rows = _writer(given["format"])  # which may be missing: before anything is written
+    folder = Path(given["output"])
+    if (folder / "run.sh").exists() and not given["overwrite"]:
+        raise ValueError(f"{folder} holds an export already; name another --output, or add --overwrite")
+    folder.mkdir(parents=True, exist_ok=True)
+    source = Path(given["prompts"]).stem
+    write_rows(folder / f"train.{given['format']}", rows(prompts, source, "train"))
+    if held is not None:
+        write_rows(folder / f"held.{given['format']}", rows(held, source, "test"))
+    if file.resolve() != (folder / file.name).resolve():
+        shutil.copyfile(file, folder / file.name)
+    version = bridge.VERSIONS["verl"]
+    _write(
+        folder / "verl_reward.py", REWARD.format(name=name, file=file.name, limit=config.score_clip, version=version)
+    )
+    lines = " \\\n".join("    " + _quoted(word) for word in bridge.arguments("verl", settings))
+    said = "\n".join(f"#   {note}" for note in notes) or "#   nothing that this export knows of"
+    script = SCRIPT.format(version=version, engine=given["engine"], notes=said, lines=lines)
+    _write(folder / "run.sh", script)
+    (folder / "run.sh").chmod(0o755)
+    print(f"{folder}: run.sh, {len(prompts)} prompts, {file.name} with verl_reward.py. Start it with bash run.sh")
+    print("\n".join(f"  {note}" for note in notes))
+    return 0
+
+
+def rows(prompts: list[str], source: str, split: str) -> list[dict]:
+    """Prompts as verl's data: one row each."""
+    return [
+        {
+            "data_source": source,
+            "prompt": [{"role": "user", "content": prompt}],
+            "reward_model": {"style": "rule", "ground_truth": ""},
+            "extra_info": {"split": split, "index": i, "prompt": prompt},
+        }
+        for i, prompt in enumerate(prompts)
+    ]
+
+
+def read_config(where: str):
+    """(RLHFConfig, options that the run had): of a run's folder, its run.json, a JSON file of fields, or "defaults"."""
+    from ..language.rlhf import RLHFConfig  # only now: heavy
+
+    if where == "defaults":
+        return RLHFConfig(), {}
+    path = Path(where) / "run.json" if Path(where).is_dir() else Path(where)
+    if not path.is_file():
+        raise ValueError(f"--config: there is no {path}; name a folder that rlhf wrote, a JSON file, or say: defaults")
+    try:
+        what = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"--config {path} is not JSON: {error}") from None
+    if not isinstance(what, dict):
+        raise ValueError(f"--config {path} must hold an object of settings; got {type(what).__name__}")
+    if "settings" not in what:
+        return _config(path, {key: _price(path, x) if key == "kl" else x for key, x in what.items()}), {}
+    if what.get("command") != "rlhf":
+        raise ValueError(f"--config {path} is of a run of {what.get('command')}; only those of rlhf can be exported")
+    try:
+        return _built(ast.parse(what["settings"], mode="eval").body), what.get("options", {})
+    except (SyntaxError, TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"--config {path}: its settings cannot be read ({error})") from None
+
+
+def _config(path: Path, settings: dict):
+    from ..language.rlhf import RLHFConfig
+
+    try:
+        return RLHFConfig(**settings)
+    except TypeError as error:  # a misspelled field, and which was meant
+        raise ValueError(f"--config {path}: {error}") from None
+
+
+def _price(path: Path, value):
+    """A KL controller from JSON: null, beta, {"beta": ...}, or {"beta": ..., "target": ..., "horizon": ...}."""
+    from ..kl import FixedKL, ZieglerKL
+
+    value = {"beta": value} if isinstance(value, int | float) else value
+    try:
+        return value if value is None else (ZieglerKL if "target" in value else FixedKL)(**value)
+    except TypeError as error:
+        raise ValueError(f'--config {path}: kl must be null, {{"beta"}} or {{"beta", "target"}}: {error}') from None
+
+
+def _built(node: ast.expr):
+    """The dataclass whose repr `node` is: RLHFConfig, FixedKL or ZieglerKL, of plain values."""
+    from ..kl import FixedKL, ZieglerKL
+    from ..language.rlhf import RLHFConfig
+
+    if not isinstance(node, ast.Call):
+        return ast.literal_eval(node)
+    known = {"RLHFConfig": RLHFConfig, "FixedKL": FixedKL, "ZieglerKL": ZieglerKL}
+    return known[node.func.id](**{word.arg: _built(word.value) for word in node.keywords})
+
+
+def _reward_function(spec: str) -> tuple[Path, str]:
+    """The file and the function's name, after a look whether it is there; the file is read, not run."""
+    file, _, name = spec.rpartition(":")
+    if not file.endswith(".py"):
+        raise ValueError(
+            f"--reward {spec} must be FILE.py:FUNCTION. A reward model has no place in this export: verl serves it "
+            f"from GPUs of its own (reward.reward_model.*)"
+        )
+    path = Path(file)
+    if not path.is_file():
+        raise ValueError(f"--reward: there is no file {path}")
+    if path.name == "verl_reward.py":
+        raise ValueError("--reward: the export itself writes a verl_reward.py; give your file another name")
+    try:
+        body = ast.parse(path.read_text("utf-8")).body
+    except SyntaxError as error:
+        raise ValueError(f"--reward: {path} cannot be read: line {error.lineno}: {error.msg}") from None
+    names = [node.name for node in body if isinstance(node, ast.FunctionDef)]
+    names += [x.id for node in body if isinstance(node, ast.Assign) for x in node.targets if isinstance(x, ast.Name)]
+    names += [x.asname or x.name for node in body if isinstance(node, ast.ImportFrom) for x in node.names]
+    if name not in names:
+        raise ValueError(f"--reward: {path} has no function {name!r}; it has {', '.join(names) or 'none'}")
+    return path, name
+
+
+def _settings(config, given: dict, prompts: int, held: bool) -> tuple[dict, list]:
+    """verl's settings, and notes of what is not the same there."""
+    how = {"prompts": prompts, "mean_length": given["mean_length"]}
+    train = f"$here/train.{given['format']}"
+    model, critic = given["model"], given["critic"] or given["model"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the notes say the same, and more
+        settings = bridge.to_verl(
+            config, **how, model=_absolute(model), critic=_absolute(critic), train_files=train,
+            val_files=train.replace("/train.", "/held.") if held else train, test_first=held,
+            test_every=10 if held else -1, prompt_length=given["prompt_length"], reward="$here/verl_reward.py",
+            reward_name="compute_score", engine=given["engine"], tensor_parallel=given["tensor_parallel"],
+            gpus=given["gpus"], nodes=given["nodes"], logger=["console"], project="ppo_lesson",
+            name=Path(given["output"]).resolve().name, folder="$here/checkpoints",
+        )  # fmt: skip
+    notes = bridge.report(config, "verl", gpus=given["gpus"] * given["nodes"], **how)
+    return settings, [note for note in notes if note.key != "score_clip"]  # verl_reward.py does it
+
+
+def _absolute(model: str) -> str:
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
+
+
+def _quoted(word: str) -> str:
+    """One word for bash; `$here` stays what it is."""
+    if "$here" not in word:
+        return shlex.quote(word)
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _writer(form: str):
+    if form == "jsonl":
+        from ..language.data import write
+
+        return write
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ValueError(
+            "parquet files need pyarrow: pip install 'ppo-lesson[export]', or pip install pyarrow. Or say --format "
+            "jsonl, which verl reads as well"
+        ) from None
+    return lambda path, lines: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(lines), path)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_bytes(text.encode())

@@ -1,0 +1,97 @@
+"""The output folder of a run: one run at a time, never a second one by mistake, and everything to go on with.
+
+run.json            the command and its options         metrics.jsonl       a line for each iteration
+run.safetensors     the last checkpoint                 tensorboard/        the same, if TensorBoard is installed
+model/ or actor/, critic/    Hugging Face folders       report.md, summary.json, plots/    when it has ended
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..checkpoint import load
+
+MAY_CHANGE = ("output", "resume", "debug", "show_every", "threads")
+
+
+@contextmanager
+def opened(command: str, options: dict) -> Iterator[tuple[Path, dict]]:
+    """The folder, which is ours alone until the end, and the options, completed with those the run began with.
+
+    ValueError if another program works there, if a run is there and --resume was not said, or if the run there is
+    another one.
+    """
+    folder = Path(options["output"])
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--output {folder} is a file; name a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"another run is writing into {folder} at this moment. Wait for its end, or name another --output"
+        ) from None
+    try:
+        yield folder, _completed(command, folder, options)
+    finally:
+        lock.release()
+
+
+def begin(command: str, folder: Path, options: dict, config) -> None:
+    """From here on the folder holds this run."""
+    said = {name: x for name, x in options.items() if x is not None and name not in MAY_CHANGE}
+    write_json(folder / "run.json", {"command": command, "options": said, "settings": repr(config)})
+
+
+def saved(folder: Path) -> int:
+    """How many iterations its checkpoint holds."""
+    path = folder / "run.safetensors"
+    return len(load(path)[1]["rows"]) if path.exists() else 0
+
+
+def write_json(path: Path, what: dict) -> None:
+    """Whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(what, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    os.replace(part, path)
+
+
+def _completed(command: str, folder: Path, options: dict) -> dict:
+    path = folder / "run.json"
+    if not options["resume"] and not saved(folder):  # nor is there anything to lose
+        return options
+    if not path.exists():
+        if options["resume"]:
+            print(f"There is nothing to go on with in {folder}: a new run begins.")
+        return options
+    try:
+        run = json.loads(path.read_text("utf-8"))
+        began, there = run["options"], run["command"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); name another --output") from None
+    if not options["resume"]:
+        raise ValueError(
+            f"{folder} holds a run already: {there}, {saved(folder)} iterations saved. Add --resume to go on with it, "
+            f"or name another folder with --output"
+        )
+    if there != command:
+        raise ValueError(f"{folder} holds a run of the command {there}, not of {command}; name another --output")
+    new = {name: x for name, x in options.items() if x is not None and name not in MAY_CHANGE}
+    differences = [
+        f"--{name.replace('_', '-')} was {began.get(name, 'not given')}, is now {x}"
+        for name, x in new.items()
+        if began.get(name) != x
+    ]
+    if differences:
+        raise ValueError(
+            f"--resume: {folder} holds another run: {'; '.join(differences)}. Options that you leave out stay as they "
+            f"were; for a new run name another --output"
+        )
+    return options | began

@@ -1,0 +1,153 @@
+"""The models, tokenizers and reward functions that the commands are given, with an answer to what people mistype."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import re
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from ..language.models import ScalarModel, load_language_model
+from ..language.text import load_tokenizer
+
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+)
+SMALL = 20_000_000  # parameters; larger models want the learning rates of large models
+
+
+def language_model(name: str):
+    """A causal language model from a folder, or from the hub."""
+    _folder_or_name("--model", name, "a language model")
+    try:
+        return load_language_model(name)
+    except OSError as error:
+        raise ValueError(f"--model {name} cannot be loaded: {_first_line(error)}") from error
+
+
+def tokenizer_of(name: str | None, model_name: str, model):
+    """The tokenizer called `name`, or the one beside the model."""
+    option, name = ("--tokenizer", name) if name else ("--model", model_name)
+    _folder_or_name(option, name, "a tokenizer")
+    if Path(name).is_dir() and not any((Path(name) / file).exists() for file in TOKENIZER_FILES):
+        raise ValueError(f"{option}: {name} holds no tokenizer; name the folder that does with --tokenizer")
+    try:
+        tokenizer = load_tokenizer(name)
+    except OSError as error:
+        raise ValueError(f"{option}: no tokenizer in {name}: {_first_line(error)}") from error
+    size = model.config.get_text_config().vocab_size
+    if len(tokenizer) > size:
+        raise ValueError(f"{option}: the tokenizer in {name} has {len(tokenizer)} tokens and the model only {size}")
+    return tokenizer
+
+
+def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
+    """FILE.py:FUNCTION, or a folder that the command `reward` wrote."""
+    if re.search(r"\.py(:|$)", spec):
+        return _function(spec)
+    if not Path(spec).is_dir():
+        raise ValueError(f"--reward: there is no folder {spec}; give one that `reward` wrote, or FILE.py:FUNCTION")
+    judge, theirs = ScalarModel.load(_inside(spec, "head.safetensors")), None
+    if any((Path(spec) / file).exists() for file in TOKENIZER_FILES):
+        theirs = load_tokenizer(spec).get_vocab()
+    sizes = [x.config.get_text_config().vocab_size for x in (judge, model)]
+    ours = tokenizer.get_vocab()
+    if theirs != ours if theirs else sizes[0] != sizes[1]:
+        how = f"{len(theirs)} tokens against {len(ours)}" if theirs else f"{sizes[0]} tokens against {sizes[1]}"
+        if theirs and len(theirs) == len(ours):
+            how = f"{len(theirs.items() - ours.items())} of {len(ours)} tokens are others"
+        raise ValueError(
+            f"--reward {spec} was trained with another tokenizer ({how}). Train it with this one: python -m ppo_lesson "
+            f"reward --model ... --tokenizer ..."
+        )
+    return judge
+
+
+def parameters(model) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def said(given: dict, name: str) -> bool:
+    """Was this setting asked for, as an option of its own or with --set?"""
+    return given.get(name) is not None or any(text.startswith(name + "=") for text in given["set"] or ())
+
+
+def documents_of(path: str | None) -> list[str]:
+    """Plain texts, one a line."""
+    return [line.strip() for line in Path(path).read_text("utf-8").splitlines() if line.strip()] if path else []
+
+
+# ---- a function of one's own -----------------------------------------------------------------------------------------
+
+
+def _function(spec: str) -> Callable:
+    """The function that FILE.py:FUNCTION names, with errors that say where in the file they arose."""
+    file, _, name = spec.rpartition(":") if not spec.endswith(".py") else (spec, "", "")
+    path = Path(file)
+    if not path.is_file():
+        raise ValueError(f"--reward: there is no file {path}; write FILE.py:FUNCTION, for example my_reward.py:score")
+    module = importlib.util.module_from_spec(found := importlib.util.spec_from_file_location(path.stem, path))
+    try:
+        found.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"--reward: {path} cannot be loaded: {_where(error)}") from error
+    known = [key for key, x in vars(module).items() if callable(x) and not isinstance(x, type) and key[0] != "_"]
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
+        meant = f"did you mean {path}:{close[0]}?" if close else f"it has {', '.join(known) or 'none'}"
+        raise ValueError(f"--reward: {path} has no function {name or '(none was named)'}; {meant}")
+    function = getattr(module, name)
+
+    def score(prompt: str, reply: str) -> float:
+        try:
+            return function(prompt, reply)
+        except Exception as error:
+            words = f"{spec} failed: {_where(error)}. It was asked about {prompt!r:.200} and {reply!r:.200}"
+            raise ValueError(words) from error
+
+    return score
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def _where(error: Exception) -> str:
+    """What went wrong, and in which line of somebody's file."""
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {error.msg}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} (line {last.lineno} of {Path(last.filename).name})"
+
+
+# ---- folders ---------------------------------------------------------------------------------------------------------
+
+
+def _folder_or_name(option: str, name: str, what: str) -> None:
+    """ValueError unless `name` is a folder that holds something, or can be a name on the hub."""
+    path = Path(name)
+    if path.is_dir():
+        _inside(name, *(TOKENIZER_FILES if what == "a tokenizer" else ("config.json",)), option=option, what=what)
+    elif path.exists() or name[0] in "./~" or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise ValueError(f"{option}: there is no folder {name}, and it cannot be a name on the hub")
+    elif path.parent != Path() and path.parent.is_dir():  # data/sft_modle, say; not worth a question to the hub
+        close = difflib.get_close_matches(path.name, [x.name for x in path.parent.iterdir() if x.is_dir()], 1)
+        meant = f"; did you mean {path.parent / close[0]}?" if close else ""
+        raise ValueError(f"{option}: there is no folder {name}{meant}")
+
+
+def _inside(name: str, *files: str, option: str = "--reward", what: str = "a reward model") -> str:
+    """`name` if one of `files` is in it; else an error that knows the folders which the commands write."""
+    folder = Path(name)
+    if any((folder / file).exists() for file in files) or what == "a tokenizer":
+        return name
+    inner = [sub for sub in ("model", "actor") if (folder / sub / files[0]).exists()]
+    meant = f"did you mean {folder / inner[0]}?" if inner else f"{files[0]} is missing"
+    raise ValueError(f"{option}: {name} holds no {what.removeprefix('a ')}; {meant}")

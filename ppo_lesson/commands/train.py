@@ -1,0 +1,198 @@
+"""The three commands: load, look at the model before, train, look again, save, report.
+
+A first Ctrl-C waits for the end of the iteration and saves; what a second one or a crash leaves is the last checkpoint.
+Left out: GPUs and several processes.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ..language import before, data, reward, rlhf, sft
+from ..language.experience import roll_out
+from ..language.models import ScalarModel
+from ..language.sampling import generate, token_logps
+from ..language.text import pad_left, prompt_ids, reply_ids, reply_text
+from . import inputs, options
+from .folder import begin, opened
+from .loop import loop
+from .report import finish
+
+LONGEST = 64  # tokens of the sample replies after fine-tuning
+SHOWN = 4  # prompts whose replies stand in the report
+
+
+def run(command: str, given: dict) -> None:
+    """One of the three commands with its options; errors are ValueError, OSError or FloatingPointError."""
+    with warnings.catch_warnings(), opened(command, given) as (folder, given):
+        warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+        options.check_needed(command, given)
+        if given["threads"]:
+            torch.set_num_threads(given["threads"])
+        {"sft": _sft, "reward": _reward, "rlhf": _rlhf}[command](folder, given)
+
+
+def _sft(folder: Path, given: dict) -> None:
+    model = inputs.language_model(given["model"])
+    tokenizer = inputs.tokenizer_of(given["tokenizer"], given["model"], model)
+    everything = data.read_pairs(given["data"])
+    _check_fit(model, tokenizer, [(pair.prompt, pair.reply) for pair in everything])
+    held, pairs = hold_out(everything, given["held"])
+    config = _supervised(given, model, len(pairs))
+
+    def look() -> tuple[dict, list]:
+        prompts = [pair.prompt for pair in (held or pairs)[:SHOWN]]
+        return ({"loss": [_loss(model, tokenizer, held)]} if held else {}), _replies(model, tokenizer, prompts)
+
+    _announce("sft", model, f"{len(pairs)} demonstrations, {len(held)} held out", config)
+    first = look()
+    begin("sft", folder, given, config)
+    trainer = sft.sft(model, tokenizer, pairs, config, seed=given["seed"] or 0, resume=folder / "run.safetensors")
+    rows, seconds = loop(trainer, folder, config.steps, given)
+    _save(model, tokenizer, folder / "model")
+    finish("sft", folder, rows, first, look(), seconds, f"reward --model {folder / 'model'} --data rankings.jsonl")
+
+
+def _reward(folder: Path, given: dict) -> None:
+    base = inputs.language_model(given["model"])
+    tokenizer = inputs.tokenizer_of(given["tokenizer"], given["model"], base)
+    everything = data.read_rankings(given["data"])
+    _check_fit(base, tokenizer, [(ranking.prompt, reply) for ranking in everything for reply in ranking.replies])
+    held, rankings = hold_out(everything, given["held"])
+    model = ScalarModel.reward(base, seed=given["seed"] or 0)
+    config = _supervised(given, base, len(rankings))
+
+    def look() -> tuple[dict, list]:
+        some = (held or rankings)[:SHOWN]
+        scores = reward.score_rankings(model, tokenizer, some)
+        samples = [
+            (r.prompt, "\n".join(f"{x:+.2f}  {reply}" for x, reply in zip(s.tolist(), r.replies)))
+            for r, s in zip(some, scores)
+        ]
+        return ({"accuracy": [reward.accuracy(model, tokenizer, held)]} if held else {}), samples
+
+    _announce("reward", base, f"{len(rankings)} rankings, {len(held)} held out", config)
+    first = look()
+    begin("reward", folder, given, config)
+    path = folder / "run.safetensors"
+    trainer = reward.train_reward(model, tokenizer, rankings, config, seed=given["seed"] or 0, resume=path)
+    rows, seconds = loop(trainer, folder, config.steps, given)
+    reward.normalize(model, tokenizer, rankings[:500])
+    model.save(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    after = look()
+    which = f" --tokenizer {given['tokenizer']}" if given["tokenizer"] else ""
+    where = f"rlhf --model {given['model']}{which} --reward {folder / 'model'} --prompts prompts.jsonl"
+    finish("reward", folder, rows, first, after, seconds, where)
+
+
+def _rlhf(folder: Path, given: dict) -> None:
+    names = ("iterations", "batch", "epochs", "max_new_tokens", "lr", "target_kl", "seed", "checkpoint_every")
+    start = rlhf.RLHFConfig(checkpoint_every=10)
+    config = options.with_kl(options.changed(start, given, names), given)
+    actor = inputs.language_model(given["model"])
+    tokenizer = inputs.tokenizer_of(given["tokenizer"], given["model"], actor)
+    judge = inputs.reward_of(given["reward"], tokenizer, actor)
+    held, prompts = hold_out(data.read_prompts(given["prompts"]), given["held"])
+    if inputs.parameters(actor) >= inputs.SMALL:
+        rates = {"lr": 1e-6, "critic_lr": 1e-5}
+        config = replace(config, **{name: x for name, x in rates.items() if not inputs.said(given, name)})
+    reference = copy.deepcopy(actor)
+    critic = ScalarModel.critic(actor) if config.advantages == "gae" else None
+    documents = inputs.documents_of(given["documents"])
+    before.own_controller(config, actor, critic, reference, prompts, documents)
+    before.encode(config, actor, critic, reference, judge, [*held, *prompts], tokenizer)
+
+    def look() -> tuple[dict, list]:
+        questions = [(text, prompt_ids(tokenizer, text)) for text in held or prompts[:64]]
+        plain = replace(config, score_clip=None, no_eos_penalty=0.0)
+        seed = torch.Generator().manual_seed(0)
+        out = roll_out(actor, None, reference, judge, tokenizer, questions, plain, seed)
+        facts = {
+            "score": out.scores,
+            "kl_ref": out.kl_ref,
+            "length": out.mask.sum(-1).float(),
+            "ended": out.ended.float(),
+        }
+        samples = [(p, f"{s:+.2f}  {x}") for p, s, x in zip(out.prompts, out.scores.tolist(), out.texts)]
+        return {name: x.tolist() for name, x in facts.items()}, samples[:SHOWN]
+
+    _announce("rlhf", actor, f"{len(prompts)} prompts, {len(held)} held out", config)
+    path = folder / "run.safetensors"
+    trainer = rlhf.rlhf(
+        config, actor, critic, reference, judge, prompts, tokenizer=tokenizer, documents=documents, resume=path
+    )
+    first = look()
+    begin("rlhf", folder, given, config)
+    rows, seconds = loop(trainer, folder, config.iterations, given)
+    _save(actor, tokenizer, folder / "actor")
+    if critic is not None:
+        critic.save(folder / "critic")
+    eps = max(config.eps, config.eps_high or 0)
+    finish("rlhf", folder, rows, first, look(), seconds, "", eps=eps, held=len(held))
+
+
+# ---- before and after ------------------------------------------------------------------------------------------------
+
+
+def hold_out(examples: list, count: int | None) -> tuple[list, list]:
+    """(held, rest): every k-th example, about a tenth of them and at most 64, or as many as were asked for."""
+    count = min(64, len(examples) // 10) if count is None else count
+    if not 0 <= count < len(examples):
+        raise ValueError(f"--held {count} must be at least 0 and less than the {len(examples)} examples there are")
+    places = {i * len(examples) // count for i in range(count)} if count else set()
+    return [x for i, x in enumerate(examples) if i in places], [x for i, x in enumerate(examples) if i not in places]
+
+
+def _supervised(given: dict, model, count: int) -> sft.SupervisedConfig:
+    """The settings of sft and reward: two passes over the data, if nothing else was said."""
+    lr = 1e-3 if inputs.parameters(model) < inputs.SMALL else 1e-5
+    config = sft.SupervisedConfig(batch=min(16, count), lr=lr, checkpoint_every=100)
+    config = options.changed(config, given, ("steps", "batch", "lr", "checkpoint_every"))
+    steps = config.steps if inputs.said(given, "steps") else max(1, math.ceil(2 * count / max(1, config.batch)))
+    return replace(config, steps=steps)
+
+
+def _check_fit(model, tokenizer, pairs: list[tuple[str, str]]) -> None:
+    lengths = [len(prompt_ids(tokenizer, prompt)) + len(reply_ids(tokenizer, reply)) for prompt, reply in pairs]
+    sft.check_lengths([prompt for prompt, _ in pairs], lengths, model=model)
+
+
+def _announce(command: str, model, what: str, config) -> None:
+    millions = inputs.parameters(model) / 1e6
+    print(f"{command}: a model of {millions:.3g} million parameters, {what}, lr {config.lr:g}, on the CPU", flush=True)
+
+
+@torch.no_grad()
+def _loss(model, tokenizer, pairs: list[data.Pair]) -> float:
+    """Mean loss over the reply tokens, in nats."""
+    total = tokens = 0.0
+    for pair in pairs:
+        rows = sft.rows_of([prompt_ids(tokenizer, pair.prompt)], [reply_ids(tokenizer, pair.reply)], 0)
+        logp = token_logps(model, *rows[:2], rows[2].shape[-1])
+        total, tokens = total - logp.sum().item(), tokens + logp.numel()
+    return total / tokens
+
+
+def _replies(model, tokenizer, prompts: list[str]) -> list[tuple[str, str]]:
+    ids, mask = pad_left([prompt_ids(tokenizer, prompt) for prompt in prompts], tokenizer.pad_token_id)
+    room = (getattr(model.config, "max_position_embeddings", None) or math.inf) - ids.shape[1]
+    if room < 1:
+        return []
+    out = generate(
+        model, ids, mask, max_new_tokens=min(LONGEST, room), eos_id=tokenizer.eos_token_id,
+        pad_id=tokenizer.pad_token_id, generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    return [(prompt, reply_text(tokenizer, row)) for prompt, row in zip(prompts, out[:, ids.shape[1] :])]
+
+
+def _save(model, tokenizer, folder: Path) -> None:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,244 @@
+"""How much memory a run takes, before it runs: no weight is loaded and nothing is computed.
+
+    print(plan(AutoConfig.from_pretrained("Qwen/Qwen2.5-0.5B-Instruct"), profile, RLHFConfig(batch=64), prompt=128))
+
+Weights, gradients and Adam's moments are counted from the model's shapes. Activations are counted by sending tensors
+without numbers through one layer and through two; every further layer is like the second. Left out: what CUDA and its
+allocator keep for themselves (about 1 GiB more), and a reward model, unless `reward` names its shape.
+"""
+
+from __future__ import annotations
+
+import json
+import weakref
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from . import sampling
+from .models import without_dropout
+from .scale import GIB, Profile, compute_twice
+
+
+class Counter(TorchDispatchMode):
+    """While entered, counts the bytes of every storage that an operation makes, until it is freed. now, peak: bytes."""
+
+    def __init__(self, *modules: nn.Module):
+        super().__init__()
+        self.now = self.peak = 0
+        self.known = set()
+        self.add([x for m in modules for x in [*m.parameters(), *m.buffers()]])
+
+    def add(self, tensors) -> None:
+        """Count the storages that are new."""
+        for storage in (x.untyped_storage() for x in tensors if isinstance(x, torch.Tensor)):
+            key, size = storage._cdata, storage.nbytes()
+            if key not in self.known:
+                self.known.add(key)
+                weakref.finalize(storage, self._free, key, size)
+                self.now += size
+        self.peak = max(self.peak, self.now)
+
+    def _free(self, key, size) -> None:
+        self.known.discard(key)
+        self.now -= size
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.add(tree_leaves(out))
+        return out
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Bytes. weights: of all models; gradients, optimizer: of what learns; activations: of one micro-batch, kept for
+    the way back; logits: what the head, and the way back itself, add to these; cache: keys and values of all replies;
+    sampling: what else the sampler needs. peak: the most at one time, in the update or while sampling; not their sum.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    cache: int
+    sampling: int
+    peak: int
+
+    def __str__(self) -> str:
+        parts = [f"{name} {size(getattr(self, name))}" for name in self.__dataclass_fields__ if name != "peak"]
+        return f"{size(self.peak)} at the peak ({', '.join(parts)})"
+
+
+def size(count: int) -> str:
+    """Bytes in words: "1.50 GiB", "20 MiB"."""
+    return f"{count / GIB:.2f} GiB" if count > GIB / 10 else f"{count / 2**20:.0f} MiB"
+
+
+def plan(model, profile: Profile, run, *, prompt: int, reward=None) -> Plan:
+    """What `rlhf(run, ...)` takes with weights that `scale.roles` made for `profile`.
+
+    model: a transformers config. run: an RLHFConfig. prompt: tokens of the longest prompt. reward: the config of a
+    reward model; None for a function.
+    """
+    text, critic = model.get_text_config(), run.advantages == "gae"
+    key, half = _key(text), 4 if profile.half is None else profile.half.itemsize
+    whole, trunk, adapter = _sizes(key, profile.lora_rank)
+    if profile.lora_rank:
+        learn = adapter * (1 + critic)
+        weights = whole * half + learn * 4
+    else:
+        learn = whole + trunk * critic
+        weights = (whole + learn) * 4
+    own_copy = profile.static_decode and profile.half is not None  # the sampler's
+    weights += whole * half * own_copy
+    weights += 0 if reward is None else _sizes(_key(reward.get_text_config()), 0)[1] * 4
+
+    width = prompt + run.max_new_tokens
+    rows = profile.micro_tokens // width if profile.micro_tokens else run.micro_batch
+    share = -(-run.batch // run.minibatches)
+    rows, once = max(1, min(rows, share)), rows >= share
+    kind = (profile.half, profile.lora_rank, profile.gradient_checkpointing)
+    about = (sampling.chunk(profile.device), bool(run.entropy_coef))
+    kept, most = _through(key, *kind, rows, prompt, run.max_new_tokens, *about, once)
+    _, prefill = _dry_run(key, 1, *kind, run.batch, prompt, 0, *about, once)
+
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    width *= getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    cache = 2 * text.num_hidden_layers * heads * width * run.batch * (half if own_copy else 4)
+    step = max(run.batch * text.vocab_size * 12, 0 if profile.static_decode else cache // text.num_hidden_layers // 2)
+    later = 0 if profile.static_decode else cache * run.max_new_tokens // (prompt + run.max_new_tokens)
+    sampler = max(prefill - later, step)  # keys and values of replies come after the prompts are read
+    if once:  # the only micro-batch: gradients are made while activations go, first the actor's, then the critic's
+        update = max(most, 4 * (learn - trunk * critic if not profile.lora_rank else learn) + kept, 4 * learn)
+    else:
+        update = 4 * learn + most
+    update += cache * profile.static_decode  # a graph's memory is its own for good
+    return Plan(
+        weights=weights, gradients=4 * learn, optimizer=8 * learn, activations=kept, logits=max(0, most - kept),
+        cache=cache, sampling=sampler, peak=weights + 8 * learn + max(update, cache + sampler),
+    )  # fmt: skip
+
+
+def fit(model, profile: Profile, run, *, prompt: int, reward=None) -> tuple[dict, Plan] | None:
+    """The first settings with which the run fits into profile.memory: (changes, plan), or None.
+
+    From what costs only time to what changes the result: smaller micro-batches, activations computed twice, LoRA,
+    fewer replies at a time. changes: of the profile's fields, and of `batch`; {} if it fits as it is.
+    """
+    width = prompt + run.max_new_tokens
+    tokens = profile.micro_tokens or run.micro_batch * width
+    half = {"micro_tokens": max(width, tokens // 2)}
+    least = {"micro_tokens": max(width, tokens // 8), "gradient_checkpointing": True}
+    steps = [{}, half, half | {"gradient_checkpointing": True}, least]
+    if not profile.lora_rank:
+        steps += [step | {"lora_rank": 16} for step in (half, least)]
+    steps += [steps[-1] | {"batch": run.batch // n} for n in (2, 4, 8) if run.batch % (n * run.replies) == 0]
+    for step in steps:
+        changes = {name: x for name, x in step.items() if name != "batch"}
+        smaller = replace(run, batch=step.get("batch", run.batch))
+        made = plan(model, replace(profile, **changes), smaller, prompt=prompt, reward=reward)
+        if profile.memory is None or made.peak <= profile.memory:
+            return step, made
+    return None
+
+
+def enough(model, profile: Profile, run, *, prompt: int, reward=None) -> Plan:
+    """The plan; ValueError, with its numbers and the nearest setting that fits, if there is less memory than that."""
+    made = plan(model, profile, run, prompt=prompt, reward=reward)
+    if profile.memory is None or made.peak <= profile.memory:
+        return made
+    found = fit(model, profile, run, prompt=prompt, reward=reward)
+    how = "Nothing tried here fits: take a smaller model, or several GPUs"
+    if found is not None:
+        how = f"It fits with {', '.join(f'{name}={x}' for name, x in found[0].items())}: {found[1]}"
+    raise ValueError(f"this run needs {made}, and {size(profile.memory)} are there. {how}")
+
+
+# ---- counting ----------------------------------------------------------------------------------------------------
+
+
+def _key(config) -> str:
+    """A config as text, which can be remembered."""
+    return json.dumps({"model_type": config.model_type} | json.loads(config.to_json_string(use_diff=False)))
+
+
+def _config(key: str):
+    about = json.loads(key)
+    return AutoConfig.for_model(about.pop("model_type"), **about)
+
+
+def _model(key: str, layers: int | None = None, dtype=torch.float32):
+    config = _config(key)
+    if layers is not None:
+        config.num_hidden_layers = layers
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[:layers]
+    return AutoModelForCausalLM.from_config(config, dtype=dtype)
+
+
+@lru_cache(maxsize=64)
+def _sizes(key: str, rank: int) -> tuple[int, int, int]:
+    """Numbers in the language model, in its trunk, and in one LoRA adapter of this rank."""
+    with torch.device("meta"):
+        model = _model(key)
+    head, trunk = model.get_output_embeddings(), model.base_model
+    adapter = sum(
+        rank * sum(m.weight.shape) for m in trunk.modules()
+        if m is not head and (isinstance(m, nn.Linear) or type(m).__name__ == "Conv1D")
+    )  # fmt: skip
+    return sum(p.numel() for p in model.parameters()), sum(p.numel() for p in trunk.parameters()), adapter
+
+
+def _through(key: str, *about) -> tuple[int, int]:
+    """Bytes of one micro-batch's activations: kept on the way there, and the most on the way back."""
+    one, two = (_dry_run(key, layers, *about) for layers in (1, 2))
+    more = _config(key).num_hidden_layers - 1
+    return one[0] + (two[0] - one[0]) * more, one[1] + (two[1] - one[1]) * more
+
+
+@lru_cache(maxsize=512)
+def _dry_run(
+    key: str, layers: int, half, rank: int, again: bool, rows: int, prompt: int, reply: int, most: int, entropy: bool,
+    once: bool,
+) -> tuple[int, int]:  # fmt: skip
+    """Bytes above weights and gradients, kept forward and at the peak, through so many layers. No reply: no way back.
+
+    once: gradients are not there before, and count.
+    """
+    with torch.device("meta"):
+        model = actor = without_dropout(_model(key, layers, half if rank and half is not None else torch.float32))
+        if rank:
+            from .lora import views
+
+            actor = views(model, rank=rank, critic=False)[0]
+    if again:
+        compute_twice(model)
+        actor.train()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for module in model.modules():  # still without numbers, but on a device that computes in half precision
+            for name, p in module.named_parameters(recurse=False):
+                module._parameters[name] = nn.Parameter(torch.empty(p.shape, dtype=p.dtype), p.requires_grad)
+            for name, x in module.named_buffers(recurse=False):
+                module._buffers[name] = torch.empty(x.shape, dtype=x.dtype)
+        for p in model.parameters():
+            p.grad = torch.zeros_like(p) if p.requires_grad and not once else None
+        ids = torch.zeros(rows, prompt + reply, dtype=torch.long)
+        mask = torch.ones(rows, 1, prompt + reply, prompt + reply, dtype=torch.bool)
+        computing = torch.autocast("cpu", dtype=half or torch.bfloat16, enabled=half is not None)
+        with Counter(model) as counter, computing, torch.set_grad_enabled(reply > 0):
+            counter.add([p.grad for p in model.parameters()])
+            start = counter.now
+            out = actor.base_model(input_ids=ids, attention_mask=mask, position_ids=ids, use_cache=False)
+            kept = counter.now - start
+            if reply:
+                hidden = out.last_hidden_state[:, -reply - 1 : -1].flatten(0, 1)
+                logp, entropies = sampling.of_actions(actor, hidden, ids[:, -reply:].flatten(), 1.0, entropy, most)
+                (logp.sum() + (entropies.sum() if entropy else 0)).backward()
+        return kept, counter.peak - start

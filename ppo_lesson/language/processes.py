@@ -1,0 +1,134 @@
+"""Several processes train one model: each samples and differentiates its part of a batch, and all take the same step.
+
+    torchrun --nproc_per_node 2 -m ppo_lesson rlhf ...      (or: accelerate launch -m ppo_lesson rlhf ...)
+    rlhf(..., processes=start())
+
+Everything random is drawn for the whole batch by every process, from one seed, and each keeps its rows; denominators
+are those of the whole batch, and gradients are summed. So the number of processes changes no update. Left out: sharding
+one model over several GPUs (FSDP). For that, `python -m ppo_lesson export verl`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process is number `rank` of `size`; alone, all of this costs nothing. device: where its tensors belong."""
+
+    rank: int = 0
+    size: int = 1
+    device: str | None = None
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+    def check(self, config) -> None:
+        """ValueError if a mini-batch has fewer replies than there are processes, or PPO-ptx fewer texts."""
+        if config.batch // config.minibatches < self.size:
+            raise ValueError(
+                f"{self.size} processes share mini-batches of {config.batch // config.minibatches} replies (batch="
+                f"{config.batch} over minibatches={config.minibatches}): start fewer, or take more replies"
+            )
+        if config.ptx_coef and config.ptx_batch < self.size:
+            raise ValueError(
+                f"{self.size} processes share ptx_batch={config.ptx_batch} texts: start fewer, or raise it"
+            )
+
+    def agree(self, done: int, path) -> None:
+        """ValueError if this process found an older checkpoint than another one."""
+        if (most := int(self.largest(done, self.device))) != done:
+            raise ValueError(
+                f"process {self.rank} finds {done} iterations in {path}, another one {most}: all must see one folder"
+            )
+
+    def part(self, count: int) -> slice:
+        """The rows of a batch of `count` that this process samples: sizes differ by one at most."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+    def deal(self, rows: Tensor) -> Tensor:
+        """Every size-th of `rows`; if these stand in order of length, all processes get as much to do."""
+        return rows[self.rank :: self.size]
+
+    def total(self, x: Tensor) -> Tensor:
+        """The sum of x over all processes, in place."""
+        if self.size > 1:
+            distributed.all_reduce(x)
+        return x
+
+    def largest(self, x: float, device=None) -> float:
+        """The largest of all processes' numbers."""
+        if self.size == 1:
+            return x
+        x = torch.tensor(x, device=device, dtype=torch.float64)
+        distributed.all_reduce(x, distributed.ReduceOp.MAX)
+        return x.item()
+
+    def total_facts(self, facts: dict[str, float], device=None) -> dict[str, float]:
+        """Each number summed over all processes, which have the same names in the same order."""
+        if self.size == 1:
+            return facts
+        numbers = torch.tensor([*facts.values()], device=device, dtype=torch.float64)
+        return dict(zip(facts, self.total(numbers).tolist()))
+
+    def join(self, own, count: int):
+        """The whole batch from every process's `part` of it: a tensor (count, ...), a list, or None."""
+        if self.size == 1 or own is None:
+            return own
+        if isinstance(own, list):
+            parts = [None] * self.size
+            distributed.all_gather_object(parts, own)
+            return [x for part in parts for x in part]
+        flag = own.dtype == torch.bool
+        whole = torch.zeros(count, *own.shape[1:], dtype=torch.uint8 if flag else own.dtype, device=own.device)
+        whole[self.part(count)] = own
+        return self.total(whole).bool() if flag else self.total(whole)
+
+    def total_gradients(self, parameters: list) -> None:
+        """Sum every parameter's gradient over all processes; one that got none here counts as zeros."""
+        if self.size == 1:
+            return
+        for p in parameters:
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+        self._together([p.grad for p in parameters])
+
+    def same(self, tensors: list) -> None:
+        """Give all processes the first one's tensors, so that random weights start out equal."""
+        for x in tensors if self.size > 1 else ():
+            distributed.broadcast(x.data, 0)
+
+    def _together(self, tensors: list, most: int = 2**24) -> None:
+        """Sum many tensors in few messages of at most about `most` numbers each."""
+        while tensors:
+            n, count = 0, 0
+            while n < len(tensors) and (n == 0 or count + tensors[n].numel() <= most):
+                count, n = count + tensors[n].numel(), n + 1
+            some, tensors = tensors[:n], tensors[n:]
+            flat = self.total(torch.cat([x.flatten() for x in some]))
+            for x, numbers in zip(some, flat.split([x.numel() for x in some])):
+                x.copy_(numbers.view_as(x))
+
+
+ALONE = Processes()
+
+
+def start() -> Processes:
+    """The processes that `torchrun` or `accelerate launch` started, joined by accelerate; ALONE without these."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return ALONE
+    try:
+        from accelerate import PartialState
+    except ImportError:
+        raise ModuleNotFoundError(
+            "several processes were started (WORLD_SIZE is above 1), which needs accelerate: "
+            'pip install -c constraints.txt -e ".[gpu]"'
+        ) from None
+    state = PartialState(cpu=not torch.cuda.is_available())
+    return Processes(state.process_index, state.num_processes, str(state.device))

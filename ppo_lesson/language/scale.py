@@ -1,0 +1,199 @@
+"""From a laptop to a large GPU: what a run computes in, which weights learn, and how much of it fits at a time.
+
+    profile = choose("auto")                     # cpu | t4 | gpu, by what this machine can do
+    print(banner(profile))
+    actor, critic, reference = roles(language_model, profile)
+    rlhf(config, actor, critic, reference, reward, prompts, tokenizer=tokenizer, profile=profile)
+
+Weights that learn are float32 always, and so is every log-softmax; matrices are multiplied in half precision on a GPU.
+Left out: 8-bit optimizers, quantised weights, sharding, kernels of our own. CUDA paths were written without a GPU.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import torch
+
+from .models import ScalarModel, without_dropout
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What decides: the first CUDA GPU's name, compute capability and bytes (None without one), and CPU cores."""
+
+    gpu: str | None = None
+    capability: tuple[int, int] = (0, 0)
+    memory: int | None = None
+    cores: int = 1
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How a run uses its machine; every field can be set in `choose`.
+
+    half: what matrices are multiplied in, and what LoRA's base is stored in; None: float32. loss_scaling: for float16,
+    whose smallest numbers are not small. lora_rank: 0 trains all weights. micro_tokens: tokens in memory at a time,
+    with their padding, in place of RLHFConfig.micro_batch rows. static_decode: replies come from a CUDA graph over a
+    cache of fixed size. memory: bytes that may be used, None if unknown.
+    """
+
+    name: str = "cpu"
+    why: str = "there is no CUDA GPU"
+    device: str = "cpu"
+    half: torch.dtype | None = None
+    loss_scaling: bool = False
+    lora_rank: int = 0
+    gradient_checkpointing: bool = False
+    micro_tokens: int | None = None
+    static_decode: bool = False
+    fused_adam: bool = False
+    memory: int | None = None
+
+    def autocast(self):
+        """The context of every forward pass; float32 weights meet half matrices here, and nowhere else."""
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, dtype=self.half or torch.bfloat16, enabled=self.half is not None)
+
+    def scaler(self):
+        """Multiplies losses so that float16 gradients are not rounded to 0; does nothing unless loss_scaling."""
+        return torch.amp.GradScaler(torch.device(self.device).type, enabled=self.loss_scaling)
+
+
+CPU = Profile()
+
+
+def machine() -> Machine:
+    """This machine. A T4 says that it supports bfloat16, which it only imitates: its capability says what is true."""
+    cores = os.cpu_count() or 1
+    if not torch.cuda.is_available():
+        return Machine(cores=cores)
+    gpu = torch.cuda.get_device_properties(torch.cuda.current_device())
+    return Machine(gpu.name, (gpu.major, gpu.minor), gpu.total_memory, cores)
+
+
+def choose(name: str = "auto", on: Machine | None = None, **changes) -> Profile:
+    """The profile `name` (auto, cpu, t4, gpu) for this machine, with `changes` of any of its fields.
+
+    auto: gpu from compute capability 8.0 on (bfloat16), t4 below it (float16), cpu without CUDA. ValueError for a GPU
+    profile where there is no GPU, or a field that does not exist.
+    """
+    on = on or machine()
+    if name not in ("auto", "cpu", "t4", "gpu"):
+        raise ValueError(f"profile must be 'auto', 'cpu', 't4' or 'gpu'; got {name!r}")
+    known = {f.name for f in fields(Profile)}
+    if unknown := set(changes) - known:
+        raise ValueError(f"a profile has no field {sorted(unknown)}; there are {', '.join(sorted(known))}")
+    if name in ("t4", "gpu") and on.gpu is None:
+        raise ValueError(f"profile {name!r} needs a CUDA GPU, and there is none here; take 'cpu' or 'auto'. {COLAB}")
+    new = on.capability >= (8, 0)
+    chosen = name if name != "auto" else "cpu" if on.gpu is None else "gpu" if new else "t4"
+    asked = "" if name == "auto" else "you asked for it; "
+    if chosen == "cpu":
+        why = asked + ("there is no CUDA GPU" if on.gpu is None else f"{on.gpu} is left idle")
+        return replace(CPU, **{"why": why} | changes)
+    halves = "bfloat16 from 8.0 on" if new else "below 8.0 bfloat16 is imitated, float16 is real"
+    settings = {
+        "why": f"{asked}{on.gpu} has compute capability {'.'.join(map(str, on.capability))}: {halves}",
+        "device": "cuda", "micro_tokens": 4096, "static_decode": True, "fused_adam": True, "memory": on.memory,
+    }  # fmt: skip
+    if new and chosen == "gpu":
+        settings |= {"half": torch.bfloat16}
+    else:
+        settings |= {"half": torch.float16, "loss_scaling": True}
+    if chosen == "t4":
+        settings |= {"lora_rank": 16, "gradient_checkpointing": True}
+    return Profile(chosen, **settings | changes)
+
+
+COLAB = "On Colab: Runtime > Change runtime type > T4 GPU, then run the notebook again from the top."
+
+
+def banner(profile: Profile) -> str:
+    """What was chosen and why, in a few lines, and on Colab what to click."""
+    numbers = "float32" if profile.half is None else f"{str(profile.half).removeprefix('torch.')} matrices"
+    learn = f"LoRA of rank {profile.lora_rank}" if profile.lora_rank else "all weights"
+    micro = f"{profile.micro_tokens} tokens" if profile.micro_tokens else "RLHFConfig.micro_batch rows"
+    lines = [
+        f"profile {profile.name}: {profile.why}",
+        f"  computes in {numbers}{', losses scaled' if profile.loss_scaling else ''}; log-softmax in float32",
+        f"  trains {learn}" + (", activations computed twice" if profile.gradient_checkpointing else ""),
+        f"  micro-batches of {micro}" + (", replies from a CUDA graph" if profile.static_decode else ""),
+    ]
+    if profile.memory:
+        lines.append(f"  {profile.memory / GIB:.1f} GiB of memory")
+    return "\n".join(lines + ([COLAB] if profile.device == "cpu" else []))
+
+
+def roles(model, profile: Profile, *, seed: int = 0, critic: bool = True):
+    """(actor, critic, reference) of one language model, on the profile's device; critic=False: None in its place.
+
+    With LoRA three views of it (`lora.views`), its weights in half precision. Otherwise actor and reference are float32
+    both and compute alike, so that the KL between them starts at exactly 0. The model itself becomes the actor.
+    """
+    model = without_dropout(model).to(profile.device)
+    if profile.lora_rank:
+        from .lora import views
+
+        for p in model.parameters():
+            p.data = p.data.to(profile.half or torch.float32)  # buffers, such as angles, stay as they are
+        made = views(model, rank=profile.lora_rank, seed=seed, critic=critic)
+    else:
+        model.float()
+        reference = copy.deepcopy(model).requires_grad_(False)
+        made = model, ScalarModel.critic(model) if critic else None, reference
+    if profile.gradient_checkpointing:
+        compute_twice(model)
+        if critic and not profile.lora_rank:
+            compute_twice(made[1].trunk)
+    return made
+
+
+def compute_twice(model) -> None:
+    """Gradient checkpointing: keep each layer's input only, compute the rest again on the way back; in train mode."""
+    turn_on = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    turn_on({"use_reentrant": False})
+
+
+def load_or_explain(load, name, **about):
+    """load(name, **about); if that fails, a ValueError that says in a sentence why, and what to do.
+
+    load: `load_language_model`, `load_tokenizer` or `ScalarModel.load`. Told apart: a folder that is not there or holds
+    no model, a name that the hub does not know, a model with a licence to accept, no network, too little memory.
+    """
+    try:
+        return load(name, **about)
+    except (OSError, ValueError, MemoryError, RuntimeError) as error:
+        if why := _why(error, str(name)):
+            raise ValueError(f"{name}: {why}") from error
+        raise
+
+
+def _why(error: BaseException, name: str) -> str:
+    """What went wrong, from the error and those behind it; "" if it speaks for itself."""
+    path, kinds, words = Path(name).expanduser(), set(), ""
+    while error is not None:
+        kinds, words = kinds | {type(error).__name__}, f"{words} {error}"
+        error = error.__cause__ or error.__context__
+    if kinds & {"MemoryError", "OutOfMemoryError"} or "t allocate memory" in words:
+        return "this machine has too little memory to load it. Ask `memory.plan` what fits, or take a smaller model"
+    if path.is_dir():
+        missing = not any((path / file).exists() for file in ("config.json", "tokenizer_config.json"))
+        return "this folder holds no saved model (no config.json)" if missing else ""
+    if name.startswith((".", "~", os.sep)) or "\\" in name or name.count("/") > 1:
+        return "there is no such folder"
+    if "GatedRepoError" in kinds or "gated repo" in words:
+        return f"its authors ask you to accept a licence, at https://huggingface.co/{name}; then run `hf auth login`"
+    if kinds & {"RepositoryNotFoundError", "HFValidationError"} or "is not a valid model identifier" in words:
+        return "neither a folder here nor a model of the hub, or a private one (`hf auth login`); look at the spelling"
+    if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "ConnectError"}:
+        return (
+            "not a folder here, and the hub cannot be reached (no network, or HF_HUB_OFFLINE is set), nor was it "
+            f"downloaded before. Where there is network: `hf download {name} --local-dir FOLDER`; then name that folder"
+        )
+    return ""

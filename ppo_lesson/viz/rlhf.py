@@ -1,0 +1,324 @@
+"""Pictures of RLHF: who does what with which tensor, replies side by side, a run with its texts, and a live dashboard.
+
+    data_flow(3, B=64, P=21, T=33)                        an SVG string for `Panel`: the stages of one iteration
+    side_by_side("before", "after", pairs)                replies to the same prompts
+    run_card(runs, at=40, prompts=prompts, ...)           curves of some runs, and what they wrote at that point
+    monitor(runs, healthy, dials, notes)                  six numbers of some runs beside healthy ones, and a diagnosis
+
+    with live_board(rows) as redraw:                      a dashboard, in place
+        for row in interruptible(run):                    Kernel > Interrupt stops between two rows
+            rows.append(row)
+            redraw()
+
+They draw what `rlhf` yields and what data/sweep.json holds, and never train. Chinese stands in SVG only: the browser's
+fonts draw it. Left out: threads; while the kernel trains, other cells wait.
+"""
+
+from __future__ import annotations
+
+import html
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from IPython.display import display
+
+from .dashboard import Dial, dashboard, dashboard_alt
+from .judge import wrap
+from .panel import Panel
+from .style import EXACT, INK, MUTED, NEW, REFERENCE, number, stroke
+from .tokens import WIDTH
+
+FAMILY = 'font-family="DejaVu Sans, Verdana, Noto Sans CJK SC, sans-serif"'
+
+# ---- the data flow ---------------------------------------------------------------------------------------------------
+
+STAGES = (  # what happens, the line that does it
+    ("the actor writes, token by token", "ids = generate(actor, prompts, ...)"),
+    ("four models read every token", "logp, logp_ref, values, scores"),
+    ("scores become rewards of tokens", "rewards = shape_rewards(scores, logp, logp_ref, mask, beta)"),
+    ("rewards become advantages", "advantages, returns = gae(rewards, values, ...); whiten(advantages, mask)"),
+    ("two models learn, in small steps", "loss = -clipped_surrogate(logp, logp_old, advantages) + value_loss(...)"),
+)
+BOXES = (  # stage, x, y, width, height, name, shape, colour
+    (1, 8, 12, 150, 44, "prompts", "({B}, {P})", MUTED),
+    (1, 256, 12, 248, 44, "prompts and replies: ids", "({B}, {P} + {T})", MUTED),
+    (2, 8, 100, 170, 44, "actor", "learns", NEW),
+    (2, 200, 100, 170, 44, "reference", "frozen", REFERENCE),
+    (2, 392, 100, 170, 44, "critic", "learns", NEW),
+    (2, 584, 100, 170, 44, "reward model", "frozen", REFERENCE),
+    (2, 8, 176, 170, 40, "logp", "({B}, {T})", MUTED),
+    (2, 200, 176, 170, 40, "logp_ref", "({B}, {T})", MUTED),
+    (2, 392, 176, 170, 40, "values", "({B}, {T})", MUTED),
+    (2, 584, 176, 170, 40, "scores", "({B},)", MUTED),
+    (3, 104, 258, 170, 40, "rewards", "({B}, {T})", MUTED),
+    (4, 330, 258, 170, 40, "advantages", "({B}, {T})", MUTED),
+    (4, 510, 258, 170, 40, "returns", "({B}, {T})", MUTED),
+    (5, 104, 340, 270, 40, "policy loss", "one number", INK),
+    (5, 410, 340, 270, 40, "value loss", "one number", INK),
+)
+ARROWS = (  # stage, corners of the line
+    (1, (158, 34), (256, 34)),
+    *((2, (380, 56), (380, 78), (x, 78), (x, 100)) for x in (93, 285, 477, 669)),
+    *((2, (x, 144), (x, 176)) for x in (93, 285, 477, 669)),
+    *((3, (x, 216), (x, 237), (189, 237), (189, 258)) for x in (93, 285, 669)),
+    (4, (274, 278), (330, 278)),
+    (4, (477, 216), (477, 248), (415, 248), (415, 258)),
+    (4, (500, 278), (510, 278)),
+    (5, (415, 298), (415, 319), (239, 319), (239, 340)),
+    (5, (595, 298), (595, 340)),
+)
+
+
+def data_flow(stage: int, *, B: int, P: int, T: int) -> str:
+    """One iteration, `stage` 1 to 5 of it in full colours. B replies, P prompt tokens, T reply tokens at most."""
+    parts = []
+    for at, *corners in ARROWS:
+        parts.append(_arrow(corners, at == stage))
+    if stage == 5:  # what the gradients reach
+        parts += [_arrow([(104, 360), (3, 360), (3, 122), (8, 122)], True, NEW)]
+        parts += [_arrow([(680, 360), (757, 360), (757, 82), (477, 82), (477, 100)], True, NEW)]
+    for at, x, y, width, height, name, shape, colour in BOXES:
+        now = at == stage or (stage == 5 and colour == NEW)
+        fill, edge = (colour, 0.30 if now else 0.10), (INK, 1.8) if now else (MUTED, 0.8)
+        parts.append(
+            f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="6" fill="{fill[0]}" fill-opacity="{fill[1]}" '
+            f'stroke="{edge[0]}" stroke-width="{edge[1]}"/>'
+        )
+        parts.append(_text(x + width / 2, y + height / 2 - 3, name, INK if now else MUTED, "middle", bold=now))
+        parts.append(_text(x + width / 2, y + height / 2 + 14, shape.format(B=B, P=P, T=T), INK, "middle", 12.5))
+    words, code = STAGES[stage - 1]
+    parts.append(_text(8, 412, f"{stage}. {words}", INK, bold=True))
+    parts.append(
+        f'<text x="8" y="434" font-size="13" font-family="DejaVu Sans Mono, monospace" fill="{INK}">{code}</text>'
+    )
+    return _svg(parts, 446)
+
+
+# ---- replies ---------------------------------------------------------------------------------------------------------
+
+CURVES = (("score", "score", NEW), ("gold", "gold", EXACT), ("kl_ref", "KL to the reference", REFERENCE))
+
+
+def side_by_side(left: str, right: str, pairs: Sequence[tuple[str, tuple, tuple]], *, lines: int = 3) -> str:
+    """Replies to the same prompts in two columns. pairs: (prompt, (reply, score, gold), the same again).
+
+    left, right: what the columns are. lines: at most, of one reply.
+    """
+    half, y = WIDTH / 2, 34
+    parts = [_text(14, 20, left, MUTED, bold=True), _text(14 + half, 20, right, NEW, bold=True)]
+    for prompt, *answers in pairs:
+        parts.append(_text(4, y + 14, prompt, INK, size=13, bold=True))
+        for column, (reply, score, gold) in enumerate(answers):
+            x, fill = 4 + column * half, ("#EEF0F3", "#DCEBF7")[column]
+            parts.append(
+                f'<rect x="{x}" y="{y + 22}" width="{half - 10}" height="{18 * lines + 28}" rx="8" fill="{fill}"/>'
+            )
+            for i, row in enumerate(wrap(reply or "(nothing)", 46, lines)):
+                parts.append(_text(x + 10, y + 42 + 18 * i, row, size=13.5))
+            verdict = _verdict(score, gold)
+            parts.append(_text(x + half - 20, y + 42 + 18 * lines, verdict, INK, "end", 12.5))
+        y += 18 * lines + 62
+    return _svg(parts, y)
+
+
+def run_card(
+    runs: Iterable[dict], others: Iterable[dict] = (), *, at: int, prompts: Sequence[str], limits: dict, lines: int = 2
+) -> str:
+    """Three curves of some runs (seeds of one setting) on held-out prompts, and what the first wrote at iteration `at`.
+
+    runs, others: as in data/sweep.json; others stay grey. prompts: whose replies are shown. limits: {"score", "gold",
+    "kl_ref": (low, high), "iteration": last}. A run that has no look at `at` shows its last one before.
+    """
+    runs, others, parts = list(runs), list(others), []
+    for i, (name, title, colour) in enumerate(CURVES):
+        series, grey = ([_looks(run, name, limits["iteration"]) for run in some] for some in (runs, others))
+        parts.append(_plot(i * (WIDTH / 3), title, series, grey, colour, limits[name], limits["iteration"], at))
+    shown, y = look_at(runs[0], at)["samples"], 196
+    for prompt in prompts:
+        reply, score, gold = shown[prompt]
+        parts.append(_text(4, y, prompt, MUTED, size=13))
+        parts += [_text(18, y + 20 + 18 * i, row) for i, row in enumerate(wrap(reply or "(nothing)", 88, lines))]
+        parts.append(_text(WIDTH - 6, y, _verdict(score, gold), INK, "end", 12.5))
+        y += 18 * lines + 28
+    return _svg(parts, y - 6)
+
+
+def monitor(runs: Iterable[dict], healthy: Iterable[dict], dials: Sequence[tuple], notes: Sequence[str] = ()) -> str:
+    """Numbers of every iteration, three plots a row; healthy runs stay grey. notes: lines of text below.
+
+    runs, healthy: as in data/sweep.json. dials: (column of the rows, title, colour, (low, high)).
+    """
+    runs, healthy, parts = list(runs), list(healthy), []
+    last = max(len(run["rows"]["score"]) for run in runs)
+    for i, (name, title, colour, limits) in enumerate(dials):
+        series, grey = ([_column(run, name, last) for run in some if name in run["rows"]] for some in (runs, healthy))
+        plot = _plot(i % 3 * (WIDTH / 3), title, series, grey, colour, limits, last, last)
+        parts.append(f'<g transform="translate(0 {i // 3 * 172})">{plot}</g>')
+    y = 172 * -(-len(dials) // 3) + 18
+    parts += [_text(4, y + 18 * i, line, size=12.5) for i, line in enumerate(notes)]
+    return _svg(parts, y + 18 * len(notes))
+
+
+def _looks(run: dict, name: str, last: int) -> tuple[list, list]:
+    shown = [look for look in run["looks"] if look["iteration"] <= last]
+    return [look["iteration"] for look in shown], [look["held"][name] for look in shown]
+
+
+def _column(run: dict, name: str, last: int) -> tuple[list, list]:
+    numbers = run["rows"][name][:last]
+    return list(range(1, len(numbers) + 1)), numbers
+
+
+def _verdict(score: float, gold: float) -> str:
+    return f"score {score:+.2f}   gold {gold:+.2f}".replace("-", "−")
+
+
+def look_at(run: dict, iteration: int) -> dict:
+    """The run's last look at or before `iteration`."""
+    return [look for look in run["looks"] if look["iteration"] <= iteration][-1]
+
+
+def _plot(left: float, title: str, series, grey, colour: str, limits: tuple, last: int, at: int) -> str:
+    """A small plot, 240 x 160: lines, a mark at `at` on each, and their mean there as a number in the title."""
+    if not series:
+        return _text(left + 10, 16, f"{title}: none", MUTED, size=13)
+    low, high = limits
+    x0, x1, y0, y1 = left + 34, left + WIDTH / 3 - 10, 142, 28
+
+    def place(x, y):
+        y = min(high, max(low, y))
+        return f"{x0 + (x1 - x0) * x / last:.1f},{y0 + (y1 - y0) * (y - low) / (high - low):.1f}"
+
+    def line(xs, ys, look):
+        return f'<polyline points="{" ".join(place(x, y) for x, y in zip(xs, ys))}" fill="none" {look}/>'
+
+    parts = [line(xs, ys, 'stroke="#D5DAE2" stroke-width="1"') for xs, ys in grey]
+    here = [[y for x, y in zip(xs, ys) if x <= at][-1] for xs, ys in series]
+    for (xs, ys), y in zip(series, here):
+        parts.append(line(xs, ys, f'stroke="{colour}" stroke-width="1.6"'))
+        x, y = place(min(at, xs[-1]), y).split(",")
+        parts.append(f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}" stroke="white"/>')
+    for tick in (low, (low + high) / 2, high):
+        y = float(place(0, tick).split(",")[1])
+        parts.append(f'<line x1="{x0}" y1="{y}" x2="{x1}" y2="{y}" stroke="#E7E9ED"/>')
+        parts.append(_text(x0 - 5, y + 4, f"{tick:g}".replace("-", "−"), INK, "end", 11))
+    for tick in (0, last):
+        parts.append(_text(float(place(tick, low).split(",")[0]), y0 + 17, str(tick), INK, "middle", 11))
+    parts.append(_text((x0 + x1) / 2, y0 + 17, "iteration", INK, "middle", 11))
+    mean = number(sum(here) / len(here))
+    parts.append(_text(x0 - 24, 16, f"{title} {mean}", colour if colour != EXACT else INK, bold=True, size=13))
+    return "".join(parts)
+
+
+# ---- live ------------------------------------------------------------------------------------------------------------
+
+PROMISED = ("J", "score", "kl_ref", "beta")  # four curves that a tutorial sketches
+LIVE = (
+    Dial("J", "J = reward − β · KL"),
+    Dial("score", "reward: the score"),
+    Dial("kl_ref", "KL to home, nats", None, (0.0, None)),
+    Dial("beta", "β", None, (0.0, 0.2)),
+    Dial("gold", "gold (nobody sees it)"),
+    Dial("approx_kl", "KL of an update", (None, 0.03), (1e-5, None), "log"),
+    Dial("clip_fraction", "clip fraction", (0.0, 0.3), (0.0, None)),
+    Dial("explained_variance", "explained variance", (0.0, 1.0), (-1.0, 1.05)),
+)
+
+
+def live_figure(rows: Sequence[dict]):
+    """The dashboard of one RLHF run, four numbers with a tutorial's sketch behind them: (fig, update)."""
+    look = {"x": "iteration", "xlabel": "iteration", "columns": 4, "width": 9.6, "height": 4.4, "meanings": (NEW,)}
+    fig, update = dashboard({"run": _with_objective(rows)}, LIVE, **look)
+    fig.axes[4].lines[0].set_color(EXACT)
+    for ax, name in zip(fig.axes, PROMISED):
+        path = ([0, 1], [0.5, 0.5]) if name == "beta" else ([0, 0.25, 0.6, 1], [0.04, 0.5, 0.8, 0.93])
+        (sketch,) = ax.plot(*path, transform=ax.transAxes, **stroke(MUTED, linestyle="-", linewidth=5, alpha=0.35), zorder=1)
+    band = fig.legends[0].legend_handles
+    fig.legends[0].remove()
+    look = {"loc": "outside upper center", "ncols": 2, "frameon": False, "fontsize": 10, "labelcolor": INK}
+    fig.legend([sketch, *band], ["a tutorial's sketch, its shape only", "healthy band"], **look)
+    return fig, lambda rows: update({"run": _with_objective(rows)})
+
+
+def live_alt(rows: Sequence[dict]) -> str:
+    """The dashboard's last numbers in words."""
+    return f"After {len(rows)} iterations. " + dashboard_alt({"run": _with_objective(rows)}, LIVE, x="iteration")
+
+
+def _with_objective(rows: Sequence[dict]) -> list[dict]:
+    """J = score - beta * KL beside what the rows have; iterations are counted from 1."""
+    new = ({"J": row["score"] - row["beta"] * row["kl_ref"], "iteration": row["iteration"] + 1} for row in rows)
+    return [row | more for row, more in zip(rows, new)]
+
+
+@contextmanager
+def live_board(rows: list[dict]):
+    """Show a dashboard of `rows` (at least one) and give the function that draws it again when there are more."""
+    _, update = live_figure(rows)
+    panel = Panel({}, lambda: update(rows), lambda: live_alt(rows))
+    shown = display(panel, display_id=True)
+    try:
+        yield panel.set
+    finally:
+        panel.set()
+        if shown is not None:  # the picture that a saved notebook keeps
+            shown.update(panel)
+
+
+def interruptible(run: Iterator) -> Iterator:
+    """The rows of a generator. An interrupt waits until the next row is there, then ends the loop, not the generator.
+
+    So `run` can go on later. Without this, KeyboardInterrupt would rise inside of it and end it for ever.
+    """
+    asked = False
+
+    def later(_signal, _frame):
+        nonlocal asked
+        if asked:  # the second time is meant
+            raise KeyboardInterrupt
+        asked = True
+
+    main = threading.current_thread() is threading.main_thread()  # elsewhere nobody can be interrupted
+    before = signal.signal(signal.SIGINT, later) if main else None
+    try:
+        for row in run:
+            yield row
+            if asked:
+                print("Interrupted between two rows. Run this cell again to go on.")
+                return
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+
+
+# ---- pieces ----------------------------------------------------------------------------------------------------------
+
+
+def _svg(parts: Sequence[str], height: float) -> str:
+    size = (
+        f'width="{WIDTH}" height="{height:.0f}" viewBox="0 0 {WIDTH} {height:.0f}" style="max-width:100%;height:auto"'
+    )
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {FAMILY}>{"".join(parts)}</svg>'
+
+
+def _text(x, y, words: str, colour: str = INK, anchor: str = "start", size: float = 14, bold: bool = False) -> str:
+    weight = ' font-weight="bold"' if bold else ""
+    drawable = "".join(c if c.isprintable() else "�" for c in words)  # a model may write any byte
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{colour}"{weight} '
+        f'xml:space="preserve">{html.escape(drawable)}</text>'
+    )
+
+
+def _arrow(corners: Sequence[tuple[int, int]], now: bool, colour: str = INK) -> str:
+    """A line through the corners with a head at its end."""
+    (xa, ya), (x, y) = corners[-2:]
+    dx, dy = 6 * (x > xa) - 6 * (x < xa), 6 * (y > ya) - 6 * (y < ya)  # one of them is 0
+    wide, high = (4 if dx == 0 else 0), (4 if dy == 0 else 0)
+    head = f"{x},{y} {x - dx - wide},{y - dy - high} {x - dx + wide},{y - dy + high}"
+    paint, width = (colour, 2.0) if now else ("#C3C8D0", 1.2)
+    path = " ".join(f"{x},{y}" for x, y in corners)
+    line = f'<polyline points="{path}" fill="none" stroke="{paint}" stroke-width="{width}"/>'
+    return f'{line}<polygon points="{head}" fill="{paint}"/>'

@@ -1,0 +1,349 @@
+"""The bridge to verl, TRL and OpenRLHF: round trips of every field, notes, batches, commands, and the table.
+
+What the libraries themselves say is in test_bridge_libraries.py.
+"""
+
+import re
+import warnings
+from dataclasses import fields, replace
+
+import pytest
+
+from ppo_lesson import bridge
+from ppo_lesson.bridge import keys as words
+from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL
+from ppo_lesson.language.rlhf import RLHFConfig
+
+PLAIN = RLHFConfig()
+# one value for each field that is not its default; fields that need another one beside them
+OTHER = {
+    "iterations": 12, "batch": 96, "replies": 4, "epochs": 3, "minibatches": 4, "micro_batch": 8, "max_new_tokens": 128,
+    "temperature": 0.7, "rescore": False, "lr": 1e-6, "critic_lr": 1e-5, "warmup": 8, "anneal": True, "gamma": 0.99,
+    "lam": 0.9, "eps": 0.1, "eps_high": 0.28, "dual_clip": 3.0, "value_clip": None, "entropy_coef": 0.01,
+    "kl": FixedKL(0.02), "kl_loss": 0.05, "kl_loss_kind": "k3", "advantages": "group", "scale_groups": False,
+    "whiten_advantages": False, "aggregate": "seq-mean-token-mean", "ptx_coef": 0.5, "ptx_batch": 8,
+    "no_eos_penalty": 1.0, "score_clip": 5.0, "target_kl": 0.02, "max_grad_norm": 0.5, "checkpoint_every": 20,
+    "seed": 7,
+}  # fmt: skip
+BESIDE = {
+    "replies": {"minibatches": 2},
+    "kl_loss_kind": {"kl_loss": 0.05},
+    "ptx_batch": {"ptx_coef": 0.5},
+    "advantages": {"replies": 4, "kl": None},
+    "scale_groups": {"replies": 4, "kl": None, "advantages": "group"},
+}
+TO = {"verl": bridge.to_verl, "trl": bridge.to_trl, "openrlhf": bridge.to_openrlhf}
+FROM = {"verl": bridge.from_verl, "trl": bridge.from_trl, "openrlhf": bridge.from_openrlhf}
+COUNTED = {"openrlhf": {"prompts": 192}}  # iterations that are passes over the prompts
+
+
+def config_with(name):
+    return replace(PLAIN, **BESIDE.get(name, {}), **{name: OTHER[name]})
+
+
+def there_and_back(config, library):
+    """(config after the round trip, names of the fields that were said to be lost)."""
+    how = COUNTED.get(library, {})
+    notes = bridge.report(config, library, **how)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        settings = TO[library](config, **how)
+    back, _ = FROM[library](settings, **how)
+    lost = {note.key for note in notes if note.kind == "lost"}
+    assert bool(heard) == bool(lost)
+    return back, lost
+
+
+# ---- round trips -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(RLHFConfig)])
+@pytest.mark.parametrize("library", TO)
+def test_every_field_comes_back_or_is_said_to_be_lost(library, name):
+    config = config_with(name)
+    back, lost = there_and_back(config, library)
+    if library == "trl":  # what TRL's PPO does whatever one says, and is said to
+        lost |= {"rescore"} if config.rescore else set()
+    else:
+        assert "max_grad_norm" not in lost
+    lost |= {belongs for belongs, to in words.MATTERS_WITH.items() if to in lost or not getattr(config, to)}
+    for field in fields(RLHFConfig):
+        if field.name not in lost and not (library == "openrlhf" and field.name == "kl" and config.kl_loss):
+            assert getattr(back, field.name) == getattr(config, field.name), field.name
+    changed = {key: OTHER[key] for key in (name, *BESIDE.get(name, {})) if getattr(config, key) != getattr(PLAIN, key)}
+    assert changed  # the round trip had something to carry
+
+
+def test_what_is_lost_is_exactly_this():
+    everywhere = {"ptx_coef", "target_kl", "whiten_advantages"}
+    lost = {library: set() for library in TO}
+    for library in TO:
+        for field in fields(RLHFConfig):
+            lost[library] |= there_and_back(config_with(field.name), library)[1] & {field.name}
+    assert lost["verl"] == everywhere | {"no_eos_penalty", "score_clip"}
+    assert lost["openrlhf"] == everywhere | {"no_eos_penalty", "rescore"}
+    assert lost["trl"] == everywhere | {
+        "replies", "minibatches", "critic_lr", "eps_high", "dual_clip", "entropy_coef", "kl_loss", "advantages",
+        "aggregate", "score_clip", "max_grad_norm",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kl", [None, FixedKL(0.0), FixedKL(0.3), ZieglerKL(0.15, 6.0, 5000)])
+def test_prices_of_kl(kl):
+    config = replace(PLAIN, kl=kl)
+    settings = bridge.to_verl(config, mean_length=30)
+    assert settings["algorithm.use_kl_in_reward"] is (kl is not None)
+    assert bridge.from_verl(settings, mean_length=30)[0].kl == kl
+    flags = bridge.to_openrlhf(config, prompts=64, mean_length=30)
+    back = bridge.from_openrlhf(flags, prompts=64, mean_length=30)[0].kl
+    assert back == (kl if kl and kl.beta else None)
+
+
+def test_an_adaptive_target_is_a_replys_sum_here_and_a_tokens_mean_there():
+    config = replace(PLAIN, kl=ZieglerKL(0.15, 6.0), max_new_tokens=48)
+    assert bridge.to_verl(config)["algorithm.kl_ctrl.target_kl"] == 6 / 48
+    assert bridge.to_verl(config, mean_length=24)["algorithm.kl_ctrl.target_kl"] == 6 / 24
+    theirs = {"algorithm.use_kl_in_reward": True, "algorithm.kl_ctrl.type": "adaptive"}  # verl's default target: 0.1
+    assert bridge.from_verl(theirs, mean_length=60)[0].kl == ZieglerKL(0.001, 6.0)
+    config, notes = bridge.from_verl(theirs)
+    assert config.kl == FixedKL(0.001)
+    assert [n.kind for n in notes if n.key == "algorithm.kl_ctrl.target_kl"] == ["lost"]
+
+
+def test_both_prices_of_kl_at_once_fit_into_verl_alone():
+    config = replace(PLAIN, kl=FixedKL(0.1), kl_loss=0.05)
+    assert there_and_back(config, "verl") == (config, set())
+    back, lost = there_and_back(config, "openrlhf")
+    assert lost == {"kl"} and back.kl is None and back.kl_loss == 0.05
+
+
+def test_a_limit_that_cannot_be_switched_off_is_set_out_of_reach():
+    settings = bridge.to_verl(replace(PLAIN, dual_clip=None, value_clip=None))
+    e = 2.718281828459045
+    assert settings["actor_rollout_ref.actor.clip_ratio_c"] > e**20  # verl's log-ratios stay within 20
+    assert settings["critic.cliprange_value"] == 1e9
+
+
+# ---- what comes from them ----------------------------------------------------------------------------------------
+
+
+def test_what_is_left_out_has_the_librarys_default_not_ours():
+    verl, _ = bridge.from_verl({})
+    assert (verl.batch, verl.minibatches, verl.epochs, verl.lam, verl.dual_clip) == (1024, 4, 1, 1.0, 3.0)
+    assert (verl.kl, verl.kl_loss, verl.value_clip, verl.lr, verl.critic_lr) == (None, 0.0, 0.5, 1e-6, 1e-5)
+    trl, _ = bridge.from_trl({})
+    assert (trl.batch, trl.minibatches, trl.epochs, trl.lam, trl.temperature) == (8, 1, 4, 0.95, 0.7)
+    assert (trl.kl, trl.anneal, trl.max_new_tokens, trl.rescore) == (FixedKL(0.05), True, 53, False)
+    openrlhf, _ = bridge.from_openrlhf({})
+    assert (openrlhf.batch, openrlhf.minibatches, openrlhf.epochs, openrlhf.lam) == (1024, 8, 1, 1.0)
+    assert (openrlhf.kl, openrlhf.score_clip, openrlhf.dual_clip) == (FixedKL(0.01), 10.0, None)
+
+
+def test_no_key_disappears():
+    settings = {
+        "algorithm": {"gamma": 0.99, "use_pf_ppo": True},
+        "trainer.nnodes": 2,
+        "actor_rollout_ref.actor.clip_ratio": 0.3,
+        "actor_rollout_ref.actor.grad_clip": 0.5,
+        "critic.ppo_epochs": 4,
+        "actor_rollout_ref.actor.loss_agg_mode": "token-sum",
+        "algorithm.adv_estimator": "rloo",
+    }
+    config, notes = bridge.from_verl(settings)
+    kinds = {note.key: note.kind for note in notes}
+    assert kinds["algorithm.use_pf_ppo"] == "unknown" and kinds["trainer.nnodes"] == "launch"
+    assert kinds["actor_rollout_ref.actor.clip_ratio"] == kinds["actor_rollout_ref.actor.grad_clip"] == "ignored"
+    assert kinds["critic.ppo_epochs"] == "changed"
+    assert kinds["actor_rollout_ref.actor.loss_agg_mode"] == kinds["algorithm.adv_estimator"] == "lost"
+    assert (config.gamma, config.eps, config.eps_high, config.max_grad_norm) == (0.99, 0.2, None, 1.0)
+    assert "clip_ratio=0.3" in "\n".join(map(str, notes))
+    _, notes = bridge.from_trl({"num_mini_batches": 4, "max_grad_norm": 0.3, "vf_coef": 0.1, "gama": 1.0})
+    kinds = {note.key: note.kind for note in notes}
+    assert kinds["num_mini_batches"] == kinds["max_grad_norm"] == "ignored"
+    assert kinds["gama"] == "unknown" and kinds["vf_coef"] == "changed"
+    flags = {"actor.eps_clip": 0.3, "actor.eps_clip_low_high": [0.2, 0.2], "vllm.num_engines": 2}
+    _, notes = bridge.from_openrlhf(flags)
+    kinds = {note.key: note.kind for note in notes}
+    assert kinds["actor.eps_clip"] == "ignored" and kinds["vllm.num_engines"] == "unknown"
+
+
+def test_a_script_of_verls_own_examples():
+    """examples/ppo_trainer/run_gemma.sh in short: it sets a price of KL that nobody asks for."""
+    config, notes = bridge.from_verl(
+        bridge.read_settings("""
+        python3 -m verl.trainer.main_ppo data.train_batch_size=512 data.max_response_length=512 \\
+            actor_rollout_ref.actor.optim.lr=1e-6 actor_rollout_ref.actor.ppo_mini_batch_size=128 \\
+            actor_rollout_ref.actor.ppo_micro_batch_size=4 critic.optim.lr=1e-5 algorithm.kl_ctrl.kl_coef=0.001 \\
+            critic.model.path=google/gemma-2-2b-it trainer.logger=['console','wandb'] trainer.total_epochs=15 $@
+        """),
+        prompts=7473,
+    )
+    assert (config.batch, config.minibatches, config.epochs, config.iterations, config.kl) == (512, 4, 1, 210, None)
+    kinds = {note.key: note.kind for note in notes}
+    assert kinds["algorithm.kl_ctrl.kl_coef"] == "ignored" and kinds["critic.model.path"] == "launch"
+    assert kinds["actor_rollout_ref.actor.ppo_micro_batch_size"] == "unknown"  # deprecated
+    _, notes = bridge.from_verl({"actor_rollout_ref.actor.kl_loss_coef": 0.01})
+    assert "ignored: actor_rollout_ref.actor.kl_loss_coef=0.01" in "\n".join(map(str, notes))
+    _, notes = bridge.from_openrlhf({"init_kl_coef": 0.01})
+    assert "older versions" in str(notes[0])
+
+
+def test_clip_ratio_counts_where_low_and_high_are_null():
+    A = "actor_rollout_ref.actor.clip_ratio"
+    config, _ = bridge.from_verl({A: 0.3, A + "_low": None, A + "_high": None})
+    assert (config.eps, config.eps_high) == (0.3, None)
+    config, _ = bridge.from_verl({A: 0.3, A + "_low": None, A + "_high": 0.4})
+    assert (config.eps, config.eps_high) == (0.3, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("name", "ours", "price", "kind"),
+    [("kl", "k1", 1.0, None), ("mse", "k2", 1.0, None), ("low_var_kl", "k3", 1.0, None), ("k3", "k3", 1.0, None),
+     ("k3+", "k2", 1.0, "changed"), ("abs", "k2", 1.0, "lost"), ("abs", "k2", 0.0, None)],
+)  # fmt: skip
+def test_names_of_the_kl_loss(name, ours, price, kind):
+    A = "actor_rollout_ref.actor."
+    config, notes = bridge.from_verl({A + "use_kl_loss": price > 0, A + "kl_loss_coef": 1.0, A + "kl_loss_type": name})
+    assert (config.kl_loss, config.kl_loss_kind) == (price, ours)
+    assert [note.kind for note in notes if note.key == A + "kl_loss_type"] == ([kind] if kind else [])
+
+
+@pytest.mark.parametrize(
+    ("library", "settings", "words"),
+    [("verl", {"data.train_batch_size": "64"}, "data.train_batch_size must be a whole number"),
+     ("verl", {"data.train_batch_size": 64}, "must be at least ppo_mini_batch_size=256"),
+     ("verl", {"algorithm.gamma": "one"}, "algorithm.gamma must be a finite number"),
+     ("verl", {"algorithm.use_kl_in_reward": 1}, "must be True or False"),
+     ("verl", {"algorithm.adv_estimator": 3}, "must be a word"),
+     ("verl", {"actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu": 2.5}, "whole number"),
+     ("trl", {"total_episodes": 0}, "total_episodes must be at least 1"),
+     ("verl", {"trainer.total_training_steps": "60"}, "trainer.total_training_steps must be a whole number"),
+     ("trl", {"total_episodes": 1.5}, "total_episodes must be a whole number"),
+     ("openrlhf", {"reward.clip_range": 5.0}, "must be two numbers"),
+     ("openrlhf", {"actor.eps_clip_low_high": 0.2}, "must be two numbers such as [0.2, 0.3]"),
+     ("openrlhf", {"rollout.batch_size": 64}, "OpenRLHF would never take a step")],
+)  # fmt: skip
+def test_values_that_cannot_be_meant_are_refused_by_name(library, settings, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        FROM[library](settings)
+
+
+def test_settings_must_be_a_dict():
+    with pytest.raises(TypeError, match="read_settings"):
+        bridge.from_verl("algorithm.gamma=1.0")
+
+
+def test_passes_over_the_prompts_become_iterations():
+    assert bridge.from_verl({"trainer.total_epochs": 3}, prompts=3000)[0].iterations == 6  # 2 batches of 1024 each
+    both = {"trainer.total_epochs": 3, "trainer.total_training_steps": 50}
+    assert bridge.from_verl(both)[0].iterations == 50 and bridge.from_verl(both, prompts=3000)[0].iterations == 6
+    assert bridge.from_openrlhf({"train.num_episodes": 3}, prompts=2048)[0].iterations == 6
+    assert bridge.from_trl({"total_episodes": 100})[0].iterations == 13  # of 8 replies
+    with pytest.raises(ValueError, match="prompts must be at least 1024"):
+        bridge.from_verl({}, prompts=1000)
+
+
+# ---- what goes to them -------------------------------------------------------------------------------------------
+
+
+def test_by_hand():
+    config = RLHFConfig(iterations=100, batch=512, replies=4, epochs=2, minibatches=4, micro_batch=8, warmup=10, seed=3,
+                        lr=3e-4, critic_lr=5e-4, gamma=0.99, lam=0.9, eps=0.2, eps_high=0.28, kl=FixedKL(0.05),
+                        max_new_tokens=256, value_clip=0.3, max_grad_norm=0.7, checkpoint_every=25)  # fmt: skip
+    a, c = "actor_rollout_ref.actor.", "critic."
+    verl = {
+        "data.train_batch_size": 128, "actor_rollout_ref.rollout.n": 4, a + "ppo_mini_batch_size": 32,
+        a + "ppo_epochs": 2, a + "ppo_micro_batch_size_per_gpu": 8, a + "clip_ratio_low": 0.2,
+        a + "clip_ratio_high": 0.28, c + "cliprange_value": 0.3, "algorithm.gamma": 0.99, "algorithm.lam": 0.9,
+        "algorithm.kl_ctrl.kl_coef": 0.05, a + "optim.lr": 3e-4, c + "optim.lr": 5e-4, c + "optim.clip_grad": 0.7,
+        a + "optim.lr_warmup_steps": 10, "trainer.save_freq": 25, "data.seed": 3, "trainer.total_training_steps": 100,
+        "data.max_response_length": 256,
+    }  # fmt: skip
+    settings = bridge.to_verl(config, gpus=2)
+    assert {key: settings[key] for key in verl} == verl
+    flags = bridge.to_openrlhf(config, prompts=256)
+    assert flags.pop("actor.eps_clip_low_high") == [0.2, 0.28]
+    openrlhf = {
+        "rollout.batch_size": 128, "rollout.n_samples_per_prompt": 4, "train.batch_size": 128,
+        "train.micro_batch_size": 8, "train.max_epochs": 2, "train.num_episodes": 50, "algo.advantage.gamma": 0.99,
+        "algo.advantage.lambd": 0.9, "algo.kl.init_coef": 0.05, "critic.value_clip": 0.3, "actor.max_norm": 0.7,
+        "actor.adam.lr": 3e-4, "critic.adam.lr": 5e-4, "actor.lr_warmup_ratio": 0.1, "train.seed": 3,
+    }  # fmt: skip
+    assert {key: flags[key] for key in openrlhf} == openrlhf
+    with pytest.warns(UserWarning, match=r"replies=4.*minibatches=4.*eps_high=0\.28.*critic_lr"):
+        trl = bridge.to_trl(config, gpus=2)
+    assert {
+        "per_device_train_batch_size": 8, "gradient_accumulation_steps": 32, "total_episodes": 51200, "gamma": 0.99,
+        "num_ppo_epochs": 2, "response_length": 256, "lam": 0.9, "kl_coef": 0.05, "cliprange_value": 0.3, "seed": 3,
+        "learning_rate": 3e-4, "warmup_steps": 10, "save_steps": 25,
+    }.items() <= trl.items()  # fmt: skip
+
+
+def test_what_is_lost_is_warned_about():
+    with pytest.warns(UserWarning, match=r"verl 0\.9\.1 has no word for: lost: ptx_coef=0\.5"):
+        bridge.to_verl(replace(PLAIN, ptx_coef=0.5))
+    assert not [note for note in bridge.report(PLAIN, "verl") if note.kind == "lost"]
+    with pytest.raises(ValueError, match="library must be one of"):
+        bridge.report(PLAIN, "deepspeed")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"batch": 0}, "batch must be at least 1"), ({"batch": 10, "replies": 4}, "must be a multiple of replies=4"),
+     ({"minibatches": 65}, "at least minibatches=65"), ({"kl_loss_kind": "k4"}, "kl_loss_kind must be one of"),
+     ({"advantages": "rloo"}, "advantages must be one of")],
+)  # fmt: skip
+@pytest.mark.parametrize("library", TO)
+def test_settings_of_ours_that_cannot_be_run_are_not_translated(library, changes, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        TO[library](replace(PLAIN, **changes))
+    with pytest.raises(TypeError, match="kl must be a FixedKL, a ZieglerKL or None; got PaperKL"):
+        TO[library](replace(PLAIN, kl=PaperKL(1.0, 0.01)))
+
+
+def test_machines_and_files():
+    settings = bridge.to_verl(PLAIN, model="a", gpus=4, nodes=2, prompts=300, train_files="x.parquet", engine="vllm")
+    assert settings["critic.model.path"] == settings["actor_rollout_ref.model.path"] == "a"
+    assert settings["trainer.total_epochs"] == 15  # 300 // 64 = 4 iterations each, and 60 are wanted
+    assert settings["actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu"] == 4  # 32 replies a step, 8 GPUs
+    assert bridge.to_verl(PLAIN, model="a", critic="b")["critic.model.path"] == "b"
+    with pytest.raises(TypeError, match="knows no argument 'modell'"):
+        bridge.to_verl(PLAIN, modell="a")
+    with pytest.raises(ValueError, match="needs batch / replies = 64 different prompts"):
+        bridge.to_verl(PLAIN, prompts=63)
+    with pytest.raises(ValueError, match="cannot be shared equally by gpus=3"):
+        bridge.to_verl(PLAIN, gpus=3)
+
+
+def test_a_minibatch_that_does_not_divide():
+    config = replace(PLAIN, batch=40, minibatches=3, micro_batch=16)
+    settings = bridge.to_verl(config)
+    assert settings["actor_rollout_ref.actor.ppo_mini_batch_size"] == 14
+    assert settings["actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu"] == 14
+    assert {"minibatches", "micro_batch"} <= {note.key for note in bridge.report(config, "verl")}
+    assert bridge.from_verl(settings)[0].minibatches == 3
+
+
+def test_batches():
+    verl_default = bridge.optimizer_steps(1024, 1, 256)
+    assert verl_default["steps"] == 4 and verl_default["can_clip"]
+    one = bridge.optimizer_steps(256, 1, 256)
+    assert one["steps"] == 1 and not one["can_clip"]
+    grpo = bridge.optimizer_steps(128, 8, 32, ppo_epochs=2, gpus=8, micro=4)
+    assert (grpo["replies"], grpo["replies_a_step"], grpo["steps"]) == (1024, 256, 8)
+    assert (grpo["replies_a_gpu"], grpo["micro_batches"], grpo["filled"]) == (32, 8, 0)
+    ragged = bridge.optimizer_steps(100, 1, 64)
+    assert (ragged["steps"], ragged["filled"]) == (2, 28)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [((64, 1, 128), "train_batch_size=64 must be at least ppo_mini_batch_size=128"),
+     ((100, 1, 50, 1, 8), "train_batch_size x n = 100 replies cannot be shared equally by gpus=8"),
+     ((64, 1, 12, 1, 8), "ppo_mini_batch_size x n = 12 replies cannot be shared equally by gpus=8"),
+     ((64, 1, 32, 1, 2, 5), "ppo_mini_batch_size x n / gpus = 16 must be a multiple of micro=5"),
+     ((64, 0, 32), "n must be at least 1"), ((64, 1, 32.0), "ppo_mini_batch_size must be a whole number")],
+)  # fmt: skip
+def test_batches_that_verl_refuses(arguments, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        bridge.optimizer_steps(*arguments)

@@ -1,0 +1,116 @@
+"""Several processes take the same steps as one with the same batch: weights, rows, controllers, checkpoints."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from two_processes import SETTINGS, SHORT, train
+
+from ppo_lesson.language.experience import pieces
+from ppo_lesson.language.processes import ALONE, Processes, start
+
+pytest.importorskip("accelerate", reason="several processes need accelerate, of the extra [gpu]")
+HERE = Path(__file__).parent
+
+
+def launched(count, folder, *program):
+    """`program` in `count` processes, which talk by gloo on this machine."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]), "OMP_NUM_THREADS": "1"}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
+    return subprocess.run(
+        [*torchrun, *map(str, program), str(folder)], capture_output=True, text=True, env=environment, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Every setting, in one process and in two: two folders, and the rows of one."""
+    one, several = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("several")
+    torch.set_num_threads(1)
+    rows = {name: train(name, one) for name in SETTINGS}
+    done = launched(2, several, HERE / "two_processes.py")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return one, several, rows
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_number_of_processes_changes_no_update(runs, name):
+    one, several, *_ = runs
+    expected, ours = (load_file(folder / f"{name}.safetensors") for folder in (one, several))
+    assert expected.keys() == ours.keys()
+    for key, x in expected.items():
+        torch.testing.assert_close(ours[key], x, atol=1e-5, rtol=0, msg=lambda m, key=key: f"{key}: {m}")
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_all_processes_see_the_rows_of_one(runs, name):
+    _, several, rows = runs
+    for rank in range(2):
+        ours = json.loads((several / f"{name}.{rank}.json").read_text())
+        assert len(ours) == 3
+        for a, b in zip(ours, rows[name]):
+            assert [x[1] for x in a["replies"]] == [x[1] for x in b["replies"]], "all see the whole batch"
+            numbers = {k: v for k, v in b.items() if k not in ("replies", "seconds")}
+            assert {k: a[k] for k in numbers} == pytest.approx(numbers, abs=2e-5, rel=1e-4)
+    if name == "ziegler":
+        assert len({row["beta"] for row in rows[name]}) == 3
+
+
+def test_only_the_first_writes_a_checkpoint(runs):
+    _, several, *_ = runs
+    assert sorted(p.name for p in several.glob("*.run")) == sorted(f"{name}.run" for name in SETTINGS)
+    assert load_file(several / "ppo.run")["actor.lm_head.weight"].shape == (8, 16)
+
+
+def test_a_batch_is_split_without_loss_and_dealt_evenly():
+    for size in (1, 2, 3, 7):
+        all_of_us = [Processes(rank, size) for rank in range(size)]
+        rows = torch.arange(10)
+        assert torch.equal(torch.cat([rows[p.part(10)] for p in all_of_us]), rows)
+        dealt = [p.deal(rows) for p in all_of_us]
+        assert sorted(torch.cat(dealt).tolist()) == rows.tolist() and max(map(len, dealt)) - min(map(len, dealt)) <= 1
+
+
+def test_pieces_by_tokens_hold_every_row_once_and_no_more_tokens_than_said():
+    g = torch.Generator().manual_seed(0)
+    prompts, replies = torch.randint(1, 6, (20,), generator=g), torch.randint(1, 9, (20,), generator=g)
+    attention = torch.cat([torch.arange(5) >= 5 - prompts[:, None], torch.arange(8) < replies[:, None]], -1)
+    found, batches = [], 0
+    for some, ids, mask, T in pieces(attention.long(), attention, attention[:, 5:], torch.arange(20), 1, tokens=30):
+        found, batches = found + some.tolist(), batches + 1
+        assert mask.numel() <= 30 and ids.shape == mask.shape and mask.any(0).all() and T == replies[some].max()
+        assert torch.equal(mask.sum(-1), (prompts + replies)[some])
+    assert sorted(found) == list(range(20)) and batches < 15
+
+
+def test_what_cannot_be_shared_is_refused():
+    config = replace(SHORT, batch=8, minibatches=4)
+    Processes(0, 2).check(config)
+    with pytest.raises(ValueError, match=r"3 processes share mini-batches of 2 replies"):
+        Processes(0, 3).check(config)
+    with pytest.raises(ValueError, match=r"ptx_batch=1"):
+        Processes(0, 2).check(replace(config, ptx_coef=1.0, ptx_batch=1))
+    ALONE.agree(3, "run")
+    late = type("Late", (Processes,), {"largest": lambda self, x, device: 5.0})(1, 2)
+    with pytest.raises(ValueError, match=r"process 1 finds 3 iterations in run, another one 5"):
+        late.agree(3, "run")
+
+
+def test_alone_means_alone(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert start() is ALONE and ALONE.first and ALONE.join(None, 3) is None
+    x = torch.ones(3)
+    assert ALONE.total(x) is x and ALONE.largest(2.0) == 2.0 and ALONE.part(5) == slice(0, 5)
+
+
+def test_several_processes_without_accelerate_are_told_what_to_install(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(ModuleNotFoundError, match=r"\[gpu\]"):
+        start()

@@ -1,0 +1,331 @@
+"""Profiles, precision, memory plans and hub failures. What needs CUDA is decided here from facts, and not run."""
+
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_language import Letters, build
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Config
+
+from ppo_lesson.language import rlhf
+from ppo_lesson.language.memory import Counter, enough, fit, plan
+from ppo_lesson.language.models import ScalarModel, load_language_model
+from ppo_lesson.language.rlhf import RLHFConfig
+from ppo_lesson.language.scale import CPU, GIB, Machine, banner, choose, load_or_explain, roles
+from ppo_lesson.language.text import load_tokenizer
+
+T4 = Machine("Tesla T4", (7, 5), 15 * GIB, 2)
+H200 = Machine("NVIDIA H200", (9, 0), 139 * GIB, 16)
+SHORT = RLHFConfig(iterations=3, batch=8, minibatches=2, micro_batch=4, max_new_tokens=6, lr=1e-3, critic_lr=1e-3)
+
+
+def lora():
+    return pytest.importorskip("peft", reason="LoRA needs peft, of the extra [gpu]")
+
+
+def letters(**changes):
+    return build("llama", vocab_size=8, eos_token_id=0, pad_token_id=0, **changes)
+
+
+def run(profile, config=SHORT, reward=lambda prompt, reply: len(reply)):
+    actor, critic, reference = roles(letters(), profile)
+    rows = list(rlhf.rlhf(config, actor, critic, reference, reward, ["ab", "c"], tokenizer=Letters(8), profile=profile))
+    return rows, actor, critic
+
+
+# ---- profiles --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("on", "name", "half"),
+    [(Machine(), "cpu", None), (T4, "t4", torch.float16), (H200, "gpu", torch.bfloat16)]
+    + [(Machine("A100", (8, 0), 40 * GIB), "gpu", torch.bfloat16), (Machine("V100", (7, 0)), "t4", torch.float16)],
+    ids=str,
+)
+def test_the_capability_chooses(on, name, half):
+    profile = choose("auto", on)
+    assert (profile.name, profile.half, profile.loss_scaling) == (name, half, half == torch.float16)
+    assert (profile.device == "cuda") == (on.gpu is not None) == profile.static_decode == profile.fused_adam
+    text = banner(profile)
+    assert profile.why in text and ("Change runtime type > T4 GPU" in text) == (name == "cpu")
+    if on.gpu:
+        assert on.gpu in text and ".".join(map(str, on.capability)) in text
+        assert ("float16 matrices, losses scaled" in text) == (name == "t4")
+    assert ("LoRA of rank 16" in text) == (name == "t4")
+
+
+def test_a_t4_that_claims_bfloat16_is_not_believed(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    about = type("Properties", (), {"name": "Tesla T4", "major": 7, "minor": 5, "total_memory": 15 * GIB})
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: about)
+    assert choose().half == torch.float16 and choose().memory == 15 * GIB
+
+
+def test_every_choice_can_be_overridden():
+    profile = choose("auto", H200, lora_rank=8, micro_tokens=None, memory=10, half=torch.float16)
+    assert (profile.lora_rank, profile.micro_tokens, profile.memory, profile.half) == (8, None, 10, torch.float16)
+    assert choose("t4", H200).half == torch.float16 and choose("t4", H200).lora_rank == 16
+    assert choose("gpu", T4).half == torch.float16 and choose("gpu", T4).lora_rank == 0
+    assert choose("cpu", H200).device == "cpu" and "left idle" in choose("cpu", H200).why
+    assert choose("cpu", Machine(), why="because").why == "because"
+
+
+def test_profiles_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match=r"needs a CUDA GPU.*Change runtime type"):
+        choose("t4", Machine())
+    with pytest.raises(ValueError, match="profile must be 'auto'"):
+        choose("tpu", Machine())
+    with pytest.raises(ValueError, match=r"no field \['lora'\]"):
+        choose("auto", T4, lora=8)
+
+
+# ---- precision -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("rank", [0, 4])
+def test_half_precision_trains_with_float32_weights_and_scores(half, rank):
+    if rank:
+        lora()
+    rows, actor, critic = run(
+        replace(CPU, half=half, loss_scaling=half == torch.float16, lora_rank=rank, static_decode=True)
+    )
+    assert rows[0]["kl_ref"] == 0.0, "actor and reference compute alike"
+    assert rows[0]["ratio_error"] < 1e-3 and all(math.isfinite(row["policy_loss"]) for row in rows)
+    assert {p.dtype for m in (actor, critic) for p in m.parameters()} == {torch.float32}
+    ids = torch.tensor([[1, 2, 3, 4]])
+    with torch.autocast("cpu", dtype=half):
+        logp = rlhf.token_logps(actor, ids, torch.ones_like(ids), 3)
+    assert logp.dtype == torch.float32
+    assert sum(row.get("skipped", 0) for row in rows) <= 6, "of 12 steps: float16 finds its scale"
+
+
+def test_a_step_that_float16_cannot_hold_is_left_out(monkeypatch):
+    """The scale begins so high that gradients overflow; it is halved until they do not, and only then weights move."""
+    profile = replace(CPU, half=torch.float16, loss_scaling=True)
+    monkeypatch.setattr(
+        type(profile), "scaler", lambda self: torch.amp.GradScaler("cpu", init_scale=2.0**126, backoff_factor=2.0**-60)
+    )
+    rows, actor, _ = run(profile)
+    assert rows[0]["skipped"] >= 1 and rows[-1]["skipped"] == 0
+    assert all(math.isfinite(x) for row in rows for x in row.values() if isinstance(x, float))
+    assert any(not torch.equal(a, b) for a, b in zip(actor.parameters(), letters().parameters()))
+
+
+def test_scaling_changes_no_update():
+    half = replace(CPU, half=torch.bfloat16)
+    _, a, _ = run(half)
+    _, b, _ = run(replace(half, loss_scaling=True))
+    for x, y in zip(a.parameters(), b.parameters()):
+        torch.testing.assert_close(x, y, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_trap_21_gradient_checkpointing_computes_twice_and_changes_nothing(rank):
+    if rank:
+        lora()
+    calls = []
+    runs = []
+    for again in (False, True):
+        calls.clear()
+        profile = replace(CPU, gradient_checkpointing=again, lora_rank=rank)
+        actor, critic, reference = roles(letters(), profile)
+        layer = (actor.whole[0] if rank else actor).model.layers[0].mlp.act_fn
+        layer.register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
+        rows = list(
+            rlhf.rlhf(SHORT, actor, critic, reference, lambda p, r: len(r), ["ab"], tokenizer=Letters(8),
+                      profile=profile)
+        )  # fmt: skip
+        runs.append((sum(calls), [p.detach().clone() for p in actor.parameters()], rows, actor.training))
+    (once, expected, _, _), (twice, ours, rows, training) = runs
+    assert twice == 2 * once and not training and len(rows) == 3
+    for a, b in zip(ours, expected):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
+
+
+def test_roles_keep_the_reference_apart():
+    model = letters().bfloat16()
+    actor, critic, reference = roles(model, CPU)
+    assert actor is model and {p.dtype for m in (actor, critic, reference) for p in m.parameters()} == {torch.float32}
+    assert not any(p.requires_grad for p in reference.parameters()) and roles(model, CPU, critic=False)[1] is None
+
+
+# ---- memory ----------------------------------------------------------------------------------------------------------
+
+Q = {"vocab_size": 2000, "hidden_size": 64, "intermediate_size": 192, "num_attention_heads": 4, "eos_token_id": 1,
+     "num_key_value_heads": 2, "num_hidden_layers": 4, "tie_word_embeddings": True, "pad_token_id": 0,
+     "max_position_embeddings": 512, "bos_token_id": None}  # fmt: skip
+HALF = replace(CPU, half=torch.bfloat16)
+CASES = {  # model, profile, batch, columns of prompts, tokens of replies, rows at a time
+    "plain": (Qwen2Config(**Q), CPU, 32, 24, 24, 8),
+    "one micro-batch": (Qwen2Config(**Q), CPU, 32, 24, 24, 32),
+    "vocabulary": (Qwen2Config(**Q | {"vocab_size": 30_000}), CPU, 16, 16, 16, 8),
+    "weights": (LlamaConfig(**Q | {"hidden_size": 256, "intermediate_size": 1024}), CPU, 8, 16, 16, 2),
+    "cache": (LlamaConfig(**Q | {"num_key_value_heads": 4, "num_hidden_layers": 8}), CPU, 96, 24, 16, 6),
+    "gpt2": (GPT2Config(vocab_size=2000, n_embd=64, n_layer=4, n_head=4, eos_token_id=1, pad_token_id=0), CPU, 32, 24,
+             24, 16),
+    "computed twice": (Qwen2Config(**Q), replace(CPU, gradient_checkpointing=True), 32, 24, 24, 16),
+    "half": (Qwen2Config(**Q), replace(HALF, static_decode=True), 32, 24, 24, 8),
+    "lora": (Qwen2Config(**Q | {"hidden_size": 128}), replace(CPU, lora_rank=8), 32, 24, 24, 8),
+    "all of it": (Qwen2Config(**Q | {"hidden_size": 128}), replace(
+        HALF, lora_rank=8, gradient_checkpointing=True, static_decode=True, micro_tokens=500), 32, 24, 24, 16),
+}  # fmt: skip
+
+
+class Numbers(Letters):
+    """A tokenizer that makes a token of every letter, and words of no replies."""
+
+    eos_token_id, pad_token_id = 1, 0
+
+    def __call__(self, text, **_):
+        return {"input_ids": [ord(c) for c in text]}
+
+    def decode(self, ids, **_):
+        return " ".join(map(str, ids))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_plan_is_within_15_percent_of_the_measured_peak(case):
+    model_config, profile, batch, prompt, reply, micro = CASES[case]
+    if profile.lora_rank:
+        lora()
+    config = RLHFConfig(iterations=2, batch=batch, epochs=1, micro_batch=micro, max_new_tokens=reply)
+    planned = plan(model_config, profile, config, prompt=prompt)
+    model = AutoModelForCausalLM.from_config(model_config)
+    actor, critic, reference = roles(model, profile)
+    texts = ["".join(chr(97 + (7 * i + j) % 26) for j in range(prompt - i % 3)) for i in range(5)]
+    with Counter(model, critic, reference) as counter:
+        rows = list(
+            rlhf.rlhf(config, actor, critic, reference, lambda p, r: 1.0, texts, tokenizer=Numbers(0), profile=profile)
+        )
+    assert rows[-1]["length"] > 0.9 * reply, "replies as long as planned"
+    assert planned.peak == pytest.approx(counter.peak, rel=0.15), str(planned)
+
+
+def test_the_counter_counts():
+    with Counter() as counter:
+        x = torch.zeros(1000)
+        y = x + 1
+        view = y[:10]
+        assert counter.now == 8000
+        del x, y
+        assert counter.now == 4000
+        del view
+        assert counter.now == 0 and counter.peak == 8000
+        z = torch.ones(500, requires_grad=True)
+        (z * z).exp().sum().backward()
+        assert counter.now == 4000  # z and its gradient
+
+
+QWEN = Qwen2Config(vocab_size=151_936, hidden_size=896, intermediate_size=4864, num_attention_heads=14,
+                   num_key_value_heads=2, num_hidden_layers=24, tie_word_embeddings=True)  # fmt: skip
+LLAMA_70B = LlamaConfig(vocab_size=128_256, hidden_size=8192, intermediate_size=28_672, num_attention_heads=64,
+                        num_key_value_heads=8, num_hidden_layers=80)  # fmt: skip
+BATCH = RLHFConfig(batch=64, max_new_tokens=128)
+
+
+def test_large_models_are_planned_without_their_weights():
+    full = plan(QWEN, choose("gpu", H200, static_decode=False), BATCH, prompt=128)
+    assert full.weights == 4 * (2 * 494_032_768 + 494_032_768), "actor, reference and a critic on the tied trunk"
+    assert full.optimizer == 2 * full.gradients == 8 * 2 * 494_032_768
+    assert full.cache == 12_288 * 2 * 64 * 256, "24 layers x 2 heads x 64 numbers, keys and values, float32"
+    lora()
+    thrifty = plan(QWEN, choose("t4", T4), BATCH, prompt=128)
+    assert thrifty.peak < 15 * GIB < plan(QWEN, choose("gpu", T4), BATCH, prompt=128).peak
+    large = plan(LLAMA_70B, choose("gpu", H200), BATCH, prompt=128)
+    assert large.weights > 700 * GIB and large.peak > large.weights + large.optimizer
+    assert "GiB at the peak (weights" in str(large)
+
+
+def test_a_reward_model_and_no_critic_are_counted():
+    judged, alone = (plan(QWEN, CPU, BATCH, prompt=128, reward=r) for r in (QWEN, None))
+    assert judged.peak - alone.peak == judged.weights - alone.weights == 4 * 494_032_768
+    group = replace(BATCH, advantages="group", replies=4)
+    assert plan(QWEN, CPU, group, prompt=128).gradients * 2 == alone.gradients
+
+
+def test_what_does_not_fit_is_refused_with_what_does():
+    lora()
+    small = choose("gpu", T4)
+    with pytest.raises(
+        ValueError, match=r"needs .* GiB at the peak .* 15\.00 GiB are there\. It fits with .*lora_rank=16"
+    ):
+        enough(QWEN, small, BATCH, prompt=128)
+    changes, made = fit(QWEN, small, BATCH, prompt=128)
+    assert made.peak < 15 * GIB
+    again = replace(small, **{k: v for k, v in changes.items() if k != "batch"})
+    assert enough(QWEN, again, replace(BATCH, batch=changes.get("batch", 64)), prompt=128) == made
+    assert fit(QWEN, choose("auto", H200), BATCH, prompt=128)[0] == {}, "as it is"
+    assert fit(LLAMA_70B, small, BATCH, prompt=128) is None
+    with pytest.raises(ValueError, match="a smaller model, or several GPUs"):
+        enough(LLAMA_70B, small, BATCH, prompt=128)
+    assert enough(QWEN, CPU, BATCH, prompt=128).peak > 15 * GIB, "of a CPU nothing is known"
+
+
+# ---- loading ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("load", [load_language_model, load_tokenizer, ScalarModel.load], ids=lambda f: f.__qualname__)
+def test_folders_that_are_not_models(load, tmp_path):
+    if load != ScalarModel.load:  # which speaks for itself
+        with pytest.raises(ValueError, match="holds no saved model"):
+            load_or_explain(load, tmp_path)
+        with pytest.raises(ValueError, match="there is no such folder"):
+            load_or_explain(load, "./no/such/folder")
+    with pytest.raises(ValueError):
+        load_or_explain(load, tmp_path)
+
+
+def test_no_network_is_one_sentence():
+    program = (
+        "from ppo_lesson.language.scale import load_or_explain\n"
+        "from ppo_lesson.language.models import load_language_model\n"
+        "from ppo_lesson.language.text import load_tokenizer\n"
+        "for load in (load_language_model, load_tokenizer):\n"
+        "    try: load_or_explain(load, 'nobody/no-such-model')\n"
+        "    except ValueError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parent.parent,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"}, timeout=120,
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2 and all("nobody/no-such-model: not a folder here, and the hub cannot be" in x for x in lines)
+    assert "hf download" in lines[0] and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "what"),
+    [
+        ("GatedRepoError", "401", "accept a licence.*hf auth login"),
+        ("RepositoryNotFoundError", "404", "look at the spelling"),
+        ("ConnectError", "[Errno 111] Connection refused", "the hub cannot be reached"),
+        ("OSError", "x is not a local folder and is not a valid model identifier", "look at the spelling"),
+        ("RuntimeError", "DefaultCPUAllocator: can't allocate memory", "too little memory"),
+        ("OutOfMemoryError", "CUDA out of memory", "too little memory"),
+    ],
+)
+def test_errors_behind_errors_are_understood(kind, words, what):
+    def load(name):
+        try:
+            raise type(kind, (RuntimeError,), {})(words)
+        except RuntimeError as error:
+            raise OSError("something went wrong") from error
+
+    with pytest.raises(ValueError, match=what):
+        load_or_explain(load, "some/model")
+
+
+def test_other_errors_stay_as_they_are():
+    def load(name):
+        raise ValueError("the tokenizer has no EOS")
+
+    with pytest.raises(ValueError, match=r"^the tokenizer has no EOS$"):
+        load_or_explain(load, "some/model")

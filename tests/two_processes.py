@@ -1,0 +1,62 @@
+"""Started by torchrun in test_language_processes.py: three iterations of rlhf on a tiny model, weights to a file.
+
+python two_processes.py FOLDER     writes FOLDER/<name>.safetensors and rows, for every setting of SETTINGS
+"""
+
+import copy
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from tiny_language import Letters, build
+
+from ppo_lesson.kl import ZieglerKL
+from ppo_lesson.language.models import ScalarModel, without_dropout
+from ppo_lesson.language.processes import ALONE, start
+from ppo_lesson.language.rlhf import RLHFConfig, rlhf
+from ppo_lesson.language.scale import CPU
+
+SHORT = RLHFConfig(iterations=3, batch=15, minibatches=4, epochs=2, micro_batch=2, max_new_tokens=6, lr=1e-3,
+                   critic_lr=1e-3, warmup=0, checkpoint_every=2)  # fmt: skip
+SETTINGS = {  # 15 rows over 2 processes, mini-batches of 3 and 4: nothing comes out even
+    "ppo": {"entropy_coef": 0.01, "kl_loss": 0.1},
+    "ziegler": {"kl": ZieglerKL(0.2, target=0.01, horizon=20), "target_kl": 0.02, "ptx_coef": 0.5, "ptx_batch": 5},
+    "group": {"advantages": "group", "replies": 5, "aggregate": "seq-mean-token-mean"},
+    "tokens": {"micro_batch": 10},
+}
+PROMPTS = ["ab", "c", "gfedcba", "a"]
+
+
+def train(name, folder, processes=ALONE):
+    """One run; every process returns its rows, the first one leaves weights and a checkpoint in `folder`."""
+    config = replace(SHORT, **SETTINGS[name])
+    model = without_dropout(build("llama", vocab_size=8, eos_token_id=0, pad_token_id=0))
+    actor, critic = copy.deepcopy(model), ScalarModel.critic(model)
+    critic = None if config.advantages == "group" else critic
+    if processes.rank:  # whatever the others start from, they take the first one's weights
+        for p in actor.parameters():
+            p.data.add_(1.0)
+    profile = replace(CPU, micro_tokens=24 if name == "tokens" else None)
+    run = rlhf(
+        config, actor, critic, model, lambda prompt, reply: reply.count("d") - 0.1 * len(reply), PROMPTS,
+        tokenizer=Letters(8), documents=["abcabcabcabc" * 4] * 20, profile=profile, processes=processes,
+        resume=Path(folder) / f"{name}.run",
+    )  # fmt: skip
+    rows = list(run)
+    if processes.first:
+        learners = [actor] if critic is None else [actor, critic]
+        weights = {f"{i}.{n}": p.detach().clone() for i, m in enumerate(learners) for n, p in m.named_parameters()}
+        save_file(weights, Path(folder) / f"{name}.safetensors")
+    return rows
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    here, processes = Path(sys.argv[1]), start()
+    for name in SETTINGS:
+        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in train(name, here, processes)]
+        (here / f"{name}.{processes.rank}.json").write_text(json.dumps(rows))
+    torch.distributed.destroy_process_group()
