@@ -22,6 +22,7 @@ def main(argv=None):
     sweep.add_argument("--only", nargs="+", metavar="NAME", help="these settings alone")
     sweep.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     sweep.add_argument("--jobs", type=int, default=1, help="runs at the same time")
+    sweep.add_argument("--finished", action="store_true", help="train nothing: write the file from what there is")
     export = commands.add_parser("export", help="write your settings as a run of another library", allow_abbrev=False)
     if "export" in (sys.argv[1:] if argv is None else argv):  # its options load torch
         from ppo_lesson.commands.export import add_arguments
@@ -43,7 +44,7 @@ def _plainly(command, given):
         if command == "sweep":
             from ppo_lesson.language import sweep
 
-            sweep.main(given["only"], given["seeds"], given["jobs"])
+            sweep.main(given["only"], given["seeds"], given["jobs"], given["finished"])
         elif command == "export":
             from ppo_lesson.commands import export
 

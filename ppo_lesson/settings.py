@@ -34,9 +34,9 @@ HALF_CHEETAH = PPOConfig(
     normalize_rewards=True,
 )
 
-# Hopper-v5, as above, but log_std 0, 99,328 steps. Chosen on seeds 0 to 7, judged on seeds 300-304: with clipping alone,
-# faster settings soon stood still and collected the reward for not falling; the price on KL kept them trying, and a
-# longer view (gamma) over longer rollouts made hopping worth the risk.
+# Hopper-v5, as above, but log_std 0, 99,328 steps. Chosen on seeds 0 to 7, judged on seeds 300 to 304: with clipping
+# alone, faster settings soon stood still and collected the reward for not falling; the price on KL kept them trying,
+# and a longer view (gamma) over longer rollouts made hopping worth the risk.
 HOPPER = PPOConfig(
     iterations=97,
     steps=1024,

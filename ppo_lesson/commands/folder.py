@@ -21,9 +21,10 @@ MAY_CHANGE = ("output", "resume", "debug", "show_every", "threads")
 
 
 @contextmanager
-def opened(command: str, options: dict) -> Iterator[tuple[Path, dict]]:
+def opened(command: str, options: dict, *, alone: bool = True) -> Iterator[tuple[Path, dict]]:
     """The folder, which is ours alone until the end, and the options, completed with those the run began with.
 
+    alone=False: one of the processes that only compute; the first one of them holds the folder.
     ValueError if another program works there, if a run is there and --resume was not said, or if the run there is
     another one.
     """
@@ -31,6 +32,9 @@ def opened(command: str, options: dict) -> Iterator[tuple[Path, dict]]:
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--output {folder} is a file; name a folder")
     folder.mkdir(parents=True, exist_ok=True)
+    if not alone:
+        yield folder, _completed(command, folder, options)
+        return
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()

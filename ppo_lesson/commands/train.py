@@ -1,21 +1,23 @@
 """The three commands: load, look at the model before, train, look again, save, report.
 
 A first Ctrl-C waits for the end of the iteration and saves; what a second one or a crash leaves is the last checkpoint.
-Left out: GPUs and several processes.
+`rlhf` uses a GPU if there is one, and several processes if `torchrun` or `accelerate launch` started them: the first
+writes and talks, the others compute. Left out: both for `sft` and `reward`.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 import sys
 import warnings
+from collections import deque
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from ..language import before, data, reward, rlhf, sft
+from ..language import before, data, memory, processes, reward, rlhf, scale, sft
 from ..language.experience import roll_out
 from ..language.models import ScalarModel
 from ..language.sampling import generate, token_logps
@@ -26,17 +28,24 @@ from .loop import loop
 from .report import finish
 
 LONGEST = 64  # tokens of the sample replies after fine-tuning
+SMALLER = "or compute less at a time: --set micro_batch=4"
 SHOWN = 4  # prompts whose replies stand in the report
 
 
 def run(command: str, given: dict) -> None:
     """One of the three commands with its options; errors are ValueError, OSError or FloatingPointError."""
-    with warnings.catch_warnings(), opened(command, given) as (folder, given):
-        warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+    team = processes.start()
+    if team.size > 1 and command != "rlhf":
+        raise ValueError(f"{command} trains in one process; {team.size} were started")
+    with warnings.catch_warnings(), opened(command, given, alone=team.first) as (folder, given):
+        warnings.showwarning = lambda message, *_, **__: team.first and print(f"note: {message}", file=sys.stderr)
         options.check_needed(command, given)
         if given["threads"]:
             torch.set_num_threads(given["threads"])
-        {"sft": _sft, "reward": _reward, "rlhf": _rlhf}[command](folder, given)
+        try:
+            {"sft": _sft, "reward": _reward, "rlhf": partial(_rlhf, team=team)}[command](folder, given)
+        except torch.OutOfMemoryError as error:
+            raise ValueError(f"out of memory: {error}. Take a smaller --batch or --lora-rank 16; {SMALLER}") from error
 
 
 def _sft(folder: Path, given: dict) -> None:
@@ -93,10 +102,11 @@ def _reward(folder: Path, given: dict) -> None:
     finish("reward", folder, rows, first, after, seconds, where)
 
 
-def _rlhf(folder: Path, given: dict) -> None:
+def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     names = ("iterations", "batch", "epochs", "max_new_tokens", "lr", "target_kl", "seed", "checkpoint_every")
     start = rlhf.RLHFConfig(checkpoint_every=10)
     config = options.with_kl(options.changed(start, given, names), given)
+    profile = scale.choose(given["profile"] or "auto", **_profile_changes(given, team))
     actor = inputs.language_model(given["model"])
     tokenizer = inputs.tokenizer_of(given["tokenizer"], given["model"], actor)
     judge = inputs.reward_of(given["reward"], tokenizer, actor)
@@ -104,8 +114,13 @@ def _rlhf(folder: Path, given: dict) -> None:
     if inputs.parameters(actor) >= inputs.SMALL:
         rates = {"lr": 1e-6, "critic_lr": 1e-5}
         config = replace(config, **{name: x for name, x in rates.items() if not inputs.said(given, name)})
-    reference = copy.deepcopy(actor)
-    critic = ScalarModel.critic(actor) if config.advantages == "gae" else None
+    if profile.memory:
+        longest = max(len(prompt_ids(tokenizer, text)) for text in prompts)
+        memory.enough(actor.config, profile, config, prompt=longest, reward=getattr(judge, "config", None))
+    actor, critic, reference = scale.roles(
+        actor, profile, seed=given["seed"] or 0, critic=config.advantages == "gae"
+    )  # fmt: skip
+    judge = judge.to(profile.device) if isinstance(judge, ScalarModel) else judge
     documents = inputs.documents_of(given["documents"])
     before.own_controller(config, actor, critic, reference, prompts, documents)
     before.encode(config, actor, critic, reference, judge, [*held, *prompts], tokenizer)
@@ -114,7 +129,7 @@ def _rlhf(folder: Path, given: dict) -> None:
         questions = [(text, prompt_ids(tokenizer, text)) for text in held or prompts[:64]]
         plain = replace(config, score_clip=None, no_eos_penalty=0.0)
         seed = torch.Generator().manual_seed(0)
-        out = roll_out(actor, None, reference, judge, tokenizer, questions, plain, seed)
+        out = roll_out(actor, None, reference, judge, tokenizer, questions, plain, seed, profile=profile)
         facts = {
             "score": out.scores,
             "kl_ref": out.kl_ref,
@@ -124,11 +139,15 @@ def _rlhf(folder: Path, given: dict) -> None:
         samples = [(p, f"{s:+.2f}  {x}") for p, s, x in zip(out.prompts, out.scores.tolist(), out.texts)]
         return {name: x.tolist() for name, x in facts.items()}, samples[:SHOWN]
 
-    _announce("rlhf", actor, f"{len(prompts)} prompts, {len(held)} held out", config)
-    path = folder / "run.safetensors"
     trainer = rlhf.rlhf(
-        config, actor, critic, reference, judge, prompts, tokenizer=tokenizer, documents=documents, resume=path
-    )
+        config, actor, critic, reference, judge, prompts, tokenizer=tokenizer, documents=documents,
+        resume=folder / "run.safetensors", profile=profile, processes=team,
+    )  # fmt: skip
+    if not team.first:
+        deque(trainer, maxlen=0)
+        return
+    print(scale.banner(profile) + (f"\n  {team.size} processes" if team.size > 1 else ""))
+    _announce("rlhf", reference, f"{len(prompts)} prompts, {len(held)} held out", config, profile.device)
     first = look()
     begin("rlhf", folder, given, config)
     rows, seconds = loop(trainer, folder, config.iterations, given)
@@ -165,9 +184,16 @@ def _check_fit(model, tokenizer, pairs: list[tuple[str, str]]) -> None:
     sft.check_lengths([prompt for prompt, _ in pairs], lengths, model=model)
 
 
-def _announce(command: str, model, what: str, config) -> None:
-    millions = inputs.parameters(model) / 1e6
-    print(f"{command}: a model of {millions:.3g} million parameters, {what}, lr {config.lr:g}, on the CPU", flush=True)
+def _announce(command: str, model, what: str, config, device: str = "cpu") -> None:
+    millions = inputs.parameters(getattr(model, "whole", [model])[0]) / 1e6
+    size = f"a model of {millions:.3g} million parameters"
+    print(f"{command}: {size}, {what}, lr {config.lr:g}, on the {device.upper()}", flush=True)
+
+
+def _profile_changes(given: dict, team: processes.Processes) -> dict:
+    """What the options and the other processes change in the profile."""
+    changes = {} if given["lora_rank"] is None else {"lora_rank": given["lora_rank"]}
+    return changes if team.device in (None, "cpu") else changes | {"device": team.device}
 
 
 @torch.no_grad()

@@ -13,9 +13,8 @@ EXERCISES = [MEMORY, STEPS, GROUPS, TRANSLATE]
 PREDICTIONS = {
     "13.q1": Prediction(
         answer="4",
-        why="Actor, critic and reference hold 4 bytes a weight; actor and critic 12 more, for gradients and Adam. "
-        "Times 7.6 billion, and a copy in half precision that samples, and what one micro-batch leaves behind: by the "
-        "planner 280 GiB.",
+        why="All four hold 4 bytes a weight; actor and critic 12 more, for gradients and Adam. Times 7.6 billion, and "
+        "a copy in half precision that samples, and what one micro-batch leaves behind: by the planner 307 GiB.",
     ),
     "13.q2": Prediction(
         answer="none",

@@ -3,6 +3,7 @@
     python -m ppo_lesson sweep                        every run that is missing, then data/sweep.json and the tables
     python -m ppo_lesson sweep --only "beta 0.1"      the runs of one setting
     python -m ppo_lesson sweep --jobs 2               two at a time, one thread each
+    python -m ppo_lesson sweep --finished             the file and the tables of the runs that there are
 
 Each finished run lies in runs/sweep, so that a killed sweep goes on with the next one. `train` is one run; notebook 12
 and a test make one again and compare it with the file.
@@ -211,11 +212,11 @@ def one_run(name: str, seed: int, desk: Desk | None = None) -> dict:
     }
 
 
-def sweep(names: list[str], seeds: list[int], *, jobs: int = 1) -> list[dict]:
-    """All runs of these settings and seeds: those that are finished from their files, the others now."""
+def sweep(names: list[str], seeds: list[int], *, jobs: int = 1, finished: bool = False) -> list[dict]:
+    """All runs of these settings and seeds: those that are finished from their files, the others now, or not at all."""
     FINISHED.mkdir(parents=True, exist_ok=True)
     wanted = {(name, seed): FINISHED / f"{name}, seed {seed}.json" for name in names for seed in seeds}
-    missing = [key for key, path in wanted.items() if not path.exists()]
+    missing = [] if finished else [key for key, path in wanted.items() if not path.exists()]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(one_run, *key): key for key in missing}
         for i, future in enumerate(as_completed(futures), 1):
@@ -227,7 +228,7 @@ def sweep(names: list[str], seeds: list[int], *, jobs: int = 1) -> list[dict]:
                 f"{last['gold']:.2f}, score {last['score']:.2f}, KL {last['kl_ref']:.1f}",
                 flush=True,
             )
-    return [json.loads(path.read_text("utf-8")) for path in wanted.values()]
+    return [json.loads(path.read_text("utf-8")) for path in wanted.values() if path.exists()]
 
 
 def table(runs: list[dict]) -> str:
@@ -300,12 +301,12 @@ TARGETS = {  # words, what is measured in one run, whether that will do
 }
 
 
-def main(names: list[str] | None, seeds: list[int], jobs: int) -> None:
+def main(names: list[str] | None, seeds: list[int], jobs: int, finished: bool = False) -> None:
     """Run what is missing, write data/sweep.json (if every setting is there), print the tables."""
     unknown = set(names or ()) - set(SETTINGS)
     if unknown:
         raise ValueError(f"--only: no setting named {sorted(unknown)}; there are {', '.join(SETTINGS)}")
-    runs = sweep(names or list(SETTINGS), seeds, jobs=jobs)
+    runs = sweep(names or list(SETTINGS), seeds, jobs=jobs, finished=finished)
     print(table(runs), report(runs), sep="\n\n")
     if not names:
         desk = load_desk()

@@ -46,7 +46,7 @@ def memory_card(model: str, plans: Mapping[str, object], *, card: float) -> str:
     for i, (name, plan) in enumerate(plans.items()):
         y, x = 62 + 84 * i, left
         total, count = plan.peak / GIB, cards(plan.peak, card)
-        held = "1 GPU" if count == 1 else f"{count} GPUs at least"
+        held = "1 GPU" if count == 1 else f"at least {count} GPUs"
         parts.append(_text(left, y - 8, f"{name}: {_size(total)}, {held} of {card:g} GiB"))
         known = 0.0
         for _, fields, colour, opacity in PARTS:
@@ -86,21 +86,26 @@ def batch_card(found: Mapping[str, int] | str, *, epochs: int = 1) -> str:
 
     found: what `bridge.optimizer_steps` returns, or the words of its refusal.
     """
-    height = 96 + 46 * 4 + 66
+    height = 100 + 40 * 4
     if isinstance(found, str):
         lines = [_text(8, 48 + 20 * i, line, NEGATIVE) for i, line in enumerate(wrap(found, 92, 5))]
         return _svg([_text(8, 20, "verl refuses this:", NEGATIVE, bold=True), *lines], height)
     an_epoch, passes = found["steps_an_epoch"], found["micro_batches"] or 1
+    read = f"on one GPU {found['replies_a_gpu']}, in {_many(passes, 'micro-batch', 'micro-batches')}"
+    filled = f" ({found['filled']} empty ones fill the last)" if found["filled"] else ""
+    what = "One step: every ratio is 1 when its gradient is taken. Nothing is ever clipped."
+    if found["can_clip"]:
+        what = f"Grey: the ratio is 1, nothing is clipped. Blue: the other {found['steps'] - 1} steps may clip."
     parts = [
         _text(8, 20, f"{found['replies']} replies, {_many(found['steps'], 'optimizer step')}", bold=True),
-        _text(8, 42, f"each step: {found['replies_a_step']} replies; on one GPU {found['replies_a_gpu']}, in "
-                     f"{_many(passes, 'micro-batch', 'micro-batches')}"),
-    ]  # fmt: skip
+        _text(8, 43, f"each step: {found['replies_a_step']} replies{filled}; {read}"),
+        _text(8, 66, what, NEW if found["can_clip"] else NEGATIVE),
+    ]
     shown = min(an_epoch, MOST)
     width = min(150, (WIDTH - 110) / shown)
     for epoch in range(epochs):
-        y = 66 + 46 * epoch
-        parts.append(_text(8, y + 21, f"epoch {epoch + 1}", MUTED, size=13))
+        y = 84 + 40 * epoch
+        parts.append(_text(8, y + 21, f"epoch {epoch + 1}", INK, size=13))
         for step in range(shown):
             first, x = epoch == step == 0, 76 + step * width
             fill, opacity = (MUTED, 0.35) if first else (NEW, 0.55)
@@ -108,21 +113,13 @@ def batch_card(found: Mapping[str, int] | str, *, epochs: int = 1) -> str:
                 f'<rect x="{x:.1f}" y="{y}" width="{width - 4:.1f}" height="32" rx="4" fill="{fill}" '
                 f'fill-opacity="{opacity}" stroke="{INK}" stroke-width="1"/>'
             )
-            cuts = min(passes, int((width - 4) / 5))
             parts += [
-                f'<line x1="{x + (width - 4) * k / cuts:.1f}" y1="{y}" x2="{x + (width - 4) * k / cuts:.1f}" '
+                f'<line x1="{x + (width - 4) * k / passes:.1f}" y1="{y}" x2="{x + (width - 4) * k / passes:.1f}" '
                 f'y2="{y + 32}" stroke="white" stroke-width="1.2"/>'
-                for k in range(1, cuts)
+                for k in (range(1, passes) if passes <= width / 5 else ())  # more would be a white wall
             ]
         if an_epoch > shown:
             parts.append(_text(WIDTH - 30, y + 21, "…", bold=True))
-    y = 66 + 46 * 4 + 24
-    what = "one step: every ratio is 1 when its gradient is taken, and nothing is ever clipped"
-    if found["can_clip"]:
-        what = f"grey: the ratio is 1, nothing is clipped. Blue: the other {found['steps'] - 1} steps may clip"
-    parts.append(_text(8, y, what, NEW if found["can_clip"] else NEGATIVE))
-    if found["filled"]:
-        parts.append(_text(8, y + 22, f"the last step of an epoch is filled up with {found['filled']} empty replies"))
     return _svg(parts, height)
 
 
@@ -177,15 +174,17 @@ def key_table(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> str:
         told = "" if default == "-" else f"<br><small>default {html.escape(default)}</small>"
         return f"<td><code>{_breakable(key)}</code>{told}</td>"
 
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("ours", *columns, "meaning, and trap"))
+    look = "text-align:left;vertical-align:top;overflow-wrap:anywhere"
+    names, widths = ("ours", *columns, "meaning, and trap"), (12, *[50 // len(columns)] * len(columns), 38)
+    head = "".join(f'<th style="{look};width:{width}%">{html.escape(name)}</th>' for name, width in zip(names, widths))
     lines = []
     for row in rows:
         keys = [cell(row["ours"], row["default"])] + [cell(row[name], row[f"{name} default"]) for name in columns]
         trap = f"<br><b>Trap:</b> {html.escape(row['trap'])}" if row["trap"] else ""
         lines.append(f"<tr>{''.join(keys)}<td>{html.escape(row['meaning'])}{trap}</td></tr>")
-    look = "text-align:left;vertical-align:top"
-    table = f'<table style="{look}"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
-    return f'<div style="overflow-x:auto;font-size:13px">{table}</div>'.replace("<td>", f'<td style="{look}">')
+    body = "".join(lines).replace("<td>", f'<td style="{look}">')
+    table = f'<table style="width:100%;table-layout:fixed"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div tabindex="0" style="max-height:520px;overflow:auto;font-size:13px">{table}</div>'
 
 
 def _breakable(key: str) -> str:

@@ -1,0 +1,162 @@
+"""How fast one iteration of RLHF is on this GPU: decoding, scoring, updating; a 0.5 B model with random weights.
+
+    python benchmarks/gpu.py                 every line (some minutes); writes benchmarks/results/gpu.json
+    python benchmarks/gpu.py --tiny          the same code with a small model: what tests run, on a CPU too
+
+Random weights compute as fast as trained ones; replies never end, which is the slowest case. Seconds are the median of
+iterations after the first. FLOPs of the models over the update's time and the GPU's peak give its utilisation.
+Goals on an H200: 100,000 tokens/s of decoding and 2.5 s an iteration at 256 replies of 256 tokens, 30 GiB at most.
+--limit 15 gives PyTorch 15 GiB and no more, which is what a T4 has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT)]
+
+from ppo_lesson.language.decode import Decoder  # noqa: E402
+from ppo_lesson.language.experience import advantages_of, roll_out  # noqa: E402
+from ppo_lesson.language.rlhf import RLHFConfig, update  # noqa: E402
+from ppo_lesson.language.sampling import generate  # noqa: E402
+from ppo_lesson.language.scale import choose, machine, roles  # noqa: E402
+from ppo_lesson.language.sft import adamw  # noqa: E402
+
+RESULT = ROOT / "benchmarks" / "results" / "gpu.json"
+HALF_BILLION = {
+    "vocab_size": 151_936, "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24,
+    "num_attention_heads": 14, "num_key_value_heads": 2, "tie_word_embeddings": True,
+}  # fmt: skip
+TINY = HALF_BILLION | {
+    "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+}  # fmt: skip
+PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12, "T4": 65e12}  # dense, half precision, FLOP/s
+PROMPT = 128
+SHAPES = [(64, 128), (64, 256), (256, 256)]  # replies, tokens of each
+
+
+class Words:
+    """As much of a tokenizer as `roll_out` asks for: ids in, numbers out."""
+
+    eos_token_id, pad_token_id = 1, 0
+
+    def decode(self, ids, **_):
+        return " ".join(map(str, ids))
+
+
+def clock(device: str) -> float:
+    """Now, when the GPU has done what it was told."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure(about: dict, batch: int, reply: int, *, graph: bool, lora: int, repeats: int = 3) -> dict:
+    """Seconds of decoding, scoring and updating, tokens/s, GiB at the peak, utilisation of the update."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    profile = choose("auto", static_decode=graph, lora_rank=lora)
+    torch.manual_seed(0)
+    with torch.device(profile.device):
+        model = Qwen2ForCausalLM(Qwen2Config(**about, max_position_embeddings=1024, eos_token_id=1, pad_token_id=0))
+    trunk = sum(p.numel() for p in model.model.layers.parameters())
+    head = model.get_output_embeddings().weight.numel()
+    actor, critic, reference = roles(model.eval(), profile)
+    config = RLHFConfig(batch=batch, max_new_tokens=reply, epochs=1, minibatches=4, lr=1e-6, critic_lr=1e-5)
+    optimizers = {
+        name: adamw([p for p in m.parameters() if p.requires_grad], 1e-6, weight_decay=0.0, fused=profile.fused_adam)[0]
+        for name, m in (("actor", actor), ("critic", critic))
+    }
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randint(2, about["vocab_size"], (batch, PROMPT), generator=generator).tolist()
+    prompts = [(f"prompt {i}", row) for i, row in enumerate(rows)]
+    plain = Decoder(prompt=PROMPT, half=profile.half) if graph else generate
+    seconds: dict[str, list[float]] = {"decoding": [], "rollout": [], "updating": []}
+
+    def decode(*args, **named):
+        start = clock(profile.device)
+        out = plain(*args, **named)
+        seconds["decoding"].append(clock(profile.device) - start)
+        return out
+
+    def length(prompt: str, text: str) -> float:
+        return len(text) / 1000.0
+
+    if profile.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    for _ in range(repeats + 1):
+        start = clock(profile.device)
+        rollout = roll_out(
+            actor, critic, reference, length, Words(), prompts, config, generator, profile=profile, decode=decode
+        )
+        weights, returns = advantages_of(rollout, config, 0.1, torch.zeros(batch))
+        between = clock(profile.device)
+        update(actor, critic, optimizers, rollout, weights, returns, config, generator, profile=profile)
+        seconds["rollout"].append(between - start)
+        seconds["updating"].append(clock(profile.device) - between)
+    decoding, rolling, updating = (statistics.median(x[1:]) for x in seconds.values())
+    tokens = int(rollout.mask.sum())
+    passes = 4 if lora else 6  # FLOPs a weight and token, forward and backward; LoRA needs no gradient of its base
+    flops = passes * (2 * trunk * (tokens + batch * PROMPT) + head * tokens)  # two trunks, one head
+    peak = next((x for name, x in PEAK.items() if name in (machine().gpu or "")), None)
+    return {
+        "decoding": decoding,
+        "scoring": rolling - decoding,
+        "updating": updating,
+        "iteration": rolling + updating,
+        "tokens/s": tokens / decoding,
+        "GiB": torch.cuda.max_memory_allocated() / 2**30 if profile.device == "cuda" else None,
+        "utilisation": None if peak is None else flops / updating / peak,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tiny", action="store_true", help="a small model, and nothing is written")
+    parser.add_argument("--limit", type=float, metavar="GIB", help="of the GPU's memory")
+    options = parser.parse_args()
+    here = machine()
+    if here.gpu is None and not options.tiny:
+        print("this benchmark needs a CUDA GPU; --tiny runs its code with a small model on the CPU")
+        return
+    if options.limit and here.memory:
+        torch.cuda.set_per_process_memory_fraction(min(1.0, options.limit * 2**30 / here.memory))
+    lines = []
+    print(f"{'':38}{'tokens/s':>10}{'decode':>9}{'score':>8}{'update':>8}{'iteration':>11}{'GiB':>7}{'MFU':>7}")
+    for batch, reply in [(4, 8)] if options.tiny else SHAPES:
+        for graph, lora in ((False, 16), (True, 16), (True, 0)):
+            name = f"{batch} x {reply}, {'graph' if graph else 'eager'}, {f'LoRA {lora}' if lora else 'all weights'}"
+            try:
+                found = measure(TINY if options.tiny else HALF_BILLION, batch, reply, graph=graph, lora=lora)
+            except torch.cuda.OutOfMemoryError:
+                found = None
+            lines.append({"batch": batch, "reply": reply, "graph": graph, "lora": lora, "found": found})
+            print(f"{name:38}" + (row(found) if found else "  does not fit"), flush=True)
+            if here.gpu:
+                torch.cuda.empty_cache()
+    if not options.tiny:
+        about = {"gpu": here.gpu, "GiB": here.memory / 2**30, "limit GiB": options.limit, "torch": torch.__version__}
+        about |= {"python": platform.python_version(), "model": HALF_BILLION, "prompt": PROMPT}
+        RESULT.write_text(json.dumps({"hardware": about, "lines": lines}, indent=1) + "\n", "utf-8")
+
+
+def row(found: dict) -> str:
+    memory, used = found["GiB"], found["utilisation"]
+    return (
+        f"{found['tokens/s']:10,.0f}{found['decoding']:9.2f}{found['scoring']:8.2f}{found['updating']:8.2f}"
+        f"{found['iteration']:11.2f}{'' if memory is None else f'{memory:.1f}':>7}"
+        f"{'' if used is None else f'{used:.0%}':>7}"
+    )
+
+
+if __name__ == "__main__":
+    main()

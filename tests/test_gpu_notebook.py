@@ -1,0 +1,100 @@
+"""Notebook 13: the last list of the course names cells that exist, and the sums that the notebook rests on."""
+
+import re
+
+import nbformat
+import pytest
+import torch
+from transformers import Qwen2Config
+
+import notebooks
+from ppo_lesson import bridge
+from ppo_lesson.exercises.nb13_batches import optimizer_steps, translate
+from ppo_lesson.exercises.nb13_groups import group_advantages
+from ppo_lesson.exercises.nb13_memory import memory_plan
+from ppo_lesson.language import experience
+from ppo_lesson.language.memory import plan
+from ppo_lesson.language.rlhf import RLHFConfig
+from ppo_lesson.language.scale import Machine, choose
+
+PATH = next(path for path in notebooks.all_notebooks() if path.name.startswith("13"))
+T4 = Machine("Tesla T4", (7, 5), 15 * 2**30)
+A = "actor_rollout_ref.actor."
+
+
+def cells():
+    return {cell.id: cell for cell in nbformat.read(PATH, as_version=4).cells}
+
+
+def test_every_verdict_names_a_cell_that_exists():
+    """The strengths and weaknesses of PPO: each row has a verdict, and points to cells of the course."""
+    ids = {path.name[:2]: {c.id for c in nbformat.read(path, as_version=4).cells} for path in notebooks.all_notebooks()}
+    rows = [line for name in ("verdicts-first", "verdicts-second") for line in cells()[name].source.splitlines()[2:]]
+    assert len(rows) == 12
+    for row in rows:
+        claim, verdict, where = (part.strip() for part in row.strip("|").split("|"))
+        assert re.match(r"true|false|depends|half|it does", verdict), claim
+        named = re.findall(r"`(\d\d)#([\w-]+)`", where)
+        assert named, claim
+        for notebook, id in named:
+            assert id in ids.get(notebook, {id}), f"{notebook}#{id}"  # a notebook that is not written yet is let pass
+
+
+def test_no_number_of_a_gpu_is_invented():
+    """Until benchmarks/results/gpu.json exists the notebook says so, and its estimates are called estimates."""
+    said = "".join(output.get("text", "") for output in cells()["measured"].outputs)
+    exists = (notebooks.ROOT / "benchmarks" / "results" / "gpu.json").exists()
+    assert ("Not measured yet" in said) != exists and ("measured on:" in said) == exists
+    budget = "".join(output.get("text", "") for output in cells()["budget"].outputs)
+    assert "estimate, not a measurement" in budget and "planner" in budget
+
+
+@pytest.mark.parametrize(
+    "sizes", [(64, 1, 16, 2, 1, 4), (10, 2, 4, 1, 2, 2), (1024, 8, 256, 3, 8, 16), (16, 1, 16, 1, 1, 1)]
+)
+def test_the_exercise_counts_as_the_bridge_does(sizes):
+    names = ("train_batch_size", "n", "ppo_mini_batch_size", "ppo_epochs", "gpus", "ppo_micro_batch_size_per_gpu")
+    found = bridge.optimizer_steps(*sizes)
+    assert optimizer_steps(dict(zip(names, sizes))) == (found["steps"], found["micro_batches"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"clip_ratio": 0.3}, {"clip_ratio_low": None, "clip_ratio": 0.1, "clip_ratio_high": 0.3}, {"n": 4},
+     {"use_kl_loss": True, "kl_loss_coef": 0.04}, {"use_kl_in_reward": True, "kl_coef": 0.02}],
+)  # fmt: skip
+def test_the_exercise_translates_as_the_bridge_does(changes):
+    where = {"n": "actor_rollout_ref.rollout.n", "use_kl_in_reward": "algorithm.use_kl_in_reward",
+             "kl_coef": "algorithm.kl_ctrl.kl_coef"}  # fmt: skip
+    keys = {"train_batch_size": 1024, "n": 1, "ppo_mini_batch_size": 256, "clip_ratio": 0.2, "clip_ratio_low": 0.2,
+            "clip_ratio_high": 0.2, "use_kl_in_reward": False, "kl_coef": 0.001, "use_kl_loss": False,
+            "kl_loss_coef": 0.001} | changes  # fmt: skip
+    config, _ = bridge.from_verl({where.get(name, A + name): value for name, value in changes.items()})
+    ours = translate(keys)
+    assert (ours["batch"], ours["minibatches"]) == (config.batch, config.minibatches)
+    assert (ours["eps"], ours["eps_high"]) == (config.eps, config.eps if config.eps_high is None else config.eps_high)
+    assert ours["beta"] == (0.0 if config.kl is None else config.kl.beta) and ours["kl_loss"] == config.kl_loss
+
+
+def test_the_exercise_is_the_trainers_group_advantage():
+    scores, ids = torch.randn(12, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 4
+    torch.testing.assert_close(group_advantages(scores, ids), experience.group_advantages(scores, ids))
+
+
+def test_the_exercise_is_the_planners_sum():
+    config = Qwen2Config(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+                         intermediate_size=128, vocab_size=500, tie_word_embeddings=True)  # fmt: skip
+    layer = [(64, 64), (32, 64), (32, 64), (64, 64), (128, 64), (128, 64), (64, 128)]
+    others = 500 * 64 + 64 + 2 * (64 + 32 + 32 + 2 * 64)  # embedding; last norm; biases of q, k, v; two norms a layer
+    profile = choose("gpu", on=Machine("a GPU", (8, 0), 2**36), lora_rank=8, static_decode=False)
+    found = plan(config, profile, RLHFConfig(), prompt=16)
+    base, adapters = memory_plan(layer * 2, others, 8)
+    assert (base + 2 * adapters // 8, adapters * 3 // 4) == (found.weights, found.gradients + found.optimizer)
+
+
+def test_half_a_billion_weights_fit_a_t4_with_lora_alone():
+    config = Qwen2Config(hidden_size=896, num_hidden_layers=24, num_attention_heads=14, num_key_value_heads=2,
+                         intermediate_size=4864, vocab_size=151_936, tie_word_embeddings=True)  # fmt: skip
+    run = RLHFConfig(batch=64, max_new_tokens=64)
+    assert plan(config, choose("auto", on=T4), run, prompt=64).peak < T4.memory
+    assert plan(config, choose("auto", on=T4, lora_rank=0), run, prompt=64).peak > T4.memory
