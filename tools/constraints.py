@@ -41,7 +41,7 @@ def closure(requirement, extras, found):
 def main():
     """Write the file; return how many packages it holds."""
     found = {}
-    closure("ppo-lesson", {"test", "browser", "benchmarks"}, found)
+    closure("ppo-lesson", {"test", "browser", "benchmarks", "export", "gpu"}, found)
     versions = {name: version for name, (version, _) in found.items() if name != "ppo-lesson"}
     lines = [f"{name}=={version}\n" for name, version in sorted(versions.items())]
     (ROOT / "constraints.txt").write_text(HEAD + "".join(lines), "utf-8", newline="\n")

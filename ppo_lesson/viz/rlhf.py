@@ -234,7 +234,9 @@ def live_figure(rows: Sequence[dict]):
     fig.axes[4].lines[0].set_color(EXACT)
     for ax, name in zip(fig.axes, PROMISED):
         path = ([0, 1], [0.5, 0.5]) if name == "beta" else ([0, 0.25, 0.6, 1], [0.04, 0.5, 0.8, 0.93])
-        (sketch,) = ax.plot(*path, transform=ax.transAxes, **stroke(MUTED, linestyle="-", linewidth=5, alpha=0.35), zorder=1)
+        (sketch,) = ax.plot(
+            *path, transform=ax.transAxes, **stroke(MUTED, linestyle="-", linewidth=5, alpha=0.35), zorder=1
+        )
     band = fig.legends[0].legend_handles
     fig.legends[0].remove()
     look = {"loc": "outside upper center", "ncols": 2, "frameon": False, "fontsize": 10, "labelcolor": INK}
