@@ -57,9 +57,7 @@ def add_commands(commands) -> None:
             say("--beta", help="price of a nat of KL to the model you began with (0.1)", **real)
             say("--kl", choices=("reward", "loss", "both", "none"), help="where that price is paid (reward)")
             say("--adaptive-kl", help="beta follows this KL, in nats a reply (Ziegler et al. 2019)", **real)
-            say(
-                "--profile", choices=("auto", "cpu", "t4", "gpu"), help="how to use this machine (auto: a GPU, if any)"
-            )
+            say("--profile", choices=("auto", "cpu", "t4", "gpu"), help="how to use this machine (auto: a GPU, if any)")
             say("--lora-rank", help="learn adapters of this rank; 0: all weights (16 on a T4, else 0)", **whole)
             say("--target-kl", help="stop an update where it is 1.5 times this far from the old policy", **real)
         else:
