@@ -102,7 +102,7 @@ def test_the_language_part_stays_small():
 
 def test_the_command_line_stays_small():
     files = {PACKAGE / "cli.py", *(PACKAGE / "commands").glob("*.py")} - {PACKAGE / "commands" / "export.py"}
-    assert len(files) == 8 and sum(lines_of_code(file.read_text("utf-8")) for file in files) <= 650
+    assert len(files) == 8 and sum(lines_of_code(file.read_text("utf-8")) for file in files) <= 700
 
 
 def test_every_module_is_counted():

@@ -45,8 +45,8 @@ PREDICTIONS = {
     ),
     "12.q7": Prediction(
         answer="the KL grows most",
-        why="Without a clip the later epochs push on. That buys distance from the reference, and hardly any score: "
-        "the score was not what the clip held back.",
+        why="Without a clip the later epochs push on. That buys distance from the reference and no score, which even "
+        "ends lower: the score was not what the clip held back.",
     ),
     "12.q8": Prediction(
         answer="0",
