@@ -43,7 +43,7 @@ FILE, FINISHED = DATA / "sweep.json", ROOT / "runs" / "sweep"
 HELD, EVERY, SHOWN = 256, 10, 4  # held-out prompts; iterations between two looks at them; samples kept, each language
 COLUMNS = (
     "score", "gold", "kl_ref", "length", "ended", "beta", "entropy", "approx_kl", "clip_fraction", "policy_loss",
-    "value_loss", "explained_variance", "ptx_loss", "seconds",
+    "value_loss", "explained_variance", "ptx_loss", "lr", "seconds",
 )  # fmt: skip
 
 ONE_BETA = {beta: {"kl": FixedKL(beta) if beta else None} for beta in (0.0, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0)}
@@ -251,9 +251,9 @@ def _write(path: Path, what: dict) -> None:
 
 
 def _rounded(x):
-    """Four digits are more than the noise; the file stays small."""
+    """Four digits are more than the noise; the file stays small, and a KL of 1e-7 stays what it is."""
     if isinstance(x, float):
-        return round(x, 4)
+        return round(x, 4) if abs(x) >= 0.01 else float(f"{x:.3g}")
     if isinstance(x, dict):
         return {key: _rounded(value) for key, value in x.items()}
     return [_rounded(value) for value in x] if isinstance(x, list | tuple) else x
