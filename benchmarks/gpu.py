@@ -73,7 +73,7 @@ def measure(about: dict, batch: int, reply: int, *, graph: bool, lora: int, repe
     actor, critic, reference = roles(model.eval(), profile)
     config = RLHFConfig(batch=batch, max_new_tokens=reply, epochs=1, minibatches=4, lr=1e-6, critic_lr=1e-5)
     optimizers = {
-        name: adamw([p for p in m.parameters() if p.requires_grad], 1e-6, weight_decay=0.0, fused=profile.fused_adam)[0]
+        name: adamw([p for p in m.parameters() if p.requires_grad], 1e-6, weight_decay=0.0)[0]
         for name, m in (("actor", actor), ("critic", critic))
     }
     generator = torch.Generator().manual_seed(0)

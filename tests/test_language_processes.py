@@ -77,16 +77,24 @@ def test_a_batch_is_split_without_loss_and_dealt_evenly():
         assert sorted(torch.cat(dealt).tolist()) == rows.tolist() and max(map(len, dealt)) - min(map(len, dealt)) <= 1
 
 
-def test_pieces_by_tokens_hold_every_row_once_and_no_more_tokens_than_said():
+@pytest.mark.parametrize(
+    "how", [{"rows": 1, "tokens": 30}, {"rows": 1}, {"rows": 3}, {"rows": 7}, {"rows": 20}], ids=str
+)
+def test_pieces_hold_every_row_once_and_no_more_than_said(how):
     g = torch.Generator().manual_seed(0)
     prompts, replies = torch.randint(1, 6, (20,), generator=g), torch.randint(1, 9, (20,), generator=g)
     attention = torch.cat([torch.arange(5) >= 5 - prompts[:, None], torch.arange(8) < replies[:, None]], -1)
-    found, batches = [], 0
-    for some, ids, mask, T in pieces(attention.long(), attention, attention[:, 5:], torch.arange(20), 1, tokens=30):
-        found, batches = found + some.tolist(), batches + 1
-        assert mask.numel() <= 30 and ids.shape == mask.shape and mask.any(0).all() and T == replies[some].max()
+    found, costs = [], []
+    for some, ids, mask, T in pieces(attention.long(), attention, attention[:, 5:], torch.arange(20), **how):
+        assert ids.shape == mask.shape and mask.any(0).all() and T == replies[some].max()
         assert torch.equal(mask.sum(-1), (prompts + replies)[some])
-    assert sorted(found) == list(range(20)) and batches < 15
+        found, costs = found + some.tolist(), [*costs, len(some) * int(mask.sum(-1).max())]  # as moved to the left
+    assert sorted(found) == list(range(20))
+    if "tokens" in how:
+        assert max(costs) <= 30 and len(costs) < 15
+    else:  # as few pieces as with so many rows each, and the largest is no larger than then
+        plain = (prompts + replies).sort().values.split(how["rows"])
+        assert len(costs) <= len(plain) and max(costs) <= max(len(some) * int(some.max()) for some in plain)
 
 
 def test_what_cannot_be_shared_is_refused():

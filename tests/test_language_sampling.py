@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_language import EOS, KINDS, PAD, VOCAB, build, from_disk, prompts
 
-from ppo_lesson.language import sampling
+from ppo_lesson.language import head, sampling
 from ppo_lesson.language.models import ScalarModel, load_language_model, without_dropout
 from ppo_lesson.language.sampling import full_mask, generate, positions, response_mask, token_logps, token_values
 from ppo_lesson.objectives import surrogate
@@ -295,54 +295,114 @@ def test_trap_6_a_token_changes_the_next_value_and_not_its_own(models, kind):
 # ---- memory and time -------------------------------------------------------------------------------------------------
 
 
-class Spy:
-    """Remembers how many logits the head made at a time, and how many are kept for the backward pass."""
-
-    def __init__(self, model):
-        self.made = []
-        self.handle = model.get_output_embeddings().register_forward_hook(self.look)
-
-    def look(self, module, inputs, output):
-        self.made.append(output.numel())
+WHOLE = 5 * 15 * VOCAB  # logits of `scored`
 
 
-def test_scoring_never_holds_all_logits_and_its_gradient_is_the_plain_one(monkeypatch):
+def scored(model, **about):
+    """token_logps of five texts of 20 tokens, 15 of them replies."""
+    out = torch.randint(2, VOCAB, (5, 20), generator=torch.Generator().manual_seed(1))
+    return token_logps(model, out, torch.ones(5, 20, dtype=torch.bool), 15, **about)
+
+
+def gradients(model, logps):
+    """Of a weighted sum of logps, (5, 15), with respect to every weight; None where nothing learns."""
+    model.zero_grad()
+    (logps * torch.linspace(-1, 1, 75).view(5, 15)).sum().backward()
+    return [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+
+
+def watch_blocks(monkeypatch):
+    """The sizes of all blocks of logits that are made, in a list that grows."""
+    sizes, blocks = [], head._blocks
+
+    def watched(*about):
+        for number, rows, columns in blocks(*about):
+            sizes.append((rows.stop - rows.start) * (columns.stop - columns.start))
+            yield number, rows, columns
+
+    monkeypatch.setattr(head, "_blocks", watched)
+    return sizes
+
+
+@pytest.mark.parametrize("columns", [7, 4096])
+@pytest.mark.parametrize("most", [WHOLE, WHOLE - 1, 7 * VOCAB, VOCAB, 30])
+def test_scoring_never_holds_all_logits_and_its_gradient_is_the_plain_one(monkeypatch, most, columns):
+    monkeypatch.setattr(head, "LOGITS", most)
+    monkeypatch.setattr(head, "COLUMNS", columns)
     model = without_dropout(build("llama"))
     out = torch.randint(2, VOCAB, (5, 20), generator=torch.Generator().manual_seed(1))
-    mask = torch.ones(5, 20, dtype=torch.bool)
-    plain = plain_logps(model, out, mask)[:, -15:]
-    weights = torch.linspace(-1, 1, 75).view(5, 15)
-    (plain * weights).sum().backward()
-    expected = [p.grad.clone() for p in model.parameters()]
-    whole = 5 * 15 * VOCAB
-    for most in (whole, whole // 2, 7 * VOCAB, VOCAB, 1):
-        monkeypatch.setattr(sampling, "LOGITS", most)
-        model.zero_grad()
-        spy, kept = Spy(model), []
-        with torch.autograd.graph.saved_tensors_hooks(lambda x, kept=kept: kept.append(x.shape) or x, lambda x: x):
-            logps = token_logps(model, out, mask, 15)
-        spy.handle.remove()
-        assert max(spy.made) <= max(most, VOCAB) and sum(spy.made) == whole
-        logits_kept = [s for s in kept if len(s) and s[-1] == VOCAB]
-        assert bool(logits_kept) == (most == whole), "what is computed again is not kept"
-        torch.testing.assert_close(logps, plain, atol=1e-5, rtol=0)
-        (logps * weights).sum().backward()
-        for p, right in zip(model.parameters(), expected):
-            torch.testing.assert_close(p.grad, right, atol=2e-5, rtol=1e-4)
+    plain = plain_logps(model, out, torch.ones(5, 20, dtype=torch.bool))[:, -15:]
+    expected, sizes, kept = gradients(model, plain), watch_blocks(monkeypatch), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.shape) or x, lambda x: x):
+        logps = scored(model)
+    assert any(s[-1:] == (VOCAB,) for s in kept) == (most == WHOLE), "what is computed again is not kept"
+    torch.testing.assert_close(logps, plain, atol=1e-5, rtol=0)
+    for own, right in zip(gradients(model, logps), expected):
+        torch.testing.assert_close(own, right, atol=2e-5, rtol=1e-4)
+    assert sum(sizes) == (0 if most == WHOLE else 2 * WHOLE), "once there, once back"
+    assert max(sizes, default=0) <= most
+
+
+@pytest.mark.parametrize("kind", ["entropy", "bias", "cap"])
+def test_a_head_that_is_more_than_a_matrix_is_computed_again_in_rows(monkeypatch, kind):
+    model = without_dropout(build("llama"))
+    if kind == "bias":
+        model.set_output_embeddings(torch.nn.Linear(16, VOCAB))
+    if kind == "cap":
+        model.config.final_logit_softcapping = 2.0
+
+    def both():
+        found = scored(model, with_entropy=kind == "entropy")
+        return found[0] + found[1] if kind == "entropy" else found
+
+    once, made, sizes = both(), [], watch_blocks(monkeypatch)
+    expected = gradients(model, once)
+    monkeypatch.setattr(head, "LOGITS", 7 * VOCAB)
+    hook = model.get_output_embeddings().register_forward_hook(lambda module, inputs, out: made.append(out.numel()))
+    again = both()
+    assert sum(made) == WHOLE and max(made) == 7 * VOCAB and not sizes
+    torch.testing.assert_close(again, once, atol=1e-6, rtol=0)
+    for own, right in zip(gradients(model, again), expected):
+        torch.testing.assert_close(own, right, atol=2e-5, rtol=1e-4)
+    hook.remove()
+
+
+def test_blocks_in_half_precision_give_what_the_head_gives_there(monkeypatch):
+    model = without_dropout(build("llama"))
+    results = []
+    for most in (WHOLE, 7 * VOCAB):
+        monkeypatch.setattr(head, "LOGITS", most)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logps = scored(model)
+        assert logps.dtype == torch.float32
+        results.append((logps.detach(), gradients(model, logps)))
+    torch.testing.assert_close(results[0][0], results[1][0], atol=1e-6, rtol=0)  # the same rounded logits
+    for once, blocks in zip(results[0][1], results[1][1]):
+        assert blocks.dtype == torch.float32
+        torch.testing.assert_close(once, blocks, atol=0.02 * once.abs().max().item(), rtol=0)
+
+
+def test_a_frozen_head_gets_no_gradient_and_passes_it_on(monkeypatch):
+    monkeypatch.setattr(head, "LOGITS", 7 * VOCAB)
+    model = without_dropout(build("llama"))
+    expected = gradients(model, scored(model))
+    model.lm_head.weight.requires_grad_(False)
+    for own, right, (name, _) in zip(gradients(model, scored(model)), expected, model.named_parameters()):
+        assert own is None if name == "lm_head.weight" else torch.equal(own, right)
 
 
 def test_the_models_that_the_course_names_stay_within_the_limit():
-    assert sampling.LOGITS * 4 <= 2**25  # 32 MiB in float32
-    assert 64 * 128 * 151_936 > 100 * sampling.LOGITS  # Qwen2.5's vocabulary, a small batch: 5 GB otherwise
+    assert head.LOGITS * 4 <= 2**25  # 32 MiB in float32
+    assert 64 * 128 * 151_936 > 100 * head.LOGITS  # Qwen2.5's vocabulary, a small batch: 5 GB otherwise
 
 
 def always(model, token):
     """A copy of the model that says nothing but `token`, after whatever prompt."""
-    head = torch.nn.Linear(model.config.hidden_size, VOCAB)
-    torch.nn.init.zeros_(head.weight)
-    torch.nn.init.constant_(head.bias, -50.0)
-    head.bias.data[token] = 50.0
-    model.set_output_embeddings(head)
+    says = torch.nn.Linear(model.config.hidden_size, VOCAB)
+    torch.nn.init.zeros_(says.weight)
+    torch.nn.init.constant_(says.bias, -50.0)
+    says.bias.data[token] = 50.0
+    model.set_output_embeddings(says)
     return model
 
 

@@ -50,7 +50,7 @@ def run(profile, config=SHORT, reward=lambda prompt, reply: len(reply)):
 def test_the_capability_chooses(on, name, half):
     profile = choose("auto", on)
     assert (profile.name, profile.half, profile.loss_scaling) == (name, half, half == torch.float16)
-    assert (profile.device == "cuda") == (on.gpu is not None) == profile.static_decode == profile.fused_adam
+    assert (profile.device == "cuda") == (on.gpu is not None) == profile.static_decode
     text = banner(profile)
     assert profile.why in text and ("Change runtime type > T4 GPU" in text) == (name == "cpu")
     if on.gpu:

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, StaticCache
 
+from .head import logits_of
 from .processes import ALONE, Processes
-from .sampling import _check_generate, _inverse_cdf, _logits, _temperature, generate, positions
+from .sampling import _check_generate, _inverse_cdf, _temperature, generate, positions
 
 EVERY = 16  # steps between two questions whether all replies have ended; each makes the CPU wait for the GPU
 WARM = 3  # steps before the capture, in which libraries allocate what they need
@@ -120,7 +121,7 @@ class Decoder:
 
     def _draw(self, model, hidden: Tensor) -> None:
         """Write the next token of every reply, (B, d) -> (B,), everywhere where the next step looks for it."""
-        logits = _logits(model, hidden, self.temperature)
+        logits = logits_of(model, hidden, self.temperature)
         token, logp = _inverse_cdf(logits, self.uniforms.index_select(1, self.column))
         token = torch.where(self.done, self.pad_id, token)
         self.replies.index_copy_(1, self.column, token[:, None])

@@ -6,6 +6,7 @@ the first EOS, that one included. They are 0 outside the mask, so that nothing w
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
@@ -136,19 +137,19 @@ def roll_out(
     ended = ((replies == eos_id) & mask).any(-1)
     texts = [reply_text(tokenizer, row[real]) for row, real in zip(replies.cpu(), mask.cpu())]
 
-    def of_tokens(what) -> Tensor:  # by the forward of the updates, so that the first ratio is 1
+    def of_tokens(what) -> Tensor:  # by the forward pass of the updates
         numbers, every = torch.zeros(mask.shape, device=mask.device), torch.arange(len(mask))
         for some, *piece, t in pieces(out, attention, mask, every, config.micro_batch, tokens=profile.micro_tokens):
             with profile.autocast():
                 numbers[some, :t] = what(*piece, t).where(mask[some, :t], 0)
         return numbers
 
-    def rescored(model) -> Tensor:
+    def scored(model) -> Tensor:
         return of_tokens(lambda *piece: token_logps(model, *piece, temperature=config.temperature))
 
     own = Rollout(
-        ids=out, attention_mask=attention, mask=mask, ended=ended, logp_ref=rescored(reference),
-        logp=rescored(actor) if config.rescore else sampled[:, :T].where(mask, 0),
+        ids=out, attention_mask=attention, mask=mask, ended=ended, logp_ref=scored(reference),
+        logp=scored(actor) if config.rescore else sampled[:, :T].where(mask, 0),
         values=None if critic is None else of_tokens(lambda *piece: token_values(critic, *piece)),
         scores=_scores(reward, tokenizer, prompts, texts, ended, config, profile),
         prompts=[text for text, _ in prompts], texts=texts,
@@ -160,33 +161,42 @@ def pieces(
     ids: Tensor, attention: Tensor, mask: Tensor, index: Tensor, rows: int, *, tokens: int | None = None,
     processes: Processes = ALONE,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:  # fmt: skip
-    """`rows` replies at a time of those in `index`, of like length together, without the columns that none of them has.
+    """Replies of those in `index`, a few at a time, of like length together, without columns that none of them has.
 
-    tokens: as many rows as make at most this many tokens, prompts and padding included, instead of `rows`. Each process
-    gets its share. Yields (which, ids, attention_mask, T): a micro-batch as `token_logps` wants it, with T columns of
-    replies.
+    rows: how many at a time, on average: so many pieces, all of about as many tokens. tokens: instead of `rows`, as
+    many as make at most this many tokens, prompts and padding included. Each process gets its share. Yields (which,
+    ids, attention_mask, T): a micro-batch as `token_logps` wants it, with T columns of replies.
     """
-    P = ids.shape[1] - mask.shape[1]
-    lengths, prompts = mask.sum(-1).cpu(), attention[:, :P].sum(-1).cpu()
+    P, lengths = ids.shape[1] - mask.shape[1], attention.sum(-1).cpu()
     order = processes.deal(index[lengths[index].argsort(stable=True)])
-    for some in order.split(rows if tokens is None else _filled(prompts[order], lengths[order], tokens)):
-        T, start = int(lengths[some].max()), P - int(prompts[some].max())
+    for some in order.split(_filled(lengths[order], _evenly(lengths[order], rows) if tokens is None else tokens)):
+        T, start = int(mask[some].sum(-1).max()), P - int(attention[some, :P].sum(-1).max())
         yield some, ids[some, start : P + T], attention[some, start : P + T], T
 
 
-def _filled(prompts: Tensor, replies: Tensor, tokens: int) -> list[int]:
-    """How many rows of these lengths, in this order, go together without making more than `tokens` with their padding.
+def _filled(lengths: Tensor, tokens: int) -> list[int]:
+    """How many texts of these lengths, in this order, go together without making more than `tokens` with padding.
 
-    >>> _filled(torch.tensor([1, 2, 1, 5, 1]), torch.tensor([2, 2, 3, 4, 5]), 10)
-    [2, 1, 1, 1]
+    >>> _filled(torch.tensor([3, 4, 4, 6, 9, 7]), 12)
+    [3, 1, 1, 1]
     """
-    sizes, widest = [], (0, 0)
-    for own in zip(prompts.tolist(), replies.tolist()):
-        widest = tuple(map(max, widest, own))
-        if not sizes or (sizes[-1] + 1) * sum(widest) > tokens:  # one row always goes
-            sizes, widest = [*sizes, 0], own
+    sizes, longest = [], 0
+    for length in lengths.tolist():
+        longest = max(longest, length)
+        if not sizes or (sizes[-1] + 1) * longest > tokens:  # one text always goes
+            sizes, longest = [*sizes, 0], length
         sizes[-1] += 1
     return sizes
+
+
+def _evenly(lengths: Tensor, rows: int) -> int:
+    """The fewest tokens a piece, padding included, with which no more pieces are made than with `rows` texts in each.
+
+    >>> _evenly(torch.tensor([2, 3, 4, 10]), 2)  # 3 texts and 1, where 2 and 2 would make 20
+    12
+    """
+    count, most = -(-len(lengths) // rows), len(lengths) * int(lengths.max())
+    return bisect_left(range(most), True, key=lambda tokens: len(_filled(lengths, tokens)) <= count)
 
 
 def _scores(reward: ScalarModel | Callable, tokenizer, prompts, texts, ended: Tensor, config, profile) -> Tensor:

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from . import sampling
+from .head import chunk, of_actions
 from .models import without_dropout
 from .scale import GIB, Profile, compute_twice
 
@@ -105,7 +105,7 @@ def plan(model, profile: Profile, run, *, prompt: int, reward=None) -> Plan:
     share = -(-run.batch // run.minibatches)
     rows, once = max(1, min(rows, share)), rows >= share
     kind = (profile.half, profile.lora_rank, profile.gradient_checkpointing)
-    about = (sampling.chunk(profile.device), bool(run.entropy_coef))
+    about = (chunk(profile.device), bool(run.entropy_coef))
     kept, most = _through(key, *kind, rows, prompt, run.max_new_tokens, *about, once)
     _, prefill = _dry_run(key, 1, *kind, run.batch, prompt, 0, *about, once)
 
@@ -239,6 +239,6 @@ def _dry_run(
             kept = counter.now - start
             if reply:
                 hidden = out.last_hidden_state[:, -reply - 1 : -1].flatten(0, 1)
-                logp, entropies = sampling.of_actions(actor, hidden, ids[:, -reply:].flatten(), 1.0, entropy, most)
+                logp, entropies = of_actions(actor, hidden, ids[:, -reply:].flatten(), 1.0, entropy, most)
                 (logp.sum() + (entropies.sum() if entropy else 0)).backward()
         return kept, counter.peak - start

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from .sampling import token_logps
+from .sampling import hidden_states, token_logps
 
 disable_progress_bar()  # of loading weights, which takes no time here
 
@@ -97,10 +97,8 @@ class ScalarModel(nn.Module):
             return cls(trunk, init_std=(trunk.config.hidden_size + 1) ** -0.5)
 
     def forward(self, ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:
-        out = self.trunk(
-            input_ids=ids, attention_mask=attention_mask.long(), position_ids=position_ids, use_cache=False
-        )
-        return (self.head(out.last_hidden_state.float())[..., 0] - self.mean) / self.std
+        hidden = hidden_states(self.trunk, ids, attention_mask)
+        return (self.head(hidden.float())[..., 0] - self.mean) / self.std
 
     def save(self, folder) -> None:
         """An ordinary Hugging Face folder of the trunk, and head.safetensors beside it."""

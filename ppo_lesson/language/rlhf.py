@@ -41,9 +41,9 @@ __all__ = ["RLHFConfig", "group_advantages", "rlhf", "shape_rewards", "update"]
 class RLHFConfig:
     """`iterations` times: `batch` replies, then `epochs` passes over them in `minibatches` steps each.
 
-    replies: sampled for each prompt (GRPO needs several). micro_batch: rows at a time in memory; changes no gradient.
-    rescore: the old log-probabilities come from one more forward, so that the first ratio is 1 to the last digit;
-    without, the sampler's are taken: faster, and as good where both compute in float32.
+    replies: sampled for each prompt (GRPO needs several). micro_batch: rows in memory at a time, on average; changes no
+    gradient. rescore: the old log-probabilities come from one more forward, as the reference's do, so that the KL of
+    equal models is exactly 0; without, the sampler's are taken: faster, and as good where both compute in float32.
     kl: about the reference, in the reward: FixedKL, ZieglerKL, or None. kl_loss: its coefficient in the loss, with
     kl_loss_kind "k2" (right gradient), "k3" (as GRPO has it) or "k1" (no gradient at all, to see it fail).
     advantages: "gae" with a critic, or "group" without one. aggregate: how token losses become one (`aggregate`).
@@ -126,7 +126,7 @@ def rlhf(
     for name, model in learners.items():
         parameters = [p for p in model.parameters() if p.requires_grad]
         lr = config.lr if name == "actor" else config.critic_lr
-        optimizers[name], moments = adamw(parameters, lr, weight_decay=0.0, fused=profile.fused_adam)
+        optimizers[name], moments = adamw(parameters, lr, weight_decay=0.0)
         tensors |= {f"{name}.{key}": x for key, x in moments.items()}
     settings = {f.name: repr(getattr(config, f.name)) for f in fields(config)}
     settings["prompts"] = f"{len(encoded)} with checksum {zlib.crc32(repr(encoded).encode())}"

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint as recompute
 
 from .. import validate
-from ..objectives import entropy
+from .head import logits_of, of_actions
 
-LOGITS = 2**21  # how many exist at the same time, at most: 8 MiB in float32, which a processor's cache may hold
-LOGITS_ON_GPU = 2**26  # 256 MiB: a GPU wants large pieces of work
 BLOCK = 256  # tokens whose probabilities are summed first, when one of them is drawn
 
 
@@ -40,19 +37,30 @@ def positions(attention_mask: Tensor) -> Tensor:
     return (attention_mask.long().cumsum(-1) - 1).clamp(min=0)
 
 
+def hidden_states(trunk, ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """(B, L) -> (B, L, d): what a trunk makes of every real token; at padding stands a copy of something else.
+
+    Rows are moved to the left for it, so that padding on the left, which only some have, costs nothing, and attention
+    needs no mask: nobody looks to the right.
+    """
+    real = attention_mask.long()
+    first = real.argsort(dim=-1, descending=True, stable=True)[:, : int(real.sum(-1).max())]
+    hidden = trunk(input_ids=ids.gather(-1, first), use_cache=False).last_hidden_state
+    places = positions(attention_mask)
+    return hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1]))
+
+
 def token_logps(
     model, ids: Tensor, attention_mask: Tensor, response_length: int, *, temperature=1.0, with_entropy=False
 ):
     """log pi(y_t | prompt, y_<t) of every reply token -> (B, T) float32; with_entropy: also the entropy there, (B, T).
 
-    ids, attention_mask: (B, P + T). Differentiable. At most LOGITS logits exist at a time, not all (B, T, V); if those
-    are more, they are computed again in the backward pass. Outside the mask both are 0 and cost nothing.
+    ids, attention_mask: (B, P + T). Differentiable. (B, T, V) logits never exist at the same time: see `head`. Outside
+    the mask both are 0 and cost nothing.
     """
     temperature = _temperature(temperature)
     _check_shapes(model, ids, attention_mask, response_length)
-    hidden = model.base_model(
-        input_ids=ids, attention_mask=attention_mask.long(), position_ids=positions(attention_mask), use_cache=False
-    ).last_hidden_state
+    hidden = hidden_states(model.base_model, ids, attention_mask)
     real = attention_mask[:, -response_length:].bool()
     hidden = hidden[:, -response_length - 1 : -1][real]  # columns P-1 ... P+T-2, as (n, d): n real reply tokens
     actions = ids[:, -response_length:][real]
@@ -65,23 +73,6 @@ def token_logps(
     return (placed(logps), placed(entropies)) if with_entropy else placed(logps)
 
 
-def of_actions(model, hidden: Tensor, actions: Tensor, temperature: float, with_entropy: bool, most: int | None = None):
-    """What the head says: (n, d), (n,) -> log-probabilities (n,), entropies (n,) or None. most: logits at a time."""
-
-    def score(h, a):
-        logp = _logits(model, h, temperature).log_softmax(-1)
-        return logp.gather(-1, a[:, None])[:, 0], entropy(logp) if with_entropy else None
-
-    rows = max(1, (most or chunk(hidden.device)) // model.config.get_text_config().vocab_size)
-    again = torch.is_grad_enabled() and len(hidden) > rows
-    parts = [
-        recompute(score, h, a, use_reentrant=False) if again else score(h, a)
-        for h, a in zip(hidden.split(rows), actions.split(rows))
-    ]
-    logps, entropies = zip(*parts)
-    return torch.cat(logps), torch.cat(entropies) if with_entropy else None
-
-
 def token_values(model, ids: Tensor, attention_mask: Tensor, response_length: int) -> Tensor:
     """V(prompt, y_<t) for every reply token -> (B, T): the value of the state before the token is chosen.
 
@@ -89,11 +80,6 @@ def token_values(model, ids: Tensor, attention_mask: Tensor, response_length: in
     """
     _check_shapes(model, ids, attention_mask, response_length)
     return model(ids, attention_mask, positions(attention_mask))[:, -response_length - 1 : -1].float()
-
-
-def chunk(device) -> int:
-    """How many logits exist at the same time, at most."""
-    return LOGITS if torch.device(device).type == "cpu" else LOGITS_ON_GPU
 
 
 @torch.no_grad()
@@ -131,7 +117,7 @@ def generate(
             input_ids=step_ids, attention_mask=mask.long(), position_ids=place, past_key_values=cache, use_cache=True
         )
         cache = out.past_key_values
-        logits = _logits(model, out.last_hidden_state[:, -1], temperature)  # (B, V)
+        logits = logits_of(model, out.last_hidden_state[:, -1], temperature)  # (B, V)
         u = _uniform(logits, generator) if uniforms is None else uniforms[rows, t, None]
         token, logps[rows, t] = _inverse_cdf(logits, u)
         replies[rows, t] = token
@@ -160,36 +146,21 @@ def _inverse_cdf(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     probabilities. First its block of tokens, then its place there: only sums of blocks are added up in float64.
     """
     B, V = logits.shape
-    high = logits.amax(-1, keepdim=True)
-    p = torch.nn.functional.pad((logits - high).exp(), (0, -V % BLOCK)).view(B, -1, BLOCK)  # not normalised
-    blocks = p.sum(-1, dtype=torch.float64).cumsum(-1)  # (B, V / BLOCK)
-    total = blocks[:, -1:]
-    u = u.to(total) * total
-    block = _first_above(blocks, u)  # (B, 1)
-    before = blocks.gather(-1, (block - 1).clamp(min=0)) * (block > 0)
-    inside = p.gather(1, block[..., None].expand(-1, -1, BLOCK))[:, 0].double().cumsum(-1)
+    p = logits.softmax(-1)
+    blocks = (torch.nn.functional.pad(p, (0, -V % BLOCK)) if V % BLOCK else p).view(B, -1, BLOCK)
+    sums = blocks.sum(-1, dtype=torch.float64).cumsum(-1)  # (B, V / BLOCK)
+    u = u.to(sums) * sums[:, -1:]  # float32 adds up to nearly 1
+    block = _first_above(sums, u)  # (B, 1)
+    before = sums.gather(-1, (block - 1).clamp(min=0)) * (block > 0)
+    inside = blocks.gather(1, block[..., None].expand(-1, -1, BLOCK))[:, 0].double().cumsum(-1)
     token = block * BLOCK + _first_above(inside, u - before)
-    logp = (logits.gather(-1, token) - high).double() - total.log()
-    return token[:, 0], logp[:, 0].float()
+    return token[:, 0], p.gather(-1, token)[:, 0].log()
 
 
 def _first_above(cumulative: Tensor, u: Tensor) -> Tensor:
     """(B, n), (B, 1) -> (B, 1): the first place where the sum exceeds u; by rounding never one that adds nothing."""
     last = (cumulative < cumulative[:, -1:]).sum(-1, keepdim=True)
     return torch.searchsorted(cumulative, u, right=True).minimum(last)
-
-
-def _logits(model, hidden: Tensor, temperature: float) -> Tensor:
-    """(..., d) -> (..., V) float32: the head, what this model does to its logits afterwards, and the temperature.
-
-    Known: logit_scale (Cohere), logits_scaling (Granite), final_logit_softcapping (Gemma 2).
-    """
-    config = model.config.get_text_config()
-    logits = model.get_output_embeddings()(hidden).float()
-    scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
-    if cap := getattr(config, "final_logit_softcapping", None):
-        logits, scale = torch.tanh(logits * (scale / cap)), cap
-    return logits if scale == temperature else logits * (scale / temperature)
 
 
 # ---- before ------------------------------------------------------------------------------------------------------

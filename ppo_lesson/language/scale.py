@@ -52,7 +52,6 @@ class Profile:
     gradient_checkpointing: bool = False
     micro_tokens: int | None = None
     static_decode: bool = False
-    fused_adam: bool = False
     memory: int | None = None
 
     def autocast(self):
@@ -100,7 +99,7 @@ def choose(name: str = "auto", on: Machine | None = None, **changes) -> Profile:
     halves = "bfloat16 from 8.0 on" if new else "below 8.0 bfloat16 is imitated, float16 is real"
     settings = {
         "why": f"{asked}{on.gpu} has compute capability {'.'.join(map(str, on.capability))}: {halves}",
-        "device": "cuda", "micro_tokens": 4096, "static_decode": True, "fused_adam": True, "memory": on.memory,
+        "device": "cuda", "micro_tokens": 4096, "static_decode": True, "memory": on.memory,
     }  # fmt: skip
     if new and chosen == "gpu":
         settings |= {"half": torch.bfloat16}

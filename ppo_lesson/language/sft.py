@@ -195,16 +195,19 @@ def check_lengths(texts: Sequence[str], lengths: Sequence[int], more: int = 0, *
             )
 
 
-def adamw(parameters: list, lr: float, weight_decay: float, *, fused: bool = False):
+def adamw(parameters: list, lr: float, weight_decay: float):
     """AdamW whose moments exist from the first moment on: (optimizer, {name: tensor that changes in place}).
 
     Its second moment has a short memory, 0.95, as in GPT-3 (Brown et al. 2020, appendix B): short runs learn faster so.
     """
-    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=fused)
+    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True)
     moments = {}
     for i, p in enumerate(parameters):
-        step = torch.zeros((), device=p.device if fused else "cpu")  # the one kernel of `fused` wants it there
-        state = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+        state = {
+            "step": torch.zeros((), device=p.device),
+            "exp_avg": torch.zeros_like(p),
+            "exp_avg_sq": torch.zeros_like(p),
+        }
         optimizer.state[p] = state
         moments |= {f"adamw.{i}.{name}": x for name, x in state.items()}
     return optimizer, moments
