@@ -25,6 +25,45 @@ def test_the_gpu_benchmark_runs_with_a_small_model_and_counts_its_tokens(capsys,
         assert "needs a CUDA GPU" in capsys.readouterr().out
 
 
+def test_the_gpu_benchmark_has_trl_beside_it(capsys, monkeypatch):
+    """The whole of --tiny: three lines of ours, and TRL's, which has run in a process of its own."""
+    pytest.importorskip("trl", "1.12")
+    import gpu
+
+    monkeypatch.setattr(gpu, "choose", lambda name, **changes: gpu_profile(**changes))
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--tiny"])
+    gpu.main()
+    head, *ours, trl = capsys.readouterr().out.splitlines()
+    assert len(ours) == 3 and all(line.startswith("4 x 8, ") and len(line.split()) >= 8 for line in ours)
+    column = slice(head.index("iteration") - 2, head.index("iteration") + len("iteration"))
+    assert trl.startswith("4 x 8, TRL 1.12") and float(trl[column]) > 0
+    assert all(float(line[column]) > 0 for line in ours)
+
+
+def test_the_gpu_benchmark_says_why_a_line_is_empty(capsys, monkeypatch):
+    import gpu
+
+    def too_large(*args, **named):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(gpu, "measure_trl", too_large)
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--tiny", "--trl", "4", "8"])
+    gpu.main()
+    assert json.loads(capsys.readouterr().out) == "does not fit"
+    assert gpu.row("64 x 128", "does not fit").split() == ["64", "x", "128", "does", "not", "fit"]
+
+    def missing(name):
+        raise gpu.importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(gpu.importlib.metadata, "version", lambda name: "1.13.0")
+    assert "trl 1.13.0 is here" in gpu.trl_apart(4, 8, tiny=True, limit=None)
+    monkeypatch.setattr(gpu.importlib.metadata, "version", missing)
+    assert "pip install" in gpu.trl_apart(4, 8, tiny=True, limit=None)
+    monkeypatch.setattr(gpu.importlib.metadata, "version", lambda name: "1.12.0")
+    monkeypatch.setattr(gpu, "__file__", str(ROOT / "benchmarks" / "no_such_file.py"))
+    assert gpu.trl_apart(4, 8, tiny=True, limit=None).startswith("failed: ")
+
+
 def gpu_profile(**changes):
     from ppo_lesson.language.scale import choose
 
@@ -36,8 +75,10 @@ def test_the_comparison_with_trl_tells_the_truth_about_its_numbers():
 
     stored = json.loads(rlhf_vs_trl.RESULT.read_text("utf-8"))
     lines = stored["lines"]
-    assert list(lines) == list(rlhf_vs_trl.LINES)
+    assert list(lines) == [*rlhf_vs_trl.LINES, *rlhf_vs_trl.LEARNS]
     text = rlhf_vs_trl.table(lines)
     same, ours = lines["TRL 1.12, micro-batch 32"]["CPU s"], lines["ours, micro-batch 32"]["CPU s"]
     assert f"{same / ours:.1f} of its micro-batch 32" in text
-    assert all(len(line["scores"]) == len(line["all CPU s"]) == rlhf_vs_trl.UPDATES for line in lines.values())
+    for name, line in lines.items():
+        updates = rlhf_vs_trl.LONG if name in rlhf_vs_trl.LEARNS else rlhf_vs_trl.UPDATES
+        assert len(line["scores"]) == len(line["all CPU s"]) == updates

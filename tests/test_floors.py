@@ -105,6 +105,12 @@ def test_the_command_line_stays_small():
     assert len(files) == 8 and sum(lines_of_code(file.read_text("utf-8")) for file in files) <= 700
 
 
+def test_the_bridge_and_the_export_stay_small():
+    bridge = set((PACKAGE / "bridge").glob("*.py"))
+    assert len(bridge) == 6 and sum(lines_of_code(file.read_text("utf-8")) for file in bridge) <= 870
+    assert lines_of_code((PACKAGE / "commands" / "export.py").read_text("utf-8")) <= 230
+
+
 def test_every_module_is_counted():
     assert {file.stem for file in PACKAGE.glob("*.py")} - {"__init__", "bridge"} <= {*CORE, *SERVES, *CLINIC, "cli"}
     assert set(CORE) <= set(present)

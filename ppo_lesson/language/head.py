@@ -47,7 +47,7 @@ def of_actions(model, hidden: Tensor, actions: Tensor, temperature: float, with_
         hidden, weight = hidden * (scale / temperature), head.weight
         if torch.is_autocast_enabled(kind := hidden.device.type):
             hidden, weight = (x.to(torch.get_autocast_dtype(kind)) for x in (hidden, weight))
-        return _InBlocks.apply(hidden, weight, actions, max(1, most // 4)), None
+        return _InBlocks.apply(hidden, weight, actions, max(1, most // 4)), None  # logits and softmax exist at once
 
     def score(h, a):
         logp = logits_of(model, h, temperature).log_softmax(-1)

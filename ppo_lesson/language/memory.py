@@ -230,12 +230,11 @@ def _dry_run(
         for p in model.parameters():
             p.grad = torch.zeros_like(p) if p.requires_grad and not once else None
         ids = torch.zeros(rows, prompt + reply, dtype=torch.long)
-        mask = torch.ones(rows, 1, prompt + reply, prompt + reply, dtype=torch.bool)
         computing = torch.autocast("cpu", dtype=half or torch.bfloat16, enabled=half is not None)
         with Counter(model) as counter, computing, torch.set_grad_enabled(reply > 0):
             counter.add([p.grad for p in model.parameters()])
             start = counter.now
-            out = actor.base_model(input_ids=ids, attention_mask=mask, position_ids=ids, use_cache=False)
+            out = actor.base_model(input_ids=ids, use_cache=False)
             kept = counter.now - start
             if reply:
                 hidden = out.last_hidden_state[:, -reply - 1 : -1].flatten(0, 1)

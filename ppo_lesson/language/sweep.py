@@ -267,7 +267,7 @@ def report(runs: list[dict]) -> str:
         for words, measure, met in (TARGETS[target] for target in targets if of):
             found = [measure(run) for run in of]
             verdict = "met" if all(met(x) for x in found) else "NOT met"
-            lines.append(f"{name:10}{words:52}{verdict:9}" + ", ".join(f"{x:.3g}" for x in found))
+            lines.append(f"{name:10}{words:56}{verdict:9}" + ", ".join(f"{x:.3g}" for x in found))
     return "\n".join(lines)
 
 

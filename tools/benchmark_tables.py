@@ -1,0 +1,193 @@
+"""The README's table of measurements, from the files that the benchmarks wrote.
+
+    .venv/bin/python tools/benchmark_tables.py           prints it
+    .venv/bin/python tools/benchmark_tables.py --write   puts it into README.md, between its two marks
+
+Nothing is measured here. A test compares the README with what this prints, so that no number there outlives its file.
+Left out: what a GPU measures (benchmarks/gpu.py), as long as there is no file of it.
+"""
+
+import json
+import statistics
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+START = "<!-- measured: written by tools/benchmark_tables.py --write -->"
+END = "<!-- end of what was measured -->"
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+
+def read(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+
+
+def goal(text: str) -> str:
+    return text.replace(">=", "≥").replace("<=", "≤")
+
+
+# ---- one function a file: rows of (what, ours, beside it, goal) ----------------------------------------------------
+
+
+def maze(stored: dict) -> list[tuple]:
+    steps, many = stored["results"]["robot steps, million/s"], stored["results"]["64 trainings, s"]
+    return [
+        ("steps of maze robots, million a second", f"{steps['median']:.1f}", "", goal(steps["goal"])),
+        ("64 robots trained with REINFORCE, s", f"{many['median']:.2f}", "", goal(many["goal"])),
+    ]
+
+
+def ppo_maze(stored: dict) -> list[tuple]:
+    seconds, outcome = stored["seconds"].values(), stored["outcome"].values()
+    speed = "; ".join(f"{x['median']:.2f}" for x in seconds)
+    ends = "; ".join(f"{x['J >= 0.48 at the end']} of {x['seeds']}" for x in outcome)
+    goals = goal("; ".join(x["goal"] for x in seconds))
+    return [
+        ("PPO in the maze: a table; a 64-64 network; 64 tables at once, s", speed, "", goals),
+        ("the same, seeds that end at J ≥ 0.48 (0.5 is best): tables; networks", ends, "", "14 of 16"),
+    ]
+
+
+def panel_latency(stored: dict) -> list[tuple]:
+    *panels, whole = (x["median_ms"] for x in stored["results"].values())
+    drawn = "; ".join(f"{x:.1f}" for x in panels)
+    beside = f"the curve, drawn whole {whole:.1f}"
+    return [("a slider's new picture: a curve; a maze; 64 curves, ms", drawn, beside, f"≤ {stored['goal_ms']}")]
+
+
+def classic(stored: dict) -> list[tuple]:
+    from classic import TASKS, ratio_to_best
+
+    def numbers(task: str, method: str, what: str) -> list:
+        runs = [r for r in stored["runs"] if (r["env"], r["method"]) == (task, method)]
+        return [r[what] for r in sorted(runs, key=lambda r: r["seed"]) if r["seed"] in TASKS[task].seeds]
+
+    def row(task: str, what: str, of=statistics.mean, digits=0) -> tuple[str, str, list]:
+        found = {method: of(numbers(task, method, what)) for method in TASKS[task].methods}
+        others = "; ".join(f"{m} {x:,.{digits}f}" for m, x in found.items() if m != "ours")
+        return f"{found['ours']:,.{digits}f}", others, list(found.values())
+
+    ours, theirs = (numbers("cartpole", method, "steps/s") for method in ("ours", "CleanRL settings"))
+    faster = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    rows = [
+        ("CartPole, 50,000 steps, 10 seeds: return", *row("cartpole", "return", digits=1)[:2], "≥ 495"),
+        ("the same, steps a CPU second", *row("cartpole", "steps/s", statistics.median)[:2],
+         f"≥ 1.5 times CleanRL's ({faster:.2f})"),
+    ]  # fmt: skip
+    for task, name in (("hopper", "Hopper, 100,000"), ("halfcheetah", "HalfCheetah, 200,000")):
+        ours, others, means = row(task, "return")
+        best = f"≥ 0.95 of the best ({ratio_to_best(means):.2f})"
+        rows.append((f"{name} steps, {len(TASKS[task].seeds)} seeds: return", ours, others, best))
+    return rows
+
+
+def table1_small(stored: dict) -> list[tuple]:
+    from table1 import PUBLISHED, RANDOM, SMALL, scores
+
+    runs = {(r["env"], r["method"], r["seed"]): r["last 100"] for r in stored["runs"]}
+    raw = {n: {e: [runs[e, n, s] for s in SMALL.seeds] for e in SMALL.environments} for n in SMALL.objectives}
+    found = scores(SMALL, raw, {e: runs[e, RANDOM, 0] for e in SMALL.environments})
+    means = {name: statistics.mean(x for each in found[name].values() for x in each) for name in raw}
+    runs = f"{len(SMALL.environments)} tasks, {len(SMALL.seeds)} seeds, {SMALL.steps:,} steps"
+    names = "; ".join(name.split(",")[0] for name in means)
+    return [
+        (f"table 1 of the PPO paper in small ({runs}), score: {names}", "; ".join(f"{x:.2f}" for x in means.values()),
+         "the paper " + "; ".join(f"{PUBLISHED[name]:.2f}" for name in means), "")
+    ]  # fmt: skip
+
+
+def rlhf_vs_trl(stored: dict) -> list[tuple]:
+    lines = stored["lines"]
+    ours, again = lines["ours, micro-batch 32"], lines["ours, micro-batch 32, rescored"]
+    theirs = {n: f for n, f in lines.items() if n.startswith("TRL 1.12, micro-batch")}
+    same, fastest, least = (
+        theirs["TRL 1.12, micro-batch 32"]["CPU s"],
+        min(f["CPU s"] for f in theirs.values()),
+        min(f["MiB"] for f in theirs.values()),
+    )
+
+    rows = [
+        (what, f"{f['CPU s']:.2f}", beside,
+         f"≥ 4 and ≥ 3 times as fast ({same / f['CPU s']:.1f} and {fastest / f['CPU s']:.1f})")
+        for what, f, beside in (
+            ("RLHF on a tiny Qwen2, CPU s an update of 32 replies", ours,
+             f"TRL 1.12 {same:.2f}; in its fastest micro-batches {fastest:.2f}"),
+            ("the same, old log-probs scored again", again, "as above"),
+        )
+    ]  # fmt: skip
+    more = ("the same two, MiB on top of what was there before", f"{ours['MiB']}; {again['MiB']}")
+    share = f"≤ {1 / 6:.3f} of TRL's ({ours['MiB'] / least:.3f}; {again['MiB'] / least:.3f})"
+    rows.append((*more, f"TRL 1.12 at its least {least:,}", share))
+    learns = {
+        whose: [f["scores"] for n, f in lines.items() if n.startswith(f"{whose} learns")]
+        for whose in ("ours", "TRL 1.12")
+    }
+    if all(learns.values()):
+        first, last = (
+            {whose: statistics.mean(statistics.mean(s[part]) for s in x) for whose, x in learns.items()}
+            for part in (slice(1), slice(-10, None))
+        )
+        way = {whose: f"{first[whose]:.2f} → {last[whose]:.2f}" for whose in learns}
+        what = f"the same with 64 words, {len(learns['ours'][0])} updates, {len(learns['ours'])} seeds: "
+        rows.append((what + "score, first → last ten", way["ours"], f"TRL 1.12 {way['TRL 1.12']}", "≥ TRL's"))
+    return rows
+
+
+# ---- all of them ---------------------------------------------------------------------------------------------------
+
+ROWS = {
+    "maze": maze,
+    "ppo_maze": ppo_maze,
+    "panel_latency": panel_latency,
+    "classic": classic,
+    "table1_small": table1_small,
+    "rlhf_vs_trl": rlhf_vs_trl,
+}
+
+
+def hardware() -> str:
+    """A line for each computer that the files name: the versions there, and whose rows, if there are several."""
+    found, rows = {}, {}
+    for name in ROWS:
+        stored = read(name)["hardware"]
+        for x in stored if isinstance(stored, list) else [stored]:
+            computer = f"{x['cpu']}, {x['cores']} cores, {x['threads']} thread used"
+            rows.setdefault(computer, []).append(script(name))
+            for package in x.keys() - {"cpu", "cores", "threads"}:
+                found.setdefault(computer, {}).setdefault(package, set()).add(x[package])
+    lines = []
+    for computer, versions in found.items():
+        whose = "" if len(found) == 1 else f" ({', '.join(rows[computer])})"
+        system, *packages = (" or ".join(sorted(versions[name])) for name in ["os", *sorted(versions.keys() - {"os"})])
+        named = ", ".join(map(" ".join, zip(sorted(versions.keys() - {"os"}), packages, strict=True)))
+        lines.append(f"{computer}{whose}; {system}, {named}.")
+    return "\n".join(lines)
+
+
+def script(name: str) -> str:
+    return "table1.py" if name == "table1_small" else f"{name}.py"
+
+
+def text() -> str:
+    lines = ["| what | ours | beside it | goal (reached) | measured by |", "|--|--|--|--|--|"]
+    for name, rows_of in ROWS.items():
+        for row in rows_of(read(name)):
+            lines.append(f"| {' | '.join(row)} | [{script(name)}](benchmarks/{script(name)}) |".replace("|  |", "| |"))
+    return "\n".join([*lines, "", f"Measured on: {hardware()}"])
+
+
+def main():
+    if "--write" not in sys.argv:
+        print(text())
+        return
+    page = ROOT / "README.md"
+    before, _, rest = page.read_text("utf-8").partition(START)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        sys.exit(f"README.md has no lines {START} and {END}, between which the table belongs; put them back")
+    page.write_text(f"{before}{START}\n\n{text()}\n\n{END}{after}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
