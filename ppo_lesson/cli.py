@@ -56,7 +56,7 @@ def _plainly(command, given):
     except KeyboardInterrupt:
         print("\n" + _how_to_go_on(command, given), file=sys.stderr)
         return STOPPED
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         if given.get("debug"):
             traceback.print_exc()
         print("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)

@@ -1,5 +1,6 @@
 """python -m ppo_lesson sft, reward, rlhf: what they leave behind, and that a run goes on where it was."""
 
+import importlib.util
 import json
 import os
 import re
@@ -143,6 +144,9 @@ def test_large_models_get_small_learning_rates(folder, tmp_path, monkeypatch, ca
     assert "lr 1e-06" in capsys.readouterr().out
     assert shop.rlhf(folder, tmp_path / "b", "--lr", "3e-4", short=short) == 0
     assert "lr 0.0003" in capsys.readouterr().out
+    if importlib.util.find_spec("peft"):
+        assert shop.rlhf(folder, tmp_path / "c", "--lora-rank", "2", short=short) == 0
+        assert "lr 0.0001" in capsys.readouterr().out
 
 
 # ---- stop and go on --------------------------------------------------------------------------------------------------

@@ -41,8 +41,10 @@ MAY_IMPORT = {  # module: what it may import from this package, and from elsewhe
 CORE = ["maze", "returns", "objectives", "kl", "trpo", "policies", "rollout", "train", "ppo"]
 SERVES = ["validate", "adam", "normalize", "vector", "checkpoint", "settings", "metrics", "diagnose"]
 SERVES += ["diagnose_replies", "doctor", "__main__"]
-# of the language part: data in the form of Python; the invented help desk, its data and its experiments
+# of the language part: data in the form of Python; the invented help desk, its data and its experiments; what larger
+# models and machines need
 WORD_LISTS, HELP_DESK = {"vocabulary", "questions"}, {"world", "gold", "make", "measure", "sweep"}
+LARGER = {"scale", "memory", "lora", "decode", "processes", "sharding"}
 CLINIC = ["clinic", "clinic_batch"]
 present = [name for name in MAY_IMPORT if (PACKAGE / f"{name}.py").exists()]
 
@@ -97,12 +99,14 @@ def test_the_language_part_stays_small():
     files = {file for file in (PACKAGE / "language").glob("*.py") if file.stem not in WORD_LISTS}
     desk = {file for file in files if file.stem in HELP_DESK}
     assert len(desk) == 5 and sum(lines_of_code(file.read_text("utf-8")) for file in desk) <= 800
-    assert len(files) > 14 and sum(lines_of_code(file.read_text("utf-8")) for file in files - desk) <= 1800
+    larger = {file for file in files if file.stem in LARGER}
+    assert len(larger) == 6 and sum(lines_of_code(file.read_text("utf-8")) for file in larger) <= 750
+    assert sum(lines_of_code(file.read_text("utf-8")) for file in files - desk - larger) <= 1300
 
 
 def test_the_command_line_stays_small():
     files = {PACKAGE / "cli.py", *(PACKAGE / "commands").glob("*.py")} - {PACKAGE / "commands" / "export.py"}
-    assert len(files) == 8 and sum(lines_of_code(file.read_text("utf-8")) for file in files) <= 700
+    assert len(files) == 8 and sum(lines_of_code(file.read_text("utf-8")) for file in files) <= 710
 
 
 def test_the_bridge_and_the_export_stay_small():

@@ -19,9 +19,10 @@ pytest.importorskip("accelerate", reason="several processes need accelerate, of 
 HERE = Path(__file__).parent
 
 
-def launched(count, folder, *program):
-    """`program` in `count` processes, which talk by gloo on this machine."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]), "OMP_NUM_THREADS": "1"}
+def launched(count, folder, *program, **more):
+    """`program` in `count` processes, which talk by gloo on this machine. more: environment variables."""
+    environment = {"PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | environment | more
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
     return subprocess.run(
         [*torchrun, *map(str, program), str(folder)], capture_output=True, text=True, env=environment, timeout=300

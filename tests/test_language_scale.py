@@ -119,6 +119,31 @@ def test_a_step_that_float16_cannot_hold_is_left_out(monkeypatch):
     assert any(not torch.equal(a, b) for a, b in zip(actor.parameters(), letters().parameters()))
 
 
+def test_an_interrupted_float16_run_goes_on_with_its_scale(tmp_path, monkeypatch):
+    """A scale that began anew would leave two more steps out."""
+    profile, config = replace(CPU, half=torch.float16, loss_scaling=True), replace(SHORT, checkpoint_every=1)
+    monkeypatch.setattr(
+        type(profile), "scaler", lambda self: torch.amp.GradScaler("cpu", init_scale=2.0**126, backoff_factor=2.0**-60)
+    )
+
+    def begin(path):
+        models = roles(letters(), profile)
+        more = {"tokenizer": Letters(8), "profile": profile, "resume": tmp_path / path}
+        return rlhf.rlhf(config, *models, lambda prompt, reply: len(reply), ["ab", "c"], **more), models[0]
+
+    def told(rows):
+        return [{name: x for name, x in row.items() if name not in ("seconds", "replies")} for row in rows]
+
+    run, whole = begin("whole")
+    rows = told(run)
+    run, _ = begin("part")
+    assert told([next(run), next(run)]) == rows[:2]
+    run.close()
+    run, actor = begin("part")
+    assert told(run) == rows and rows[0]["skipped"] == 2 and rows[-1]["skipped"] == 0
+    assert all(torch.equal(a, b) for a, b in zip(actor.parameters(), whole.parameters()))
+
+
 def test_scaling_changes_no_update():
     half = replace(CPU, half=torch.bfloat16)
     _, a, _ = run(half)

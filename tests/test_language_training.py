@@ -24,6 +24,7 @@ from ppo_lesson.language.reward import (
     train_reward,
 )
 from ppo_lesson.language.sampling import positions
+from ppo_lesson.language.scale import CPU, choose, compute_twice
 from ppo_lesson.language.sft import SupervisedConfig, pretrain, rows_of, schedule
 from ppo_lesson.language.text import prompt_ids, reply_ids, train_tokenizer
 
@@ -489,3 +490,114 @@ def test_calibration_of_choices_that_follow_the_model_lies_on_the_diagonal():
         calibration(margins, preferred[1:])
     with pytest.raises(ValueError, match="bins must be at least 1"):
         calibration(margins, preferred, bins=0)
+
+
+# ---- profiles --------------------------------------------------------------------------------------------------------
+
+BF16 = choose("cpu", half=torch.bfloat16)
+FP16 = choose("cpu", half=torch.float16, loss_scaling=True)
+each_half = pytest.mark.parametrize("profile", [BF16, FP16], ids=["bfloat16", "float16"])
+
+
+@each_trainer
+@each_half
+def test_half_precision_learns_what_float32_learns(what, profile, tokenizer):
+    config, ends, seen = SupervisedConfig(steps=40, batch=12, warmup=5, lr=1e-2), [], set()
+    for how in (CPU, profile):
+        run, model = start(what, tokenizer, config, profile=how)
+        layer = (model.trunk if what == "reward" else model.model).layers[0].mlp.up_proj
+        layer.register_forward_hook(lambda module, x, out: seen.add(out.dtype))
+        rows = list(run)
+        ends.append(sum(row["loss"] for row in rows[-5:]) / 5)
+        assert ("skipped" in rows[0]) == how.loss_scaling and sum(row.get("skipped", 0) for row in rows) <= 2
+    assert seen == {torch.float32, profile.half}
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    # each product is rounded by at most 2^-9; what that does to a loss is far below what 40 steps change
+    assert abs(ends[1] - ends[0]) < 0.05 * (rows[0]["loss"] - ends[0])
+
+
+@each_half
+def test_a_score_is_not_rounded_to_half_precision(profile, tokenizer):
+    """bfloat16 has no number between 1 and 1.0078: replies that differ would tie, and a critic could not tell them."""
+    model = scalar()
+    model.head.weight.data.mul_(20)
+    with profile.autocast():
+        scores = torch.cat(score_rankings(model, tokenizer, RANKINGS))
+    assert scores.dtype == torch.float32 and not torch.equal(scores, scores.to(profile.half).float())
+    exact = torch.cat(score_rankings(model, tokenizer, RANKINGS))
+    assert not torch.equal(scores, exact) and (scores - exact).abs().max() < 0.05 * exact.std()
+
+
+def too_high():
+    """A loss scaler that begins where gradients overflow: two steps are left out until they do not."""
+    return torch.amp.GradScaler("cpu", init_scale=2.0**126, backoff_factor=2.0**-60)
+
+
+@each_trainer
+def test_a_step_that_float16_cannot_hold_is_left_out(what, tokenizer, monkeypatch):
+    monkeypatch.setattr(type(FP16), "scaler", lambda self: too_high())
+    run, model = start(what, tokenizer, profile=FP16)
+    before, rows = numbers(model), []
+    for row in run:
+        rows.append(row)
+        assert same(before, numbers(model)) == (len(rows) <= 2)
+    assert [row["skipped"] for row in rows] == [1, 1, 0, 0, 0]
+    assert ["grad_norm" in row for row in rows] == [False, False, True, True, True]
+    assert all(math.isfinite(x) for row in rows for x in row.values())
+
+
+def test_gradients_that_are_no_numbers_at_any_scale_stop_the_run():
+    model = torch.nn.Linear(2, 1)
+    before = numbers(model)
+
+    def batch_loss(index):
+        x = model(torch.ones(1, 2)).sum()
+        return torch.where(torch.tensor(True), x * 0, torch.sqrt(x * 0 - 0.0)), {}  # 0, with gradient NaN
+
+    with pytest.raises(FloatingPointError, match="step 16: grad_norm is nan"):  # the scale begins at 2^16
+        list(sft.train_steps(model, batch_loss, [1, 2], SupervisedConfig(steps=30, batch=1), 0, None, FP16))
+    assert same(numbers(model), before)
+
+
+@each_trainer
+def test_a_float16_loss_that_is_no_number_is_not_taken_for_one_that_was_scaled_too_much(what, tokenizer):
+    run, model = start(what, tokenizer, profile=FP16)
+    with torch.no_grad():
+        next(model.parameters()).mul_(math.nan)
+    with pytest.raises(FloatingPointError, match=r"step 0: loss is nan"):
+        next(run)
+
+
+@each_trainer
+def test_an_interrupted_run_in_half_precision_goes_on_with_its_scale(what, tokenizer, tmp_path, monkeypatch):
+    """A scale that began anew would leave two more steps out."""
+    monkeypatch.setattr(type(FP16), "scaler", lambda self: too_high())
+    whole, model = start(what, tokenizer, profile=FP16)
+    rows, end = list(whole), numbers(model)
+    for stop in (3, 5):
+        first, _ = start(what, tokenizer, profile=FP16, resume=tmp_path / f"{stop}")
+        assert [next(first) for _ in range(stop)] == rows[:stop]
+        first.close()
+        resumed, model = start(what, tokenizer, profile=FP16, resume=tmp_path / f"{stop}", begin=9)
+        assert list(resumed) == rows and same(numbers(model), end)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"holds another run: scaler.growth was .* is now absent"):
+        next(start(what, tokenizer, profile=BF16, resume=tmp_path / "5")[0])
+
+
+@each_trainer
+def test_activations_are_computed_twice_where_the_profile_says_so(what, tokenizer):
+    config, calls, ends = SupervisedConfig(steps=3, batch=4), [], []
+    for again in (False, True):
+        run, model = start(what, tokenizer, config, profile=choose("cpu", gradient_checkpointing=again))
+        if again:
+            compute_twice(model.trunk if what == "reward" else model)
+        layer = (model.trunk if what == "reward" else model.model).layers[0].mlp.act_fn
+        counted = []
+        layer.register_forward_hook(lambda *_, counted=counted: counted.append(1))
+        assert not [row for row in run if model.training], "between two steps anybody may sample"
+        calls.append(len(counted))
+        ends.append(numbers(model))
+    assert calls[1] == 2 * calls[0] > 0
+    for a, b in zip(*ends):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=0)

@@ -52,18 +52,19 @@ def add_commands(commands) -> None:
             say("--batch", help="replies in a rollout (64)", **whole)
             say("--epochs", help="passes over each rollout (2)", **whole)
             say("--max-new-tokens", help="longest reply (48)", **whole)
-            say("--lr", help="the actor's learning rate (6e-4 for small models, 1e-6 from 20 million parameters on)",
+            say("--lr", help="learning rate (6e-4 for small models; from 20 million parameters on 1e-6, adapters 1e-4)",
                 **real)  # fmt: skip
             say("--beta", help="price of a nat of KL to the model you began with (0.1)", **real)
             say("--kl", choices=("reward", "loss", "both", "none"), help="where that price is paid (reward)")
             say("--adaptive-kl", help="beta follows this KL, in nats a reply (Ziegler et al. 2019)", **real)
-            say("--profile", choices=("auto", "cpu", "t4", "gpu"), help="how to use this machine (auto: a GPU, if any)")
-            say("--lora-rank", help="learn adapters of this rank; 0: all weights (16 on a T4, else 0)", **whole)
             say("--target-kl", help="stop an update where it is 1.5 times this far from the old policy", **real)
         else:
             say("--steps", help="optimizer steps (two passes over the data)", **whole)
             say("--batch", help="examples in a step (16)", **whole)
-            say("--lr", help="learning rate (1e-3 for small models, 1e-5 from 20 million parameters on)", **real)
+            say("--lr", help="learning rate (1e-3 for small models; from 20 million parameters on 1e-5, adapters 1e-4)",
+                **real)  # fmt: skip
+        say("--profile", choices=("auto", "cpu", "t4", "gpu"), help="how to use this machine (auto: a GPU, if any)")
+        say("--lora-rank", help="learn adapters of this rank; 0: all weights (16 on a T4, else 0)", **whole)
         say("--seed", help="of everything random (0)", **whole)
         say("--checkpoint-every", help=f"iterations between checkpoints ({10 if name == 'rlhf' else 100})", **whole)
         say("--held", help="examples kept out of training, to measure before and after (a tenth, at most 64)", **whole)

@@ -1,8 +1,9 @@
 """The three commands: load, look at the model before, train, look again, save, report.
 
 A first Ctrl-C waits for the end of the iteration and saves; what a second one or a crash leaves is the last checkpoint.
-`rlhf` uses a GPU if there is one, and several processes if `torchrun` or `accelerate launch` started them: the first
-writes and talks, the others compute. Left out: both for `sft` and `reward`.
+Where processes share one model, the first one leaves no more.
+All use a GPU if there is one, and `rlhf` several processes if `torchrun` or `accelerate launch` started them: the first
+writes and talks, the others compute. Left out: these, and a memory plan, for `sft` and `reward`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pathlib import Path
 
 import torch
 
-from ..language import before, data, memory, processes, reward, rlhf, scale, sft
+from .. import validate
+from ..language import before, data, memory, processes, reward, rlhf, scale, sft, sharding
 from ..language.experience import roll_out
 from ..language.models import ScalarModel
 from ..language.sampling import generate, token_logps
@@ -28,7 +30,7 @@ from .loop import loop
 from .report import finish
 
 LONGEST = 64  # tokens of the sample replies after fine-tuning
-SMALLER = "or compute less at a time: --set micro_batch=4"
+SMALLER = "; or compute less at a time: --set micro_batch=4"
 SHOWN = 4  # prompts whose replies stand in the report
 
 
@@ -45,55 +47,66 @@ def run(command: str, given: dict) -> None:
         try:
             {"sft": _sft, "reward": _reward, "rlhf": partial(_rlhf, team=team)}[command](folder, given)
         except torch.OutOfMemoryError as error:
-            raise ValueError(f"out of memory: {error}. Take a smaller --batch or --lora-rank 16; {SMALLER}") from error
+            more = SMALLER if command == "rlhf" else ""
+            raise ValueError(f"out of memory: {error}. Take a smaller --batch or --lora-rank 16{more}") from error
 
 
 def _sft(folder: Path, given: dict) -> None:
+    profile = _profile(given)
     model = inputs.language_model(given["model"])
     tokenizer = inputs.tokenizer_of(given["tokenizer"], given["model"], model)
     everything = data.read_pairs(given["data"])
     _check_fit(model, tokenizer, [(pair.prompt, pair.reply) for pair in everything])
     held, pairs = hold_out(everything, given["held"])
-    config = _supervised(given, model, len(pairs))
+    config, size = _supervised(given, model, len(pairs), profile), inputs.parameters(model)
+    model, *_ = scale.roles(model, profile, seed=given["seed"] or 0, critic=False)
 
     def look() -> tuple[dict, list]:
         prompts = [pair.prompt for pair in (held or pairs)[:SHOWN]]
-        return ({"loss": [_loss(model, tokenizer, held)]} if held else {}), _replies(model, tokenizer, prompts)
+        with profile.autocast():
+            return ({"loss": [_loss(model, tokenizer, held)]} if held else {}), _replies(model, tokenizer, prompts)
 
-    _announce("sft", model, f"{len(pairs)} demonstrations, {len(held)} held out", config)
+    _announce("sft", size, f"{len(pairs)} demonstrations, {len(held)} held out", config, profile)
     first = look()
     begin("sft", folder, given, config)
-    trainer = sft.sft(model, tokenizer, pairs, config, seed=given["seed"] or 0, resume=folder / "run.safetensors")
+    path = folder / "run.safetensors"
+    trainer = sft.sft(model, tokenizer, pairs, config, seed=given["seed"] or 0, resume=path, profile=profile)
     rows, seconds = loop(trainer, folder, config.steps, given)
     _save(model, tokenizer, folder / "model")
     finish("sft", folder, rows, first, look(), seconds, f"reward --model {folder / 'model'} --data rankings.jsonl")
 
 
 def _reward(folder: Path, given: dict) -> None:
+    profile, seed = _profile(given), given["seed"] or 0
     base = inputs.language_model(given["model"])
     tokenizer = inputs.tokenizer_of(given["tokenizer"], given["model"], base)
     everything = data.read_rankings(given["data"])
     _check_fit(base, tokenizer, [(ranking.prompt, reply) for ranking in everything for reply in ranking.replies])
     held, rankings = hold_out(everything, given["held"])
-    model = ScalarModel.reward(base, seed=given["seed"] or 0)
-    config = _supervised(given, base, len(rankings))
+    config, size = _supervised(given, base, len(rankings), profile), inputs.parameters(base)
+    base, *_ = scale.roles(base, profile, seed=seed, critic=False)
+    model = ScalarModel.reward(base, seed=seed).to(profile.device)  # with LoRA: on top of the adapter
+    del base
 
     def look() -> tuple[dict, list]:
         some = (held or rankings)[:SHOWN]
-        scores = reward.score_rankings(model, tokenizer, some)
+        with profile.autocast():
+            scores = reward.score_rankings(model, tokenizer, some)
+            facts = {"accuracy": [reward.accuracy(model, tokenizer, held)]} if held else {}
         samples = [
             (r.prompt, "\n".join(f"{x:+.2f}  {reply}" for x, reply in zip(s.tolist(), r.replies)))
             for r, s in zip(some, scores)
         ]
-        return ({"accuracy": [reward.accuracy(model, tokenizer, held)]} if held else {}), samples
+        return facts, samples
 
-    _announce("reward", base, f"{len(rankings)} rankings, {len(held)} held out", config)
+    _announce("reward", size, f"{len(rankings)} rankings, {len(held)} held out", config, profile)
     first = look()
     begin("reward", folder, given, config)
     path = folder / "run.safetensors"
-    trainer = reward.train_reward(model, tokenizer, rankings, config, seed=given["seed"] or 0, resume=path)
+    trainer = reward.train_reward(model, tokenizer, rankings, config, seed=seed, resume=path, profile=profile)
     rows, seconds = loop(trainer, folder, config.steps, given)
-    reward.normalize(model, tokenizer, rankings[:500])
+    with profile.autocast():
+        reward.normalize(model, tokenizer, rankings[:500])
     model.save(folder / "model")
     tokenizer.save_pretrained(folder / "model")
     after = look()
@@ -106,36 +119,38 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     names = ("iterations", "batch", "epochs", "max_new_tokens", "lr", "target_kl", "seed", "checkpoint_every")
     start = rlhf.RLHFConfig(checkpoint_every=10)
     config = options.with_kl(options.changed(start, given, names), given)
-    profile = scale.choose(given["profile"] or "auto", **_profile_changes(given, team))
+    profile = _profile(given, team)
     actor = inputs.language_model(given["model"])
     tokenizer = inputs.tokenizer_of(given["tokenizer"], given["model"], actor)
     judge = inputs.reward_of(given["reward"], tokenizer, actor)
     held, prompts = hold_out(data.read_prompts(given["prompts"]), given["held"])
-    if inputs.parameters(actor) >= inputs.SMALL:
-        rates = {"lr": 1e-6, "critic_lr": 1e-5}
+    if (size := inputs.parameters(actor)) >= inputs.SMALL:
+        rates = {"lr": 1e-4, "critic_lr": 1e-4} if profile.lora_rank else {"lr": 1e-6, "critic_lr": 1e-5}
         config = replace(config, **{name: x for name, x in rates.items() if not inputs.said(given, name)})
-    if profile.memory:
+    team.check(config, profile)
+    if profile.memory and not team.sharded:  # the plan is for a whole model
         longest = max(len(prompt_ids(tokenizer, text)) for text in prompts)
         memory.enough(actor.config, profile, config, prompt=longest, reward=getattr(judge, "config", None))
-    actor, critic, reference = scale.roles(
-        actor, profile, seed=given["seed"] or 0, critic=config.advantages == "gae"
-    )  # fmt: skip
+    start = replace(profile, device="cpu") if team.sharded else profile  # parts move on, layer by layer
+    made = scale.roles(actor, start, seed=given["seed"] or 0, critic=config.advantages == "gae")
+    actor, critic, reference = (sharding.shard(model, team) for model in made)
     judge = judge.to(profile.device) if isinstance(judge, ScalarModel) else judge
     documents = inputs.documents_of(given["documents"])
     before.own_controller(config, actor, critic, reference, prompts, documents)
     before.encode(config, actor, critic, reference, judge, [*held, *prompts], tokenizer)
 
+    us, asked = team if team.sharded else processes.ALONE, held or prompts[:64]
+    asked = (asked * us.size)[: max(1, len(asked) // us.size) * us.size]  # as many for each of us
+
     def look() -> tuple[dict, list]:
-        questions = [(text, prompt_ids(tokenizer, text)) for text in held or prompts[:64]]
+        questions = [(text, prompt_ids(tokenizer, text)) for text in asked]
         plain = replace(config, score_clip=None, no_eos_penalty=0.0)
         seed = torch.Generator().manual_seed(0)
-        out = roll_out(actor, None, reference, judge, tokenizer, questions, plain, seed, profile=profile)
-        facts = {
-            "score": out.scores,
-            "kl_ref": out.kl_ref,
-            "length": out.mask.sum(-1).float(),
-            "ended": out.ended.float(),
-        }
+        out = roll_out(
+            actor, None, reference, judge, tokenizer, questions, plain, seed, profile=profile, processes=us
+        )  # fmt: skip
+        length, ended = out.mask.sum(-1).float(), out.ended.float()
+        facts = {"score": out.scores, "kl_ref": out.kl_ref, "length": length, "ended": ended}
         samples = [(p, f"{s:+.2f}  {x}") for p, s, x in zip(out.prompts, out.scores.tolist(), out.texts)]
         return {name: x.tolist() for name, x in facts.items()}, samples[:SHOWN]
 
@@ -144,16 +159,22 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
         resume=folder / "run.safetensors", profile=profile, processes=team,
     )  # fmt: skip
     if not team.first:
+        if team.sharded:  # all do what the first one does, in the same order
+            look()
         deque(trainer, maxlen=0)
+        if team.sharded:
+            for model in (actor, critic):
+                sharding.whole(model, team)
+            look()
         return
-    print(scale.banner(profile) + (f"\n  {team.size} processes" if team.size > 1 else ""))
-    _announce("rlhf", reference, f"{len(prompts)} prompts, {len(held)} held out", config, profile.device)
+    _announce("rlhf", size, f"{len(prompts)} prompts, {len(held)} held out", config, profile, team)
     first = look()
     begin("rlhf", folder, given, config)
     rows, seconds = loop(trainer, folder, config.iterations, given)
-    _save(actor, tokenizer, folder / "actor")
-    if critic is not None:
-        critic.save(folder / "critic")
+    _save(sharding.whole(actor, team), tokenizer, folder / "actor")
+    values = sharding.whole(critic, team)
+    if values is not None:
+        values.save(folder / "critic")
     eps = max(config.eps, config.eps_high or 0)
     finish("rlhf", folder, rows, first, look(), seconds, "", eps=eps, held=len(held))
 
@@ -170,9 +191,9 @@ def hold_out(examples: list, count: int | None) -> tuple[list, list]:
     return [x for i, x in enumerate(examples) if i in places], [x for i, x in enumerate(examples) if i not in places]
 
 
-def _supervised(given: dict, model, count: int) -> sft.SupervisedConfig:
+def _supervised(given: dict, model, count: int, profile: scale.Profile) -> sft.SupervisedConfig:
     """The settings of sft and reward: two passes over the data, if nothing else was said."""
-    lr = 1e-3 if inputs.parameters(model) < inputs.SMALL else 1e-5
+    lr = 1e-3 if inputs.parameters(model) < inputs.SMALL else 1e-4 if profile.lora_rank else 1e-5
     config = sft.SupervisedConfig(batch=min(16, count), lr=lr, checkpoint_every=100)
     config = options.changed(config, given, ("steps", "batch", "lr", "checkpoint_every"))
     steps = config.steps if inputs.said(given, "steps") else max(1, math.ceil(2 * count / max(1, config.batch)))
@@ -184,16 +205,23 @@ def _check_fit(model, tokenizer, pairs: list[tuple[str, str]]) -> None:
     sft.check_lengths([prompt for prompt, _ in pairs], lengths, model=model)
 
 
-def _announce(command: str, model, what: str, config, device: str = "cpu") -> None:
-    millions = inputs.parameters(getattr(model, "whole", [model])[0]) / 1e6
-    size = f"a model of {millions:.3g} million parameters"
-    print(f"{command}: {size}, {what}, lr {config.lr:g}, on the {device.upper()}", flush=True)
+def _announce(command: str, size: int, what: str, config, profile, team=processes.ALONE) -> None:
+    several = f"\n  {team.size} processes" if team.size > 1 else ""
+    several += ", which share one model" if team.sharded else ""
+    print(scale.banner(profile, sampling=command == "rlhf") + several)
+    words = f"a model of {size / 1e6:.3g} million parameters, {what}, lr {config.lr:g}"
+    print(f"{command}: {words}, on the {torch.device(profile.device).type.upper()}", flush=True)
 
 
-def _profile_changes(given: dict, team: processes.Processes) -> dict:
-    """What the options and the other processes change in the profile."""
-    changes = {} if given["lora_rank"] is None else {"lora_rank": given["lora_rank"]}
-    return changes if team.device in (None, "cpu") else changes | {"device": team.device}
+def _profile(given: dict, team: processes.Processes = processes.ALONE) -> scale.Profile:
+    """How to use this machine, by what the options and the other processes say."""
+    changes = {} if team.device in (None, "cpu") else {"device": team.device}
+    changes |= {"static_decode": False} if team.sharded else {}
+    if given["lora_rank"] is not None:
+        changes["lora_rank"] = validate.integer("--lora-rank", given["lora_rank"], 0)
+    if inputs.said(given, "micro_batch"):
+        changes["micro_tokens"] = None  # which would take its place
+    return scale.choose(given["profile"] or "auto", **changes)
 
 
 @torch.no_grad()
@@ -202,13 +230,15 @@ def _loss(model, tokenizer, pairs: list[data.Pair]) -> float:
     total = tokens = 0.0
     for pair in pairs:
         rows = sft.rows_of([prompt_ids(tokenizer, pair.prompt)], [reply_ids(tokenizer, pair.reply)], 0)
+        rows = [x.to(sft.device(model)) for x in rows]
         logp = token_logps(model, *rows[:2], rows[2].shape[-1])
         total, tokens = total - logp.sum().item(), tokens + logp.numel()
     return total / tokens
 
 
 def _replies(model, tokenizer, prompts: list[str]) -> list[tuple[str, str]]:
-    ids, mask = pad_left([prompt_ids(tokenizer, prompt) for prompt in prompts], tokenizer.pad_token_id)
+    padded = pad_left([prompt_ids(tokenizer, prompt) for prompt in prompts], tokenizer.pad_token_id)
+    ids, mask = (x.to(sft.device(model)) for x in padded)
     room = (getattr(model.config, "max_position_embeddings", None) or math.inf) - ids.shape[1]
     if room < 1:
         return []
@@ -216,7 +246,7 @@ def _replies(model, tokenizer, prompts: list[str]) -> list[tuple[str, str]]:
         model, ids, mask, max_new_tokens=min(LONGEST, room), eos_id=tokenizer.eos_token_id,
         pad_id=tokenizer.pad_token_id, generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
-    return [(prompt, reply_text(tokenizer, row)) for prompt, row in zip(prompts, out[:, ids.shape[1] :])]
+    return [(prompt, reply_text(tokenizer, row)) for prompt, row in zip(prompts, out[:, ids.shape[1] :].cpu())]
 
 
 def _save(model, tokenizer, folder: Path) -> None:

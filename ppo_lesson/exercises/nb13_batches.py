@@ -158,6 +158,8 @@ def _translate_cases():
         {"clip_ratio": 0.3},
         {"clip_ratio": 0.3, "clip_ratio_low": None, "clip_ratio_high": 0.28},
         {"clip_ratio": 0.1, "clip_ratio_low": None, "clip_ratio_high": None},
+        {"clip_ratio": 0.3, "clip_ratio_low": 0.1, "clip_ratio_high": None},
+        {"clip_ratio": 0.3, "clip_ratio_low": 0.0, "clip_ratio_high": 0.2},  # 0 is a value, None is none
         {"use_kl_in_reward": True, "kl_coef": 0.05},
         {"use_kl_loss": True, "kl_loss_coef": 0.04},
         {"use_kl_in_reward": True, "use_kl_loss": True, "kl_coef": 0.02, "kl_loss_coef": 0.01},
@@ -195,6 +197,15 @@ _prompts = _wrong("_prompts", batch=lambda k: k["train_batch_size"])
 _size_of_a_step = _wrong("_size_of_a_step", minibatches=lambda k: k["ppo_mini_batch_size"])
 _old_clip = _wrong("_old_clip", eps=lambda k: k["clip_ratio"], eps_high=lambda k: k["clip_ratio"])
 _null_clip = _wrong("_null_clip", eps=lambda k: k["clip_ratio_low"], eps_high=lambda k: k["clip_ratio_high"])
+_zero_is_none = _wrong(
+    "_zero_is_none",
+    eps=lambda k: k["clip_ratio_low"] or k["clip_ratio"],
+    eps_high=lambda k: k["clip_ratio_high"] or k["clip_ratio"],
+)
+_high_from_low = _wrong(
+    "_high_from_low",
+    eps_high=lambda k: translate(k)["eps"] if k["clip_ratio_high"] is None else k["clip_ratio_high"],
+)
 _price_without_switch = _wrong("_price_without_switch", beta=_price)
 _loss_without_switch = _wrong("_loss_without_switch", kl_loss=_loss_price)
 _both_without_switch = _wrong("_both_without_switch", beta=_price, kl_loss=_loss_price)
@@ -232,6 +243,10 @@ TRANSLATE = Exercise(
         Mistake(_size_of_a_step, "Theirs is the size of one step, ours the number of steps in one pass."),
         Mistake(_old_clip, "clip_ratio_low and clip_ratio_high win over clip_ratio, unless they are None."),
         Mistake(_null_clip, "A clip_ratio_low or clip_ratio_high that is None stands for clip_ratio."),
+        Mistake(
+            _zero_is_none, "0.0 is a clip range, if a narrow one: Python's `or` takes it for None. Write `is None`."
+        ),
+        Mistake(_high_from_low, "A clip_ratio_high that is None stands for clip_ratio, whatever clip_ratio_low says."),
     ],
     hints=[
         "Three kinds of trap: prompts or replies, a size or a number, and a value that somebody else overrules.",

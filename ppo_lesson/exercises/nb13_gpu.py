@@ -13,8 +13,9 @@ EXERCISES = [MEMORY, STEPS, GROUPS, TRANSLATE]
 PREDICTIONS = {
     "13.q1": Prediction(
         answer="4",
-        why="All four hold 4 bytes a weight; actor and critic 12 more, for gradients and Adam. Times 7.6 billion, and "
-        "a copy in half precision that samples, and what one micro-batch leaves behind: by the planner 307 GiB.",
+        why="All four hold 4 bytes a weight; actor and critic 12 more, for gradients and Adam. Times 7.6 billion that "
+        "is more than three GPUs hold. With a copy in half precision that samples, and what one micro-batch leaves "
+        "behind: by the planner 307 GiB. Notebook 12's sum, with weights in half precision, would need three.",
     ),
     "13.q2": Prediction(
         answer="none",
@@ -65,7 +66,8 @@ QUIZ = [
             Choice(
                 "A judgement inside the reply: all its tokens get one advantage",
                 True,
-                "The group knows how good the whole reply was. Which token did it, only a critic could say.",
+                "The group knows how good the whole reply was, and not which token did it. A critic can try to say; "
+                "whether it is right, measure.",
             ),
             Choice(
                 "The clip, since there is no value function left to be clipped",

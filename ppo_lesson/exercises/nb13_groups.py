@@ -28,6 +28,7 @@ def _case(groups, seed, dtype=torch.float64):
 def _cases():
     return [
         (torch.tensor([1.0, 3.0]).double(), torch.tensor([0, 0])),
+        (torch.tensor([1.0, 1.001]).double(), torch.tensor([0, 0])),  # so close that it matters where 1e-6 is added
         (torch.tensor([1.0, 3.0, 5.0, 5.0]).double(), torch.tensor([0, 0, 1, 1])),  # a group without differences
         (torch.tensor([2.0, 7.0, 1.0]).double(), torch.tensor([4, 9, 4])),  # a group of one
         _case([0, 0, 0, 1, 1, 1, 2, 2, 2], 1),
@@ -90,6 +91,18 @@ def _variance(scores, group_ids):
     return _each(scores, group_ids, lambda x: (x - x.mean()) / (x.var() + 1e-6 if len(x) > 1 else 1.0))
 
 
+def _eps_under_the_root(scores, group_ids):
+    return _each(scores, group_ids, lambda x: (x - x.mean()) / ((x.var() if len(x) > 1 else 0.0) + 1e-6) ** 0.5)
+
+
+def _always_float32(scores, group_ids):
+    out = torch.zeros(scores.shape)
+    for group in group_ids.unique():
+        here = group_ids == group
+        out[here] = group_advantages(scores[here], group_ids[here])
+    return out
+
+
 def _leave_one_out(scores, group_ids):
     return _each(scores, group_ids, lambda x: x - (x.sum() - x) / max(1, len(x) - 1) if len(x) > 1 else x * 0)
 
@@ -125,8 +138,17 @@ GROUPS = Exercise(
             "The standard deviation of one number is 0/0. A group of one must get 0.",
             "DLR-RM/stable-baselines3 issue 325, the same in a mini-batch of one",
         ),
-        Mistake(_no_eps, "All scores of a group may be equal: 0/0. Add 1e-6 to the deviation, outside the root."),
+        Mistake(_no_eps, "All scores of a group may be equal: 0/0. Add 1e-6 to the deviation."),
         Mistake(_variance, "That is the variance. The deviation is its root, in the units of the scores."),
+        Mistake(
+            _eps_under_the_root,
+            "1e-6 under the root is 1000 times larger: the root of 1e-6 is 1e-3. Add it to the deviation, outside.",
+        ),
+        Mistake(
+            _always_float32,
+            "`torch.zeros(scores.shape)` is float32, and the scores may be float64: write `torch.zeros_like(scores)`, "
+            "which has their dtype.",
+        ),
         Mistake(
             _leave_one_out,
             "The mean of the OTHERS as baseline: that is RLOO (Ahmadian et al. 2024). GRPO takes the mean of all, and "
@@ -137,7 +159,7 @@ GROUPS = Exercise(
         Mistake(_not_centred, "The baseline is missing: take the group's mean off first."),
     ],
     hints=[
-        "For each different id: pick its scores, take their mean off, divide by their spread.",
+        "For each different id: pick its scores, take their mean off, divide by their spread. Begin with zeros_like.",
         "`here = group_ids == group`; `centred = scores[here] - scores[here].mean()`.",
         "The spread is `(centred.square().sum() / max(1, len(centred) - 1)).sqrt() + 1e-6`.",
     ],

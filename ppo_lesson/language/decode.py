@@ -6,7 +6,8 @@
 It draws what `sampling.generate` draws from the same uniforms, where rounding allows. A step of `generate` costs a GPU
 the time to start hundreds of kernels, whatever the batch; a replayed one costs the kernels. On a CPU the same steps run
 one by one, which is for tests: there `generate` is faster, as it drops replies that have ended. The graph itself was
-written without a GPU. Left out: sliding windows, for which `decoder` falls back to `generate`.
+written without a GPU. A sharded model takes the steps one by one too, in float32. Left out: sliding windows, for which
+`decoder` falls back to `generate`.
 """
 
 from __future__ import annotations
@@ -29,9 +30,13 @@ WARM = 3  # steps before the capture, in which libraries allocate what they need
 def decoder(actor, prompts, profile, processes: Processes = ALONE) -> Callable:
     """What `roll_out` samples with: a `Decoder`, or `generate` where that is faster or the model cannot do it."""
     kinds = getattr(actor.config.get_text_config(), "layer_types", None) or ["full_attention"]
-    if not profile.static_decode or set(kinds) != {"full_attention"}:
+    simple, sharded = set(kinds) == {"full_attention"}, processes.sharded
+    if sharded and not simple:
+        raise ValueError(f"sharded, no model with layers of {sorted(set(kinds))} can sample: leave --use_fsdp out")
+    if not simple or not (sharded or profile.static_decode):  # sharded, all must take as many steps
         return generate
-    return Decoder(prompt=max(len(ids) for _, ids in prompts), half=profile.half, processes=processes)
+    half = None if sharded else profile.half
+    return Decoder(prompt=max(len(ids) for _, ids in prompts), half=half, processes=processes)
 
 
 class Decoder:
@@ -143,7 +148,7 @@ class Decoder:
 
     def _advance(self, model, t: int) -> None:
         """Step t: on a GPU the first ones warm up beside the main stream, one is captured, and all others replay it."""
-        if not self.token.is_cuda:
+        if not self.token.is_cuda or self.processes.sharded:
             self._step(model)
         elif self.graph is not None:
             self.graph.replay()

@@ -15,12 +15,14 @@ from torch import Tensor
 
 from .. import validate
 from ..returns import gae, whiten
+from .decode import decoder
 from .models import ScalarModel
 from .processes import ALONE, Processes
 from .reward import score
 from .sampling import full_mask, generate, response_mask, token_logps, token_values
 from .scale import CPU, Profile
 from .sft import device
+from .sharding import fold
 from .text import pad_left, reply_text
 
 
@@ -114,14 +116,17 @@ def advantages_of(rollout: Rollout, config, beta: float, group_ids: Tensor) -> t
 @torch.no_grad()
 def roll_out(
     actor, critic, reference, reward, tokenizer, prompts: Sequence[tuple[str, list[int]]], config, generator, *,
-    profile: Profile = CPU, processes: Processes = ALONE, decode: Callable = generate,
+    profile: Profile = CPU, processes: Processes = ALONE, decode: Callable | None = None,
 ) -> Rollout:  # fmt: skip
     """Sample one reply to each prompt, and let the four models judge it. prompts: (text, ids) pairs.
 
-    Each process does its part of the prompts, and all get the whole. decode: `generate`, or what does the same.
+    Each process does its part of the prompts, and all get the whole. decode: what does the same as `generate`.
     """
     eos_id, pad_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     part, count = processes.part(len(prompts)), len(prompts)
+    if processes.sharded and count % processes.size:
+        raise ValueError(f"{count} prompts cannot be shared evenly by {processes.size} sharded processes")
+    decode = decode or (decoder(actor, prompts, profile, processes) if processes.sharded else generate)
     ids, prompt_mask = (x[part].to(device(actor)) for x in pad_left([ids for _, ids in prompts], pad_id))
     uniforms = torch.rand(count, config.max_new_tokens, generator=generator, dtype=torch.float64)[part].to(ids.device)
     prompts = prompts[part]
@@ -137,9 +142,13 @@ def roll_out(
     ended = ((replies == eos_id) & mask).any(-1)
     texts = [reply_text(tokenizer, row[real]) for row, real in zip(replies.cpu(), mask.cpu())]
 
+    every = torch.arange(len(mask))
+    limits = {"tokens": profile.micro_tokens, "processes": processes, "own": True}
+    cut = list(pieces(out, attention, mask, every, config.micro_batch, **limits))
+
     def of_tokens(what) -> Tensor:  # by the forward pass of the updates
-        numbers, every = torch.zeros(mask.shape, device=mask.device), torch.arange(len(mask))
-        for some, *piece, t in pieces(out, attention, mask, every, config.micro_batch, tokens=profile.micro_tokens):
+        numbers = torch.zeros(mask.shape, device=mask.device)
+        for some, *piece, t in cut:
             with profile.autocast():
                 numbers[some, :t] = what(*piece, t).where(mask[some, :t], 0)
         return numbers
@@ -154,22 +163,29 @@ def roll_out(
         scores=_scores(reward, tokenizer, prompts, texts, ended, config, profile),
         prompts=[text for text, _ in prompts], texts=texts,
     )  # fmt: skip
+    if processes.sharded:
+        fold(actor, critic, reference)
     return Rollout(**{f.name: processes.join(getattr(own, f.name), count) for f in fields(own)})
 
 
 def pieces(
     ids: Tensor, attention: Tensor, mask: Tensor, index: Tensor, rows: int, *, tokens: int | None = None,
-    processes: Processes = ALONE,
+    processes: Processes = ALONE, own: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:  # fmt: skip
     """Replies of those in `index`, a few at a time, of like length together, without columns that none of them has.
 
     rows: how many at a time, on average: so many pieces, all of about as many tokens. tokens: instead of `rows`, as
-    many as make at most this many tokens, prompts and padding included. Each process gets its share. Yields (which,
-    ids, attention_mask, T): a micro-batch as `token_logps` wants it, with T columns of replies.
+    many as make at most this many tokens, prompts and padding included. Each process gets its share; own: `index` is
+    its share already. Sharded, all get as many pieces. Yields (which, ids, attention_mask, T): a micro-batch as
+    `token_logps` wants it, with T columns of replies.
     """
     P, lengths = ids.shape[1] - mask.shape[1], attention.sum(-1).cpu()
-    order = processes.deal(index[lengths[index].argsort(stable=True)])
-    for some in order.split(_filled(lengths[order], _evenly(lengths[order], rows) if tokens is None else tokens)):
+    order = index[lengths[index].argsort(stable=True)]
+    order = order if own else processes.deal(order)
+    sizes = _filled(lengths[order], _evenly(lengths[order], rows) if tokens is None else tokens)
+    if processes.sharded:
+        sizes = _at_least(int(processes.largest(len(sizes), ids.device)), sizes)
+    for some in order.split(sizes):
         T, start = int(mask[some].sum(-1).max()), P - int(attention[some, :P].sum(-1).max())
         yield some, ids[some, start : P + T], attention[some, start : P + T], T
 
@@ -186,6 +202,19 @@ def _filled(lengths: Tensor, tokens: int) -> list[int]:
         if not sizes or (sizes[-1] + 1) * longest > tokens:  # one text always goes
             sizes, longest = [*sizes, 0], length
         sizes[-1] += 1
+    return sizes
+
+
+def _at_least(count: int, sizes: list[int]) -> list[int]:
+    """So many pieces, by cutting the largest ones in two.
+
+    >>> _at_least(4, [5, 2])
+    [2, 1, 2, 2]
+    """
+    while len(sizes) < count:
+        place = sizes.index(max(sizes))
+        half = sizes[place] // 2
+        sizes = [*sizes[:place], half, sizes[place] - half, *sizes[place + 1 :]]
     return sizes
 
 

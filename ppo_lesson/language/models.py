@@ -98,7 +98,8 @@ class ScalarModel(nn.Module):
 
     def forward(self, ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:
         hidden = hidden_states(self.trunk, ids, attention_mask)
-        return (self.head(hidden.float())[..., 0] - self.mean) / self.std
+        with torch.autocast(hidden.device.type, enabled=False):  # half precision would round the number itself
+            return (self.head(hidden.float())[..., 0] - self.mean) / self.std
 
     def save(self, folder) -> None:
         """An ordinary Hugging Face folder of the trunk, and head.safetensors beside it."""

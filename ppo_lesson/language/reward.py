@@ -16,6 +16,7 @@ from .. import validate
 from .data import Ranking
 from .models import ScalarModel
 from .sampling import positions
+from .scale import CPU, Profile
 from .sft import SupervisedConfig, check_lengths, device, train_steps
 from .text import pad_right, prompt_ids, reply_ids
 
@@ -86,8 +87,9 @@ REWARD = SupervisedConfig(steps=1200, batch=16, lr=1.5e-3)  # 16 prompts a step,
 
 
 def train_reward(
-    model: ScalarModel, tokenizer, rankings: list[Ranking], config=REWARD, *, seed: int, resume=None
-) -> Iterator[dict]:
+    model: ScalarModel, tokenizer, rankings: list[Ranking], config=REWARD, *, seed: int, resume=None,
+    profile: Profile = CPU,
+) -> Iterator[dict]:  # fmt: skip
     """Bradley-Terry on all pairs; the pairs of one prompt are one element of the batch (Ouyang et al. 2022, sec. 3.5).
 
     Rows: step, loss (nats per pair), accuracy, lr, grad_norm, tokens.
@@ -107,7 +109,7 @@ def train_reward(
         tokens = sum(len(prompt) + len(reply) for ranking in some for prompt, reply in ranking)
         return torch.stack(losses).mean(), {"accuracy": torch.stack(right).mean().item(), "tokens": tokens}
 
-    yield from train_steps(model, batch_loss, texts, config, seed, resume)
+    yield from train_steps(model, batch_loss, texts, config, seed, resume, profile)
 
 
 def normalize(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> None:

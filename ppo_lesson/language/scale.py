@@ -6,7 +6,7 @@
     rlhf(config, actor, critic, reference, reward, prompts, tokenizer=tokenizer, profile=profile)
 
 Weights that learn are float32 always, and so is every log-softmax; matrices are multiplied in half precision on a GPU.
-Left out: 8-bit optimizers, quantised weights, sharding, kernels of our own. CUDA paths were written without a GPU.
+Left out: 8-bit optimizers, quantised weights, kernels of our own. CUDA paths were written without a GPU.
 """
 
 from __future__ import annotations
@@ -67,6 +67,14 @@ class Profile:
 CPU = Profile()
 
 
+def scaler_state(scaler) -> dict[str, torch.Tensor]:
+    """What a loss scaler has learned, as tensors that change in place: for a checkpoint. Nothing if it is disabled."""
+    if not scaler.is_enabled():
+        return {}
+    scaler.scale(torch.zeros((), device=scaler._device))  # only now they exist
+    return {"scaler.scale": scaler._scale, "scaler.growth": scaler._growth_tracker}
+
+
 def machine() -> Machine:
     """This machine. A T4 says that it supports bfloat16, which it only imitates: its capability says what is true."""
     cores = os.cpu_count() or 1
@@ -113,8 +121,8 @@ def choose(name: str = "auto", on: Machine | None = None, **changes) -> Profile:
 COLAB = "On Colab: Runtime > Change runtime type > T4 GPU, then run the notebook again from the top."
 
 
-def banner(profile: Profile) -> str:
-    """What was chosen and why, in a few lines, and on Colab what to click."""
+def banner(profile: Profile, *, sampling: bool = True) -> str:
+    """What was chosen and why, in a few lines, and on Colab what to click. sampling=False: of supervised training."""
     numbers = "float32" if profile.half is None else f"{str(profile.half).removeprefix('torch.')} matrices"
     learn = f"LoRA of rank {profile.lora_rank}" if profile.lora_rank else "all weights"
     micro = f"{profile.micro_tokens} tokens" if profile.micro_tokens else "RLHFConfig.micro_batch rows"
@@ -122,8 +130,9 @@ def banner(profile: Profile) -> str:
         f"profile {profile.name}: {profile.why}",
         f"  computes in {numbers}{', losses scaled' if profile.loss_scaling else ''}; log-softmax in float32",
         f"  trains {learn}" + (", activations computed twice" if profile.gradient_checkpointing else ""),
-        f"  micro-batches of {micro}" + (", replies from a CUDA graph" if profile.static_decode else ""),
     ]
+    if sampling:
+        lines.append(f"  micro-batches of {micro}" + (", replies from a CUDA graph" if profile.static_decode else ""))
     if profile.memory:
         lines.append(f"  {profile.memory / GIB:.1f} GiB of memory")
     return "\n".join(lines + ([COLAB] if profile.device == "cpu" else []))

@@ -1,8 +1,9 @@
 """Supervised training of a language model: pretraining on plain texts, then fine-tuning on demonstrations (SFT).
 
 Both minimise the mean of -log p(token) over the tokens that count: all of them in pretraining, the reply's in SFT. Both
-are generators that yield one dict a step. `resume` names a file, as in `ppo`. Left out: dropout, which a later ratio of
-probabilities would not forgive, and masks between the documents of a pretraining row.
+are generators that yield one dict a step. `resume` names a file, as in `ppo`; `profile`: see `scale`, whose `roles`
+make the model for it. Left out: dropout, which a later ratio of probabilities would not forgive, masks between the
+documents of a pretraining row, and micro-batches: all examples of a step are computed at once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .. import checkpoint, validate
 from ..objectives import aggregate
 from .data import Pair
 from .sampling import full_mask, token_logps
+from .scale import CPU, Profile, scaler_state
 from .text import pad_left, pad_right, prompt_ids, reply_ids
 
 
@@ -72,8 +74,9 @@ SFT = SupervisedConfig(steps=350, batch=48, lr=4e-3)
 
 
 def pretrain(
-    model, tokenizer, documents: list[str], config=PRETRAIN, *, seed: int, width: int = 80, resume=None
-) -> Iterator[dict]:
+    model, tokenizer, documents: list[str], config=PRETRAIN, *, seed: int, width: int = 80, resume=None,
+    profile: Profile = CPU,
+) -> Iterator[dict]:  # fmt: skip
     """Next-token prediction on `documents`, joined with EOS and cut into rows of `width` tokens. The model learns.
 
     Rows: step, loss (nats per token), lr, grad_norm, tokens (that were predicted).
@@ -90,10 +93,12 @@ def pretrain(
         logp = token_logps(model, ids, torch.ones_like(ids, dtype=torch.bool), width - 1)
         return -aggregate(logp), {"tokens": logp.numel()}
 
-    yield from train_steps(model, batch_loss, rows.tolist(), config, seed, resume)
+    yield from train_steps(model, batch_loss, rows.tolist(), config, seed, resume, profile)
 
 
-def sft(model, tokenizer, pairs: list[Pair], config=SFT, *, seed: int, resume=None) -> Iterator[dict]:
+def sft(
+    model, tokenizer, pairs: list[Pair], config=SFT, *, seed: int, resume=None, profile: Profile = CPU
+) -> Iterator[dict]:
     """Supervised fine-tuning on demonstrations: the mean over all reply tokens, EOS included, prompts not counted.
 
     Rows: step, loss (nats per reply token), lr, grad_norm, tokens.
@@ -111,7 +116,7 @@ def sft(model, tokenizer, pairs: list[Pair], config=SFT, *, seed: int, resume=No
         logp = token_logps(model, ids, mask, reply_mask.shape[-1])
         return -aggregate(logp, reply_mask), {"tokens": int(reply_mask.sum())}
 
-    yield from train_steps(model, batch_loss, list(zip(prompts, replies)), config, seed, resume)
+    yield from train_steps(model, batch_loss, list(zip(prompts, replies)), config, seed, resume, profile)
 
 
 def rows_of(prompts, replies, pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,36 +134,48 @@ def device(model) -> torch.device:
 # ---- one loop for pretraining, SFT and the reward model --------------------------------------------------------------
 
 
-def train_steps(model, batch_loss, examples: list, config, seed: int, resume) -> Iterator[dict]:
+def train_steps(model, batch_loss, examples: list, config, seed: int, resume, profile: Profile = CPU) -> Iterator[dict]:
     """AdamW on batch_loss(index) -> (loss, facts for the row), over shuffled indices of `examples`.
 
-    FloatingPointError, before the model is harmed, if a loss or a gradient is not finite.
+    FloatingPointError, before the model is harmed, if a loss or a gradient is not finite. With float16 a step whose
+    gradients alone are not is left out (`skipped` is 1, and there is no grad_norm), and losses are scaled less.
     """
     _check(config, len(examples), seed, resume)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer, moments = adamw(parameters, config.lr, config.weight_decay)
     settings = {"seed": repr(seed), "examples": f"{len(examples)} with checksum {zlib.crc32(repr(examples).encode())}"}
     settings |= {f.name: repr(getattr(config, f.name)) for f in fields(config)}
-    run = checkpoint.Run(resume, settings, {"model": model}, moments)
+    scaler = profile.scaler()
+    run = checkpoint.Run(resume, settings, {"model": model}, moments | scaler_state(scaler))
     yield from map(dict, run.rows)
     for step in range(len(run.rows), config.steps):
         lr = config.lr * schedule(step, config.steps, config.warmup)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        loss, facts = batch_loss(_shuffled(len(examples), config.batch, step, seed))
+        model.train(profile.gradient_checkpointing)  # it is silently off in eval mode; there is no dropout
+        with profile.autocast():
+            loss, facts = batch_loss(_shuffled(len(examples), config.batch, step, seed))
         optimizer.zero_grad()
-        loss.backward()
+        scaler.scale(loss).backward()
+        model.eval()
+        scaler.unscale_(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
         row = {"step": step, "loss": loss.item(), "lr": lr, "grad_norm": norm.item()} | facts
+        too_large = scaler.get_scale() > 1 and not math.isfinite(row["grad_norm"])
+        if profile.loss_scaling:
+            row["skipped"] = int(too_large)
+        if too_large:
+            del row["grad_norm"]
         for name in ("loss", "grad_norm"):
-            if not math.isfinite(row[name]):
+            if not math.isfinite(row.get(name, 0.0)):
                 raise FloatingPointError(
                     f"step {step}: {name} is {row[name]}. Lower lr={config.lr:g}, or look for broken weights in the "
                     f"model you began with. {run.what_is_safe()}"
                 )
         if config.checkpoint_every and step and step % config.checkpoint_every == 0:
             run.save()  # weights that have just given a finite loss
-        optimizer.step()
+        scaler.step(optimizer)  # or not, if its gradients are not finite
+        scaler.update()
         run.rows.append(dict(row))  # yours may be changed, ours is saved
         yield from run.told(row)
     run.save()
