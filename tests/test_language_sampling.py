@@ -292,6 +292,18 @@ def test_trap_6_a_token_changes_the_next_value_and_not_its_own(models, kind):
         assert not logps[:, :t].any() and logps[:, t].all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_hidden_states_are_the_trunks_own_and_0_at_padding(models, kind):
+    ids, left = prompts((3, 7, 1, 5))
+    mask = torch.cat([left.bool(), torch.arange(4) < torch.tensor([[2], [0], [4], [1]])], -1)  # padding on both sides
+    ids = torch.cat([ids, torch.full((4, 4), 9)], -1)
+    trunk = models[kind].base_model
+    found = sampling.hidden_states(trunk, ids, mask)
+    plain = trunk(input_ids=ids, attention_mask=mask.long(), position_ids=positions(mask)).last_hidden_state
+    torch.testing.assert_close(found[mask], plain[mask], atol=1e-5, rtol=1e-4)
+    assert not found[~mask].any() and plain[~mask].any()
+
+
 # ---- memory and time -------------------------------------------------------------------------------------------------
 
 

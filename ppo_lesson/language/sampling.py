@@ -38,7 +38,7 @@ def positions(attention_mask: Tensor) -> Tensor:
 
 
 def hidden_states(trunk, ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """(B, L) -> (B, L, d): what a trunk makes of every real token; at padding stands a copy of something else.
+    """(B, L) -> (B, L, d): what a trunk makes of every real token; 0 at padding.
 
     Rows are moved to the left for it, so that padding on the left, which only some have, costs nothing, and attention
     needs no mask: nobody looks to the right.
@@ -47,7 +47,7 @@ def hidden_states(trunk, ids: Tensor, attention_mask: Tensor) -> Tensor:
     first = real.argsort(dim=-1, descending=True, stable=True)[:, : int(real.sum(-1).max())]
     hidden = trunk(input_ids=ids.gather(-1, first), use_cache=False).last_hidden_state
     places = positions(attention_mask)
-    return hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1]))
+    return hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1])) * real[..., None].to(hidden.dtype)
 
 
 def token_logps(
