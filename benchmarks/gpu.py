@@ -6,7 +6,7 @@
 Random weights compute as fast as trained ones; replies hardly ever end, which is the slowest case. Seconds are the
 median of iterations after the first. FLOPs of the models over the update's time and the GPU's peak give utilisation.
 Goals on an H200: 100,000 tokens/s of decoding and 2.5 s an iteration at 256 replies of 256 tokens, 30 GiB at most.
---limit 15 gives PyTorch 15 GiB and no more, which is what a T4 has.
+--profile t4 --limit 15 computes as on a T4 (float16, LoRA), with its memory and no more.
 
 Beside it TRL 1.12's PPOTrainer (`pip install -e ".[benchmarks]"`), in a process of its own: the same architecture for
 actor, reference and critic, the same batch, lengths, epochs and mini-batches, micro-batches of 8, all weights learn, no
@@ -69,11 +69,13 @@ def clock(device: str) -> float:
     return time.perf_counter()
 
 
-def measure(about: dict, batch: int, reply: int, *, graph: bool, lora: int, repeats: int = 3) -> dict:
+def measure(
+    about: dict, batch: int, reply: int, *, graph: bool, lora: int, repeats: int = 3, profile: str = "auto"
+) -> dict:  # fmt: skip
     """Seconds of decoding, scoring and updating, tokens/s, GiB at the peak, utilisation of the update."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    profile = choose("auto", static_decode=graph, lora_rank=lora)
+    profile = choose(profile, static_decode=graph, lora_rank=lora)
     torch.manual_seed(0)
     with torch.device(profile.device):
         model = Qwen2ForCausalLM(Qwen2Config(**about, max_position_embeddings=1024, eos_token_id=1, pad_token_id=0))
@@ -195,6 +197,7 @@ def or_why(measured, *args, **named) -> dict | str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tiny", action="store_true", help="a small model, and nothing is written")
+    parser.add_argument("--profile", choices=("auto", "t4", "gpu"), default="auto")
     parser.add_argument("--limit", type=float, metavar="GIB", help="of the GPU's memory")
     parser.add_argument("--trl", nargs=2, type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -202,6 +205,8 @@ def main() -> None:
     if here.gpu is None and not options.tiny:
         print("this benchmark needs a CUDA GPU; --tiny runs its code with a small model on the CPU")
         return
+    if here.gpu is None and options.profile != "auto":
+        parser.error(f"--profile {options.profile} needs a CUDA GPU, and there is none here: leave it out")
     if options.limit and here.memory:
         torch.cuda.set_per_process_memory_fraction(min(1.0, options.limit * 2**30 / here.memory))
     model = TINY if options.tiny else HALF_BILLION
@@ -213,7 +218,7 @@ def main() -> None:
     for batch, reply in [(4, 8)] if options.tiny else SHAPES:
         for graph, lora in ((False, 16), (True, 16), (True, 0)):
             name = f"{batch} x {reply}, {'graph' if graph else 'eager'}, {f'LoRA {lora}' if lora else 'all weights'}"
-            found = or_why(measure, model, batch, reply, graph=graph, lora=lora)
+            found = or_why(measure, model, batch, reply, graph=graph, lora=lora, profile=options.profile)
             lines.append({"name": name, "batch": batch, "reply": reply, "graph": graph, "lora": lora, "found": found})
             print(row(name, found), flush=True)
             if here.gpu:
@@ -224,6 +229,7 @@ def main() -> None:
         print(row(name, found), flush=True)
     if not options.tiny:
         about = {"gpu": here.gpu, "GiB": here.memory / 2**30, "limit GiB": options.limit, "torch": torch.__version__}
+        about |= {"profile": options.profile}
         about |= {"python": platform.python_version(), "model": HALF_BILLION, "prompt": PROMPT}
         RESULT.write_text(json.dumps({"hardware": about, "lines": lines}, indent=1) + "\n", "utf-8")
 

@@ -64,6 +64,19 @@ def test_the_gpu_benchmark_says_why_a_line_is_empty(capsys, monkeypatch):
     assert gpu.trl_apart(4, 8, tiny=True, limit=None).startswith("failed: ")
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_half_a_billion_weights_learn_in_the_memory_of_a_t4():
+    import gpu
+
+    share = 15 * 2**30 / torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, share))
+    try:
+        found = gpu.measure(gpu.HALF_BILLION, 64, 128, graph=True, lora=16, repeats=1, profile="t4")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert 0 < found["GiB"] < 15
+
+
 def gpu_profile(**changes):
     from ppo_lesson.language.scale import choose
 
