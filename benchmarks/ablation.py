@@ -97,8 +97,12 @@ def train(seed: int, config: PPOConfig, change: str = "", copies: int = 32) -> t
     env = LimitIsTheEnd(environment()) if change == "limit" else environment()
     with changed:
         rows = list(ppo(env, policy, critic, config, seed=seed))
-    returns = evaluate(gymnasium.make_vec("CartPole-v1", EPISODES, vectorization_mode="vector_entry_point"),
-                       policy, episodes=EPISODES, seed=seed + 5000)  # fmt: skip
+    returns = evaluate(
+        gymnasium.make_vec("CartPole-v1", EPISODES, vectorization_mode="vector_entry_point"),
+        policy,
+        episodes=EPISODES,
+        seed=seed + 5000,
+    )
     return rows, returns.mean().item()
 
 

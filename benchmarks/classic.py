@@ -248,16 +248,20 @@ def table(store: Store, name: str, seeds):
     columns = {m: [runs[m, s] for s in seeds if (m, s) in runs] for m in task.methods}
     columns = {m: column for m, column in columns.items() if column}
     print(f"\n{task.env_id}, seeds {seeds[0]} to {seeds[-1]}; return of {task.episodes} episodes of the final policy")
-    print(f"{'':18}{'runs':>5}{'steps':>9}{'return':>9}{'95% interval':>18}{'lowest':>9}{'greedy':>9}{'last 100':>10}"
-          f"{'CPU s':>8}{'steps/CPU-s (min, max)':>24}")  # fmt: skip
+    print(
+        f"{'':18}{'runs':>5}{'steps':>9}{'return':>9}{'95% interval':>18}{'lowest':>9}{'greedy':>9}{'last 100':>10}"
+        f"{'CPU s':>8}{'steps/CPU-s (min, max)':>24}"
+    )
     for method, column in columns.items():
         returns, speeds = [r["return"] for r in column], [r["steps/s"] for r in column]
         low, high = bootstrap([returns])
         greedy, last, seconds = (statistics.mean(r[key] for r in column) for key in ("greedy", "last 100", "seconds"))
         speed = f"{statistics.median(speeds):,.0f} ({min(speeds):,}, {max(speeds):,})"
         interval = f"[{low:.1f}, {high:.1f}]"
-        print(f"{method:18}{len(column):5}{column[0]['steps']:9,}{statistics.mean(returns):9.1f}{interval:>18}"
-              f"{min(returns):9.1f}{greedy:9.1f}{last:10.1f}{seconds:8.1f}{speed:>24}")  # fmt: skip
+        print(
+            f"{method:18}{len(column):5}{column[0]['steps']:9,}{statistics.mean(returns):9.1f}{interval:>18}"
+            f"{min(returns):9.1f}{greedy:9.1f}{last:10.1f}{seconds:8.1f}{speed:>24}"
+        )
     if "ours" in columns and len(columns) > 1:
         goals(name, columns)
     settings = store.read()["settings"].get(name, {})
@@ -269,13 +273,17 @@ def goals(name: str, columns: dict):
     """The comparisons that the course promises, each with its goal."""
     ours = [r["return"] for r in columns["ours"]]
     if name == "cartpole":
-        print(f"goals: mean >= 495 ({statistics.mean(ours):.1f}); every seed >= 475 "
-              f"({sum(x >= 475 for x in ours)} of {len(ours)})")  # fmt: skip
+        print(
+            f"goals: mean >= 495 ({statistics.mean(ours):.1f}); every seed >= 475 "
+            f"({sum(x >= 475 for x in ours)} of {len(ours)})"
+        )
         if "CleanRL settings" in columns:
             theirs = {r["seed"]: r["steps/s"] for r in columns["CleanRL settings"]}
             ratios = [r["steps/s"] / theirs[r["seed"]] for r in columns["ours"] if r["seed"] in theirs]
-            print(f"steps/CPU-s, ours over CleanRL settings, seed by seed: median {statistics.median(ratios):.2f}, "
-                  f"{min(ratios):.2f} to {max(ratios):.2f} (goal >= 1.5)")  # fmt: skip
+            print(
+                f"steps/CPU-s, ours over CleanRL settings, seed by seed: median {statistics.median(ratios):.2f}, "
+                f"{min(ratios):.2f} to {max(ratios):.2f} (goal >= 1.5)"
+            )
         return
     returns = [ours, *([r["return"] for r in column] for method, column in columns.items() if method != "ours")]
     low, high = bootstrap(returns, ratio_to_best)
@@ -318,8 +326,10 @@ def main():
     runs = store.read()["runs"]
     for number, computer in enumerate(store.read()["hardware"]):
         if shares := [run["share of the clock"] for run in runs if run["hardware"] == number]:
-            print(f"\n{len(shares)} runs, which had {statistics.median(shares):.0%} of the clock (median), on: "
-                  + ", ".join(f"{key} {value}" for key, value in computer.items()))  # fmt: skip
+            print(
+                f"\n{len(shares)} runs, which had {statistics.median(shares):.0%} of the clock (median), on: "
+                + ", ".join(f"{key} {value}" for key, value in computer.items())
+            )
     if missing is not None:
         command = 'pip install -c constraints.txt -e ".[benchmarks]" (in the course folder)'
         raise SystemExit(f"{missing}\nSome runs need other packages: {command}")

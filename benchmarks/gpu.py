@@ -42,12 +42,21 @@ from ppo_lesson.language.sft import adamw  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "gpu.json"
 HALF_BILLION = {
-    "vocab_size": 151_936, "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24,
-    "num_attention_heads": 14, "num_key_value_heads": 2, "tie_word_embeddings": True,
-}  # fmt: skip
+    "vocab_size": 151_936,
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+}
 TINY = HALF_BILLION | {
-    "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
-}  # fmt: skip
+    "vocab_size": 512,
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+}
 PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12, "T4": 65e12}  # dense, half precision, FLOP/s
 PROMPT = 128
 SHAPES = [(64, 128), (64, 256), (256, 256)]  # replies, tokens of each
@@ -71,7 +80,7 @@ def clock(device: str) -> float:
 
 def measure(
     about: dict, batch: int, reply: int, *, graph: bool, lora: int, repeats: int = 3, profile: str = "auto"
-) -> dict:  # fmt: skip
+) -> dict:
     """Seconds of decoding, scoring and updating, tokens/s, GiB at the peak, utilisation of the update."""
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -160,11 +169,22 @@ def measure_trl(about: dict, batch: int, reply: int, *, repeats: int = 3) -> dic
 
     with tempfile.TemporaryDirectory() as folder:
         drive_trl(
-            four, tokenizer, rows, started, lambda _: times.append(clock(profile.device)), output_dir=folder,
-            per_device_train_batch_size=micro, gradient_accumulation_steps=batch // micro, num_mini_batches=4,
-            total_episodes=batch * (repeats + 1), response_length=reply, learning_rate=1e-6, kl_coef=0.1,
-            use_cpu=profile.device == "cpu", seed=0,
-        )  # fmt: skip
+            four,
+            tokenizer,
+            rows,
+            started,
+            lambda _: times.append(clock(profile.device)),
+            output_dir=folder,
+            per_device_train_batch_size=micro,
+            gradient_accumulation_steps=batch // micro,
+            num_mini_batches=4,
+            total_episodes=batch * (repeats + 1),
+            response_length=reply,
+            learning_rate=1e-6,
+            kl_coef=0.1,
+            use_cpu=profile.device == "cpu",
+            seed=0,
+        )
     seconds = [b - a for a, b in itertools.pairwise(times)]
     peak = torch.cuda.max_memory_allocated() / 2**30 if profile.device == "cuda" else None
     return {"iteration": statistics.median(seconds[1:]), "GiB": peak}
@@ -239,11 +259,18 @@ def row(name: str, found: dict | str) -> str:
     if isinstance(found, str):
         return f"{name:38}  {found}"
     columns = (
-        ("tokens/s", "10,.0f"), ("decoding", "9.2f"), ("scoring", "8.2f"), ("updating", "8.2f"),
-        ("iteration", "11.2f"), ("GiB", "7.1f"), ("utilisation", "7.0%"),
-    )  # fmt: skip
-    cells = (" " * int(form.split(",")[0].split(".")[0]) if found.get(key) is None else f"{found[key]:{form}}"
-             for key, form in columns)  # fmt: skip
+        ("tokens/s", "10,.0f"),
+        ("decoding", "9.2f"),
+        ("scoring", "8.2f"),
+        ("updating", "8.2f"),
+        ("iteration", "11.2f"),
+        ("GiB", "7.1f"),
+        ("utilisation", "7.0%"),
+    )
+    cells = (
+        " " * int(form.split(",")[0].split(".")[0]) if found.get(key) is None else f"{found[key]:{form}}"
+        for key, form in columns
+    )
     return f"{name:38}" + "".join(cells)
 
 

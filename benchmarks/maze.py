@@ -92,14 +92,18 @@ def main():
         "64 trainings, s": summary([seconds for seconds, _ in trainings]) | {"goal": "<= 0.35"},
     }
     share = (process_time() - used) / (perf_counter() - clock)
-    print(f"{hardware['cpu']}, {hardware['cores']} cores, one thread used; {hardware['os']}; "
-          f"Python {hardware['python']}, torch {hardware['torch']}")  # fmt: skip
+    print(
+        f"{hardware['cpu']}, {hardware['cores']} cores, one thread used; {hardware['os']}; "
+        f"Python {hardware['python']}, torch {hardware['torch']}"
+    )
     print(f"{REPETITIONS} repetitions, batch of {ROBOTS} robots\n")
     print(f"{'':26}{'median':>8}{'min':>8}{'max':>8}    goal")
     for name, x in results.items():
         print(f"{name:26}{x['median']:8.2f}{x['min']:8.2f}{x['max']:8.2f}    {x['goal']}")
-    print(f"\nmedian exact J of {SEEDS} seeds (gamma 1): {before:.2f} before, {medians[0]:.2f} after one update, "
-          f"{medians[-1]:.3f} after 60 (goal >= 0.3)")  # fmt: skip
+    print(
+        f"\nmedian exact J of {SEEDS} seeds (gamma 1): {before:.2f} before, {medians[0]:.2f} after one update, "
+        f"{medians[-1]:.3f} after 60 (goal >= 0.3)"
+    )
     learning = {"before": before, "after each update": [round(x, 4) for x in medians]}
     RESULT.parent.mkdir(exist_ok=True)
     content = {

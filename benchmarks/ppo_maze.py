@@ -93,8 +93,10 @@ def main():
         "one training, 64-64 network": summary(seconds(networks, 0)) | {"goal": "<= 0.5"},
         "64 trainings at once, table": summary(seconds(tables, range(64))) | {"goal": "<= 0.4"},
     }
-    print(f"{hardware['cpu']}, {hardware['cores']} cores, one thread used; {hardware['os']}; "
-          f"Python {hardware['python']}, torch {hardware['torch']}")  # fmt: skip
+    print(
+        f"{hardware['cpu']}, {hardware['cores']} cores, one thread used; {hardware['os']}; "
+        f"Python {hardware['python']}, torch {hardware['torch']}"
+    )
     print(f"{REPETITIONS} repetitions, seconds of this process\n")
     print(f"{'':30}{'median':>8}{'min':>8}{'max':>8}    goal")
     for name, x in speed.items():

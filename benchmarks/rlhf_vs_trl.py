@@ -43,8 +43,11 @@ LINES = {  # name: (whose, micro-batch, old log-probabilities scored again)
     "ours, micro-batch 16, rescored": ("ours", 16, True),
     "ours, micro-batch 32, rescored": ("ours", 32, True),
 }
-LEARNS = {f"{name} learns, seed {seed}": (whose, seed) for name, whose in (("TRL 1.12", "trl"), ("ours", "ours"))
-          for seed in SEEDS}  # fmt: skip
+LEARNS = {
+    f"{name} learns, seed {seed}": (whose, seed)
+    for name, whose in (("TRL 1.12", "trl"), ("ours", "ours"))
+    for seed in SEEDS
+}
 
 
 # ---- what both start from ------------------------------------------------------------------------------------------
@@ -53,12 +56,7 @@ LEARNS = {f"{name} learns, seed {seed}": (whose, seed) for name, whose in (("TRL
 def make_models(folder: Path, vocabulary: int) -> None:
     """A policy, a reward model and a word-level tokenizer, in Hugging Face folders."""
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import (
-        PreTrainedTokenizerFast,
-        Qwen2Config,
-        Qwen2ForCausalLM,
-        Qwen2ForSequenceClassification,
-    )
+    from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, Qwen2ForSequenceClassification
 
     words = {"<pad>": 0, "<eos>": 1, "<unk>": 2} | {f"w{i}": i for i in range(3, vocabulary)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
@@ -67,10 +65,17 @@ def make_models(folder: Path, vocabulary: int) -> None:
     template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, padding_side="left", chat_template=template, **special)
     about = {
-        "vocab_size": vocabulary, "hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256, "pad_token_id": 0,
-        "eos_token_id": 1, "bos_token_id": None,
-    }  # fmt: skip
+        "vocab_size": vocabulary,
+        "hidden_size": WIDTH,
+        "intermediate_size": 4 * WIDTH,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "bos_token_id": None,
+    }
     torch.manual_seed(0)
     Qwen2ForCausalLM(Qwen2Config(**about)).save_pretrained(folder / "policy")
     Qwen2ForSequenceClassification(Qwen2Config(**about, num_labels=1)).save_pretrained(folder / "reward")
@@ -124,13 +129,25 @@ def ours(folder: Path, vocabulary: int, updates: int, micro: int, rescore: bool,
     judge = AutoModelForSequenceClassification.from_pretrained(folder / "reward", dtype=torch.float32)
     reward = ScalarModel(judge.base_model, init_std=0.0)
     reward.head.weight.data.copy_(judge.score.weight.data)
-    critic = ScalarModel(AutoModelForSequenceClassification.from_pretrained(
-        folder / "reward", dtype=torch.float32).base_model, init_std=0.0)  # fmt: skip
+    critic = ScalarModel(
+        AutoModelForSequenceClassification.from_pretrained(folder / "reward", dtype=torch.float32).base_model,
+        init_std=0.0,
+    )
     critic.head.weight.data.copy_(judge.score.weight.data)  # TRL's value model starts from the reward model
     config = RLHFConfig(
-        iterations=updates, batch=BATCH, epochs=1, minibatches=1, micro_batch=micro, max_new_tokens=REPLY, lr=LR,
-        critic_lr=LR, warmup=0, kl=FixedKL(BETA), rescore=rescore, seed=seed,
-    )  # fmt: skip
+        iterations=updates,
+        batch=BATCH,
+        epochs=1,
+        minibatches=1,
+        micro_batch=micro,
+        max_new_tokens=REPLY,
+        lr=LR,
+        critic_lr=LR,
+        warmup=0,
+        kl=FixedKL(BETA),
+        rescore=rescore,
+        seed=seed,
+    )
     tokenizer, clock = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer"), Clock()
     for row in rlhf(config, policy, critic, reference, reward, prompts(vocabulary), tokenizer=tokenizer):
         clock.update(row["score"])
@@ -149,12 +166,23 @@ def trl(folder: Path, vocabulary: int, updates: int, micro: int, _rescore: bool,
     )
     clocks = []
     drive_trl(
-        (policy, reference, judge, value), tokenizer, rows, lambda: clocks.append(Clock()),
-        lambda score: clocks[-1].update(score), output_dir=str(folder / "out"), per_device_train_batch_size=micro,
-        gradient_accumulation_steps=BATCH // micro, num_mini_batches=1, total_episodes=updates * BATCH,
-        response_length=REPLY, learning_rate=LR, kl_coef=BETA, use_cpu=True, local_rollout_forward_batch_size=BATCH,
+        (policy, reference, judge, value),
+        tokenizer,
+        rows,
+        lambda: clocks.append(Clock()),
+        lambda score: clocks[-1].update(score),
+        output_dir=str(folder / "out"),
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=BATCH // micro,
+        num_mini_batches=1,
+        total_episodes=updates * BATCH,
+        response_length=REPLY,
+        learning_rate=LR,
+        kl_coef=BETA,
+        use_cpu=True,
+        local_rollout_forward_batch_size=BATCH,
         seed=seed,
-    )  # fmt: skip
+    )
     return clocks[-1].numbers()
 
 
@@ -182,14 +210,31 @@ def drive_trl(models: tuple, tokenizer, rows: list[list[int]], started, updated,
     policy, reference, judge, value = models
     data = Dataset.from_dict({"input_ids": rows})
     config = PPOConfig(
-        num_ppo_epochs=1, temperature=1.0, stop_token="eos", num_sample_generations=0, save_strategy="no",
-        gradient_checkpointing=False, bf16=False, report_to="none", lr_scheduler_type="constant", logging_steps=1,
-        vf_coef=1.0, max_grad_norm=1.0, **settings,
-    )  # fmt: skip
+        num_ppo_epochs=1,
+        temperature=1.0,
+        stop_token="eos",
+        num_sample_generations=0,
+        save_strategy="no",
+        gradient_checkpointing=False,
+        bf16=False,
+        report_to="none",
+        lr_scheduler_type="constant",
+        logging_steps=1,
+        vf_coef=1.0,
+        max_grad_norm=1.0,
+        **settings,
+    )
     PPOTrainer(
-        args=config, processing_class=tokenizer, model=policy, ref_model=reference, reward_model=judge,
-        value_model=value, train_dataset=data, eval_dataset=data.select(range(2)), callbacks=[Watch()],
-    ).train()  # fmt: skip
+        args=config,
+        processing_class=tokenizer,
+        model=policy,
+        ref_model=reference,
+        reward_model=judge,
+        value_model=value,
+        train_dataset=data,
+        eval_dataset=data.select(range(2)),
+        callbacks=[Watch()],
+    ).train()
 
 
 # ---- both, side by side --------------------------------------------------------------------------------------------
@@ -252,11 +297,18 @@ def main() -> None:
     content = {
         "hardware": hardware(),
         "settings": {
-            "vocabulary": VOCABULARY, "width": WIDTH, "batch": BATCH, "prompt": PROMPT, "reply": REPLY,
-            "updates": UPDATES, "lr": LR, "beta": BETA, "learns": {"vocabulary": SMALL, "updates": LONG},
+            "vocabulary": VOCABULARY,
+            "width": WIDTH,
+            "batch": BATCH,
+            "prompt": PROMPT,
+            "reply": REPLY,
+            "updates": UPDATES,
+            "lr": LR,
+            "beta": BETA,
+            "learns": {"vocabulary": SMALL, "updates": LONG},
         },
         "lines": {name: stored["lines"][name] for name in [*LINES, *LEARNS] if name in stored["lines"]},
-    }  # fmt: skip
+    }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     print(table(content["lines"]))

@@ -231,8 +231,10 @@ def table(grid: Grid):
     stored = {env_id: store.runs(env_id) for env_id in grid.environments}
     seeds = [s for s in grid.seeds if all((n, s) in stored[e] for e in grid.environments for n in grid.objectives)]
     runs = {n: {e: [stored[e][n, s] for s in seeds] for e in grid.environments} for n in grid.objectives}
-    print(f"\nTable 1, {len(grid.environments)} environments, {grid.steps:,} steps, "
-          f"{len(seeds)} of {len(grid.seeds)} seeds complete")  # fmt: skip
+    print(
+        f"\nTable 1, {len(grid.environments)} environments, {grid.steps:,} steps, "
+        f"{len(seeds)} of {len(grid.seeds)} seeds complete"
+    )
     if not seeds:
         return
     raw = {n: {e: [run["last 100"] for run in runs[n][e]] for e in runs[n]} for n in runs}
@@ -247,12 +249,17 @@ def table(grid: Grid):
 
 
 def print_scores(normalised: dict, seeds: list[int]):
-    print(f"\n{'score: random 0, best objective 1':34}{'mean':>7}{'each seed':>{4 + 7 * len(seeds)}}"
-          f"   paper (1M steps, v1, 21 runs)")  # fmt: skip
+    print(
+        f"\n{'score: random 0, best objective 1':34}{'mean':>7}{'each seed':>{4 + 7 * len(seeds)}}"
+        f"   paper (1M steps, v1, 21 runs)"
+    )
     for name, environments in normalised.items():
         each = [statistics.mean(column) for column in zip(*environments.values())]
-        print(f"{name:34}{statistics.mean(each):7.2f}    " + "".join(f"{x:7.2f}" for x in each)
-              + f"   {PUBLISHED[name]:6.2f}")  # fmt: skip
+        print(
+            f"{name:34}{statistics.mean(each):7.2f}    "
+            + "".join(f"{x:7.2f}" for x in each)
+            + f"   {PUBLISHED[name]:6.2f}"
+        )
     plain = statistics.mean(statistics.mean(column) for column in normalised["no clipping or penalty"].values())
     side = "below" if plain < 0 else "above"
     print(f"without clipping or penalty the score is {side} that of the random policy here; in the paper, below")

@@ -66,9 +66,16 @@ class Run:
     """
 
     def __init__(
-        self, path, settings: dict, modules: dict, tensors: dict[str, Tensor], controller=None, *,
-        gather=dict, put=Tensor.copy_,
-    ):  # fmt: skip
+        self,
+        path,
+        settings: dict,
+        modules: dict,
+        tensors: dict[str, Tensor],
+        controller=None,
+        *,
+        gather=dict,
+        put=Tensor.copy_,
+    ):
         self.path = None if path is None else Path(path)
         self.settings, self.modules, self.tensors, self.controller = settings, modules, tensors, controller
         self.gather, self.put = gather, put

@@ -13,8 +13,11 @@ BAD, STOPPED = 2, 130
 
 def main(argv=None):
     """Run one command and return its exit status: 0, 2 for what you can mend, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m ppo_lesson", description="Helpers around the notebooks, and "
-                                     "training with your own data.", allow_abbrev=False)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m ppo_lesson",
+        description="Helpers around the notebooks, and training with your own data.",
+        allow_abbrev=False,
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("doctor", help="is this computer ready for the course?")
     options.add_commands(commands)

@@ -22,14 +22,7 @@ from .adam import Adam
 from .kl import FixedKL, PaperKL, estimate
 from .maze import MazeBatch
 from .normalize import RewardScale, observe
-from .objectives import (
-    clip_fraction,
-    clipped_surrogate,
-    explained_variance,
-    penalized_surrogate,
-    surrogate,
-    value_loss,
-)
+from .objectives import clip_fraction, clipped_surrogate, explained_variance, penalized_surrogate, surrogate, value_loss
 from .returns import whiten
 from .rollout import Rollout
 from .train import check_common, collect, finish_row, make_batch, stop_if_diverged

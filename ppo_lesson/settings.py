@@ -9,15 +9,7 @@ from .ppo import PPOConfig
 # (benchmarks/classic.py). Seeds that failed were late to learn that the cart drifts away: a faster critic (its row in
 # benchmarks/ablation.py), gamma and lam see further ahead.
 CARTPOLE = PPOConfig(
-    iterations=97,
-    steps=32,
-    epochs=20,
-    lr=3e-3,
-    critic_lr=5e-3,
-    gamma=0.99,
-    lam=0.85,
-    target_kl=None,
-    anneal_clip=True,
+    iterations=97, steps=32, epochs=20, lr=3e-3, critic_lr=5e-3, gamma=0.99, lam=0.85, target_kl=None, anneal_clip=True
 )
 
 # HalfCheetah-v5 with 1 environment, 199,680 steps; networks of 64-64 with standardize=True, log_std -1. Chosen by the

@@ -99,9 +99,13 @@ class VectorBatch:
         finished = self.returns * ended
         self.returns[ended] = 0.0
         return {
-            "rewards": rewards, "terminated": terminated, "truncated": truncated, "mask": mask,
-            "next_observations": arrived, "episode_returns": finished,
-        }  # fmt: skip
+            "rewards": rewards,
+            "terminated": terminated,
+            "truncated": truncated,
+            "mask": mask,
+            "next_observations": arrived,
+            "episode_returns": finished,
+        }
 
     def _into_the_box(self, actions: Tensor) -> np.ndarray:
         space = self.action_space

@@ -21,8 +21,19 @@ from ppo_lesson.language.rlhf import RLHFConfig, rlhf
 from ppo_lesson.language.scale import CPU, compute_twice
 from ppo_lesson.language.sharding import whole
 
-SHORT = RLHFConfig(iterations=3, batch=16, minibatches=2, epochs=2, micro_batch=3, max_new_tokens=6, lr=1e-3,
-                   critic_lr=1e-3, warmup=0, max_grad_norm=0.5, checkpoint_every=1)  # fmt: skip
+SHORT = RLHFConfig(
+    iterations=3,
+    batch=16,
+    minibatches=2,
+    epochs=2,
+    micro_batch=3,
+    max_new_tokens=6,
+    lr=1e-3,
+    critic_lr=1e-3,
+    warmup=0,
+    max_grad_norm=0.5,
+    checkpoint_every=1,
+)
 RUNS = {
     "ppo": {"entropy_coef": 0.01, "kl": ZieglerKL(0.2, target=0.01, horizon=20), "ptx_coef": 0.5, "ptx_batch": 5},
     "group": {"advantages": "group", "replies": 4, "rescore": False},
@@ -52,10 +63,18 @@ def train(name, folder, processes=ALONE, stop=None):
     if name == "gpt2":
         profile = replace(profile, micro_tokens=24, gradient_checkpointing=True)
     run = rlhf(
-        config, actor, critic, reference, lambda prompt, reply: reply.count("d") - 0.1 * len(reply), PROMPTS,
-        tokenizer=Letters(8), documents=["abcabcabcabc" * 4] * 20, profile=profile, processes=processes,
+        config,
+        actor,
+        critic,
+        reference,
+        lambda prompt, reply: reply.count("d") - 0.1 * len(reply),
+        PROMPTS,
+        tokenizer=Letters(8),
+        documents=["abcabcabcabc" * 4] * 20,
+        profile=profile,
+        processes=processes,
         resume=Path(folder) / f"{name}.run",
-    )  # fmt: skip
+    )
     return actor, critic, reference, [row for _, row in zip(range(stop or config.iterations), run)]
 
 

@@ -80,26 +80,37 @@ CASES = {  # what is done: (call, error, all of these words stand in the message
     "seed below 0": (lambda: MazeBatch(Maze(), 1, seed=[0, -1]), ValueError, ["seed", "at least 0", "-1"]),
     "actions 4": (lambda: MazeBatch(Maze(), 2).step(torch.tensor([0, 4])), ValueError, ["actions", "3", "0 to 4"]),
     "one action for two": (
-        lambda: MazeBatch(Maze(), 2).step(torch.tensor([0])), ValueError, ["shape (2,)", "shape (1,)"]
+        lambda: MazeBatch(Maze(), 2).step(torch.tensor([0])),
+        ValueError,
+        ["shape (2,)", "shape (1,)"],
     ),
     "no chance for the floor": (
         lambda: MazeBatch(Maze(slip=0.1), 2).step(torch.tensor([0, 0])),
-        ValueError, ["slippery", "u_slip", "batch.uniforms"],
+        ValueError,
+        ["slippery", "u_slip", "batch.uniforms"],
     ),
     "no steps": (
-        lambda: fixed_steps(MazeBatch(Maze(), 2), TabularPolicy(), 0), ValueError, ["steps", "at least 1", "0"]
+        lambda: fixed_steps(MazeBatch(Maze(), 2), TabularPolicy(), 0),
+        ValueError,
+        ["steps", "at least 1", "0"],
     ),
     # the exact solution
     "rows that sum to 2": (lambda: solve(2 * UNIFORM, 0.9), ValueError, ["probs[0]", "sums to 2", "torch.softmax"]),
     "a negative probability": (
-        lambda: solve(table([-0.5, 0.5, 0.5, 0.5]), 0.9), ValueError, ["probs[2]", "-0.5", ">= 0"]
+        lambda: solve(table([-0.5, 0.5, 0.5, 0.5]), 0.9),
+        ValueError,
+        ["probs[2]", "-0.5", ">= 0"],
     ),
     "a NaN probability": (lambda: solve(table([NAN, 0.5, 0.5, 0.0]), 0.9), ValueError, ["probs[2]", "nan"]),
     "logits for probabilities": (
-        lambda: solve(torch.zeros(16, 4), 0.9), ValueError, ["probs[0]", "sums to 0", "torch.softmax"]
+        lambda: solve(torch.zeros(16, 4), 0.9),
+        ValueError,
+        ["probs[0]", "sums to 0", "torch.softmax"],
     ),
     "the offending seed": (
-        lambda: solve(torch.stack([UNIFORM, 2 * UNIFORM]), 0.9), ValueError, ["probs[1, 0]", "sums to 2"]
+        lambda: solve(torch.stack([UNIFORM, 2 * UNIFORM]), 0.9),
+        ValueError,
+        ["probs[1, 0]", "sums to 2"],
     ),
     "a table for another maze": (lambda: solve(UNIFORM, 0.9, maze=Maze(5)), ValueError, ["probs", "25, 4", "(16, 4)"]),
     "three actions": (lambda: solve(torch.ones(16, 3) / 3, 0.9), ValueError, ["probs", "16, 4", "(16, 3)"]),
@@ -110,13 +121,19 @@ CASES = {  # what is done: (call, error, all of these words stand in the message
     "gamma NaN": (lambda: exact_policy_gradient(UNIFORM, NAN), ValueError, ["gamma", "nan"]),
     "gamma as text": (lambda: solve(UNIFORM, "high"), ValueError, ["gamma", "'high'"]),
     "never at the goal": (
-        lambda: solve(ALL_UP, 1.0), ValueError, ["gamma = 1", "never", "square 0", "gamma < 1", "positive"]
+        lambda: solve(ALL_UP, 1.0),
+        ValueError,
+        ["gamma = 1", "never", "square 0", "gamma < 1", "positive"],
     ),
     "one of two never there": (
-        lambda: solve(torch.stack([UNIFORM, ALL_UP]), 1.0), ValueError, ["policy [1]", "never", "square 0"]
+        lambda: solve(torch.stack([UNIFORM, ALL_UP]), 1.0),
+        ValueError,
+        ["policy [1]", "never", "square 0"],
     ),
     "there after 1e50 steps": (
-        lambda: solve(almost_all_up(100.0), 1.0), ValueError, ["gamma = 1", "1e12 steps", "square 0", "gamma < 1"]
+        lambda: solve(almost_all_up(100.0), 1.0),
+        ValueError,
+        ["gamma = 1", "1e12 steps", "square 0", "gamma < 1"],
     ),
     "there after 4e13 steps": (lambda: solve(almost_all_up(10.0), 1.0), ValueError, ["1e12 steps", "gamma < 1"]),
     "no best policy": (lambda: optimal(1.0, maze=Maze(step_reward=1.0)), ValueError, ["gamma = 1", "no finite value"]),
@@ -126,7 +143,9 @@ CASES = {  # what is done: (call, error, all of these words stand in the message
     "a NaN reward": (lambda: discounted_returns([1.0, NAN], 0.9), ValueError, ["rewards[1]", "nan"]),
     "returns, gamma 2": (lambda: discounted_returns(ONES, 2), ValueError, ["gamma", "[0.0, 1.0]", "2"]),
     "ended of another shape": (
-        lambda: discounted_returns(ONES, 1, ended=TWO), ValueError, ["rewards (3,)", "ended (2,)"]
+        lambda: discounted_returns(ONES, 1, ended=TWO),
+        ValueError,
+        ["rewards (3,)", "ended (2,)"],
     ),
     "values of another shape": (lambda: steps(values=TWO), ValueError, ["rewards (3,)", "values (2,)"]),
     "mask of another shape": (lambda: steps(mask=torch.ones(1, 3)), ValueError, ["rewards (3,)", "mask (1, 3)"]),
@@ -136,7 +155,8 @@ CASES = {  # what is done: (call, error, all of these words stand in the message
     "lam 1.5": (lambda: steps(lam=1.5), ValueError, ["lam", "[0.0, 1.0]", "1.5"]),
     "empty gae": (
         lambda: steps(**dict.fromkeys(("rewards", "values", "next_values", "terminated"), torch.ones(0))),
-        ValueError, ["rewards", "empty", "(0,)"],
+        ValueError,
+        ["rewards", "empty", "(0,)"],
     ),
     "whiten a NaN": (lambda: whiten(torch.tensor([1.0, NAN])), ValueError, ["x[1]", "nan"]),
     "whiten nothing": (lambda: whiten(torch.ones(0)), ValueError, ["x", "empty"]),
@@ -151,74 +171,96 @@ CASES = {  # what is done: (call, error, all of these words stand in the message
     "axis 5": (lambda: aggregate(torch.ones(2, 2), dim=5), ValueError, ["dim", "at most 1", "5"]),
     "sequences without time": (
         lambda: aggregate(torch.ones(2, 2), how="seq-mean-token-sum", dim=0),
-        ValueError, ["seq-mean-token-sum", "dim=0"],
+        ValueError,
+        ["seq-mean-token-sum", "dim=0"],
     ),
     "denominator 0": (lambda: aggregate(ONES, denominator=0), ValueError, ["denominator", "positive", "0"]),
     "explained variance": (lambda: explained_variance(ONES, TWO), ValueError, ["values (3,)", "returns (2,)"]),
     "eps 1.2": (lambda: clipped_surrogate(ONES, ONES, ONES, 1.2), ValueError, ["eps", "between 0 and 1", "1.2"]),
     "trap 12, dual clip below 1": (
-        lambda: clipped_surrogate(ONES, ONES, ONES, dual_clip=0.5), ValueError, ["dual_clip", "greater than 1", "0.5"]
+        lambda: clipped_surrogate(ONES, ONES, ONES, dual_clip=0.5),
+        ValueError,
+        ["dual_clip", "greater than 1", "0.5"],
     ),
     "beta -1": (lambda: penalized_surrogate(ONES, ONES, ONES, ONES, -1.0), ValueError, ["beta", "negative", "-1.0"]),
     "KL of different shapes": (lambda: kl.exact(ONES, TWO), ValueError, ["logits_p (3,)", "logits_q (2,)"]),
     "unknown estimate": (lambda: kl.estimate(ONES, ONES, "k4"), ValueError, ["kind", "'k1'", "'k4'"]),
     # policies and trainers
     "observations that are no ids": (
-        lambda: TabularPolicy()(torch.ones(3)), ValueError, ["observations", "integers", "torch.float32"]
+        lambda: TabularPolicy()(torch.ones(3)),
+        ValueError,
+        ["observations", "integers", "torch.float32"],
     ),
     "a square too far": (lambda: TabularPolicy()(torch.tensor([3, 16])), ValueError, ["observations", "0 to 15", "16"]),
     "a square below 0": (lambda: TabularCritic()(torch.tensor([-1])), ValueError, ["observations", "0 to 15", "-1"]),
     "a square of another seed": (
-        lambda: TabularPolicy(seeds=(2,))(torch.tensor([[16], [0]])), ValueError, ["observations", "0 to 15", "16"]
+        lambda: TabularPolicy(seeds=(2,))(torch.tensor([[16], [0]])),
+        ValueError,
+        ["observations", "0 to 15", "16"],
     ),
     "too few seeds": (
-        lambda: TabularPolicy(seeds=(2,))(torch.tensor([1, 1, 1])), ValueError, ["observations", "(2,)", "(3,)"]
+        lambda: TabularPolicy(seeds=(2,))(torch.tensor([1, 1, 1])),
+        ValueError,
+        ["observations", "(2,)", "(3,)"],
     ),
     "six actions": (
-        lambda: whole_episodes(MazeBatch(Maze(), 1), TabularPolicy(16, 6)), ValueError, ["policy", "4", "(16, 6)"]
+        lambda: whole_episodes(MazeBatch(Maze(), 1), TabularPolicy(16, 6)),
+        ValueError,
+        ["policy", "4", "(16, 6)"],
     ),
     "not a maze": (
         lambda: first_row(reinforce, "maze", TabularPolicy(), None, ReinforceConfig()),
-        TypeError, ["env", "Maze", "str"],
+        TypeError,
+        ["env", "Maze", "str"],
     ),
     "a larger maze": (
-        lambda: first_row(reinforce, Maze(5), TabularPolicy(), None, ReinforceConfig()), ValueError, ["0 to 15", "24"]
+        lambda: first_row(reinforce, Maze(5), TabularPolicy(), None, ReinforceConfig()),
+        ValueError,
+        ["0 to 15", "24"],
     ),
     "no episode": (
         lambda: first_row(reinforce, Maze(), TabularPolicy(), None, ReinforceConfig(episodes=0)),
-        ValueError, ["episodes", "at least 1", "0"],
+        ValueError,
+        ["episodes", "at least 1", "0"],
     ),
     "half an iteration": (
         lambda: first_row(reinforce, Maze(), TabularPolicy(), None, ReinforceConfig(iterations=0.5)),
-        ValueError, ["iterations", "whole number", "0.5"],
+        ValueError,
+        ["iterations", "whole number", "0.5"],
     ),
     "trainer, gamma 2": (
         lambda: first_row(reinforce, Maze(), TabularPolicy(), None, ReinforceConfig(gamma=2.0)),
-        ValueError, ["gamma", "[0.0, 1.0]", "2.0"],
+        ValueError,
+        ["gamma", "[0.0, 1.0]", "2.0"],
     ),
     "optimizer": (
         lambda: first_row(reinforce, Maze(), TabularPolicy(), None, ReinforceConfig(optimizer="rmsprop")),
-        ValueError, ["optimizer", "'adam'", "'rmsprop'"],
+        ValueError,
+        ["optimizer", "'adam'", "'rmsprop'"],
     ),
     "three seeds, one policy": (
         lambda: first_row(reinforce, Maze(), TabularPolicy(), None, ReinforceConfig(), seed=range(3)),
-        ValueError, ["policy", "(16, 4)", "seeds=(3,)"],
+        ValueError,
+        ["policy", "(16, 4)", "seeds=(3,)"],
     ),
     "three seeds, one critic": (
         lambda: first_row(
             actor_critic, Maze(), TabularPolicy(seeds=(3,)), TabularCritic(), ActorCriticConfig(), seed=range(3)
         ),
-        ValueError, ["critic", "(16,)", "seeds=(3,)"],
+        ValueError,
+        ["critic", "(16,)", "seeds=(3,)"],
     ),
     "one seed, three policies": (
         lambda: first_row(reinforce, Maze(), TabularPolicy(seeds=(3,)), None, ReinforceConfig()),
-        ValueError, ["(3,)", "seed"],
+        ValueError,
+        ["(3,)", "seed"],
     ),
     "no critic": (
         lambda: first_row(actor_critic, Maze(), TabularPolicy(), None, ActorCriticConfig()),
-        TypeError, ["critic", "TabularCritic()", "reinforce"],
+        TypeError,
+        ["critic", "TabularCritic()", "reinforce"],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("call", "error", "words"), CASES.values(), ids=CASES.keys())

@@ -38,8 +38,10 @@ def test_a_number_that_changes_in_a_file_changes_in_the_table(tmp_path, monkeypa
 def bent(x):
     """x with every fraction in it another one (scores do not see a mere change of scale); counts and seeds stay."""
     if isinstance(x, dict):
-        return {key: value * 2 if key in ("MiB", "steps/s", "J >= 0.48 at the end") else bent(value)
-                for key, value in x.items()}  # fmt: skip
+        return {
+            key: value * 2 if key in ("MiB", "steps/s", "J >= 0.48 at the end") else bent(value)
+            for key, value in x.items()
+        }
     return [bent(y) for y in x] if isinstance(x, list) else x * x + 1 if isinstance(x, float) else x
 
 

@@ -17,14 +17,42 @@ from ppo_lesson.language.rlhf import RLHFConfig
 PLAIN = RLHFConfig()
 # one value for each field that is not its default; fields that need another one beside them
 OTHER = {
-    "iterations": 12, "batch": 96, "replies": 4, "epochs": 3, "minibatches": 4, "micro_batch": 8, "max_new_tokens": 128,
-    "temperature": 0.7, "rescore": False, "lr": 1e-6, "critic_lr": 1e-5, "warmup": 8, "anneal": True, "gamma": 0.99,
-    "lam": 0.9, "eps": 0.1, "eps_high": 0.28, "dual_clip": 3.0, "value_clip": None, "entropy_coef": 0.01,
-    "kl": FixedKL(0.02), "kl_loss": 0.05, "kl_loss_kind": "k3", "advantages": "group", "scale_groups": False,
-    "whiten_advantages": False, "aggregate": "seq-mean-token-mean", "ptx_coef": 0.5, "ptx_batch": 8,
-    "no_eos_penalty": 1.0, "score_clip": 5.0, "target_kl": 0.02, "max_grad_norm": 0.5, "checkpoint_every": 20,
+    "iterations": 12,
+    "batch": 96,
+    "replies": 4,
+    "epochs": 3,
+    "minibatches": 4,
+    "micro_batch": 8,
+    "max_new_tokens": 128,
+    "temperature": 0.7,
+    "rescore": False,
+    "lr": 1e-6,
+    "critic_lr": 1e-5,
+    "warmup": 8,
+    "anneal": True,
+    "gamma": 0.99,
+    "lam": 0.9,
+    "eps": 0.1,
+    "eps_high": 0.28,
+    "dual_clip": 3.0,
+    "value_clip": None,
+    "entropy_coef": 0.01,
+    "kl": FixedKL(0.02),
+    "kl_loss": 0.05,
+    "kl_loss_kind": "k3",
+    "advantages": "group",
+    "scale_groups": False,
+    "whiten_advantages": False,
+    "aggregate": "seq-mean-token-mean",
+    "ptx_coef": 0.5,
+    "ptx_batch": 8,
+    "no_eos_penalty": 1.0,
+    "score_clip": 5.0,
+    "target_kl": 0.02,
+    "max_grad_norm": 0.5,
+    "checkpoint_every": 20,
     "seed": 7,
-}  # fmt: skip
+}
 BESIDE = {
     "replies": {"minibatches": 2},
     "kl_loss_kind": {"kl_loss": 0.05},
@@ -83,9 +111,18 @@ def test_what_is_lost_is_exactly_this():
     assert lost["verl"] == everywhere | {"no_eos_penalty", "score_clip"}
     assert lost["openrlhf"] == everywhere | {"no_eos_penalty", "rescore"}
     assert lost["trl"] == everywhere | {
-        "replies", "minibatches", "critic_lr", "eps_high", "dual_clip", "entropy_coef", "kl_loss", "advantages",
-        "aggregate", "score_clip", "max_grad_norm",
-    }  # fmt: skip
+        "replies",
+        "minibatches",
+        "critic_lr",
+        "eps_high",
+        "dual_clip",
+        "entropy_coef",
+        "kl_loss",
+        "advantages",
+        "aggregate",
+        "score_clip",
+        "max_grad_norm",
+    }
 
 
 @pytest.mark.parametrize("kl", [None, FixedKL(0.0), FixedKL(0.3), ZieglerKL(0.15, 6.0, 5000)])
@@ -198,9 +235,16 @@ def test_clip_ratio_counts_where_low_and_high_are_null():
 
 @pytest.mark.parametrize(
     ("name", "ours", "price", "kind"),
-    [("kl", "k1", 1.0, None), ("mse", "k2", 1.0, None), ("low_var_kl", "k3", 1.0, None), ("k3", "k3", 1.0, None),
-     ("k3+", "k2", 1.0, "changed"), ("abs", "k2", 1.0, "lost"), ("abs", "k2", 0.0, None)],
-)  # fmt: skip
+    [
+        ("kl", "k1", 1.0, None),
+        ("mse", "k2", 1.0, None),
+        ("low_var_kl", "k3", 1.0, None),
+        ("k3", "k3", 1.0, None),
+        ("k3+", "k2", 1.0, "changed"),
+        ("abs", "k2", 1.0, "lost"),
+        ("abs", "k2", 0.0, None),
+    ],
+)
 def test_names_of_the_kl_loss(name, ours, price, kind):
     A = "actor_rollout_ref.actor."
     config, notes = bridge.from_verl({A + "use_kl_loss": price > 0, A + "kl_loss_coef": 1.0, A + "kl_loss_type": name})
@@ -210,19 +254,21 @@ def test_names_of_the_kl_loss(name, ours, price, kind):
 
 @pytest.mark.parametrize(
     ("library", "settings", "words"),
-    [("verl", {"data.train_batch_size": "64"}, "data.train_batch_size must be a whole number"),
-     ("verl", {"data.train_batch_size": 64}, "must be at least ppo_mini_batch_size=256"),
-     ("verl", {"algorithm.gamma": "one"}, "algorithm.gamma must be a finite number"),
-     ("verl", {"algorithm.use_kl_in_reward": 1}, "must be True or False"),
-     ("verl", {"algorithm.adv_estimator": 3}, "must be a word"),
-     ("verl", {"actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu": 2.5}, "whole number"),
-     ("trl", {"total_episodes": 0}, "total_episodes must be at least 1"),
-     ("verl", {"trainer.total_training_steps": "60"}, "trainer.total_training_steps must be a whole number"),
-     ("trl", {"total_episodes": 1.5}, "total_episodes must be a whole number"),
-     ("openrlhf", {"reward.clip_range": 5.0}, "must be two numbers"),
-     ("openrlhf", {"actor.eps_clip_low_high": 0.2}, "must be two numbers such as [0.2, 0.3]"),
-     ("openrlhf", {"rollout.batch_size": 64}, "OpenRLHF would never take a step")],
-)  # fmt: skip
+    [
+        ("verl", {"data.train_batch_size": "64"}, "data.train_batch_size must be a whole number"),
+        ("verl", {"data.train_batch_size": 64}, "must be at least ppo_mini_batch_size=256"),
+        ("verl", {"algorithm.gamma": "one"}, "algorithm.gamma must be a finite number"),
+        ("verl", {"algorithm.use_kl_in_reward": 1}, "must be True or False"),
+        ("verl", {"algorithm.adv_estimator": 3}, "must be a word"),
+        ("verl", {"actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu": 2.5}, "whole number"),
+        ("trl", {"total_episodes": 0}, "total_episodes must be at least 1"),
+        ("verl", {"trainer.total_training_steps": "60"}, "trainer.total_training_steps must be a whole number"),
+        ("trl", {"total_episodes": 1.5}, "total_episodes must be a whole number"),
+        ("openrlhf", {"reward.clip_range": 5.0}, "must be two numbers"),
+        ("openrlhf", {"actor.eps_clip_low_high": 0.2}, "must be two numbers such as [0.2, 0.3]"),
+        ("openrlhf", {"rollout.batch_size": 64}, "OpenRLHF would never take a step"),
+    ],
+)
 def test_values_that_cannot_be_meant_are_refused_by_name(library, settings, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         FROM[library](settings)
@@ -247,36 +293,88 @@ def test_passes_over_the_prompts_become_iterations():
 
 
 def test_by_hand():
-    config = RLHFConfig(iterations=100, batch=512, replies=4, epochs=2, minibatches=4, micro_batch=8, warmup=10, seed=3,
-                        lr=3e-4, critic_lr=5e-4, gamma=0.99, lam=0.9, eps=0.2, eps_high=0.28, kl=FixedKL(0.05),
-                        max_new_tokens=256, value_clip=0.3, max_grad_norm=0.7, checkpoint_every=25)  # fmt: skip
+    config = RLHFConfig(
+        iterations=100,
+        batch=512,
+        replies=4,
+        epochs=2,
+        minibatches=4,
+        micro_batch=8,
+        warmup=10,
+        seed=3,
+        lr=3e-4,
+        critic_lr=5e-4,
+        gamma=0.99,
+        lam=0.9,
+        eps=0.2,
+        eps_high=0.28,
+        kl=FixedKL(0.05),
+        max_new_tokens=256,
+        value_clip=0.3,
+        max_grad_norm=0.7,
+        checkpoint_every=25,
+    )
     a, c = "actor_rollout_ref.actor.", "critic."
     verl = {
-        "data.train_batch_size": 128, "actor_rollout_ref.rollout.n": 4, a + "ppo_mini_batch_size": 32,
-        a + "ppo_epochs": 2, a + "ppo_micro_batch_size_per_gpu": 8, a + "clip_ratio_low": 0.2,
-        a + "clip_ratio_high": 0.28, c + "cliprange_value": 0.3, "algorithm.gamma": 0.99, "algorithm.lam": 0.9,
-        "algorithm.kl_ctrl.kl_coef": 0.05, a + "optim.lr": 3e-4, c + "optim.lr": 5e-4, c + "optim.clip_grad": 0.7,
-        a + "optim.lr_warmup_steps": 10, "trainer.save_freq": 25, "data.seed": 3, "trainer.total_training_steps": 100,
+        "data.train_batch_size": 128,
+        "actor_rollout_ref.rollout.n": 4,
+        a + "ppo_mini_batch_size": 32,
+        a + "ppo_epochs": 2,
+        a + "ppo_micro_batch_size_per_gpu": 8,
+        a + "clip_ratio_low": 0.2,
+        a + "clip_ratio_high": 0.28,
+        c + "cliprange_value": 0.3,
+        "algorithm.gamma": 0.99,
+        "algorithm.lam": 0.9,
+        "algorithm.kl_ctrl.kl_coef": 0.05,
+        a + "optim.lr": 3e-4,
+        c + "optim.lr": 5e-4,
+        c + "optim.clip_grad": 0.7,
+        a + "optim.lr_warmup_steps": 10,
+        "trainer.save_freq": 25,
+        "data.seed": 3,
+        "trainer.total_training_steps": 100,
         "data.max_response_length": 256,
-    }  # fmt: skip
+    }
     settings = bridge.to_verl(config, gpus=2)
     assert {key: settings[key] for key in verl} == verl
     flags = bridge.to_openrlhf(config, prompts=256)
     assert flags.pop("actor.eps_clip_low_high") == [0.2, 0.28]
     openrlhf = {
-        "rollout.batch_size": 128, "rollout.n_samples_per_prompt": 4, "train.batch_size": 128,
-        "train.micro_batch_size": 8, "train.max_epochs": 2, "train.num_episodes": 50, "algo.advantage.gamma": 0.99,
-        "algo.advantage.lambd": 0.9, "algo.kl.init_coef": 0.05, "critic.value_clip": 0.3, "actor.max_norm": 0.7,
-        "actor.adam.lr": 3e-4, "critic.adam.lr": 5e-4, "actor.lr_warmup_ratio": 0.1, "train.seed": 3,
-    }  # fmt: skip
+        "rollout.batch_size": 128,
+        "rollout.n_samples_per_prompt": 4,
+        "train.batch_size": 128,
+        "train.micro_batch_size": 8,
+        "train.max_epochs": 2,
+        "train.num_episodes": 50,
+        "algo.advantage.gamma": 0.99,
+        "algo.advantage.lambd": 0.9,
+        "algo.kl.init_coef": 0.05,
+        "critic.value_clip": 0.3,
+        "actor.max_norm": 0.7,
+        "actor.adam.lr": 3e-4,
+        "critic.adam.lr": 5e-4,
+        "actor.lr_warmup_ratio": 0.1,
+        "train.seed": 3,
+    }
     assert {key: flags[key] for key in openrlhf} == openrlhf
     with pytest.warns(UserWarning, match=r"replies=4.*minibatches=4.*eps_high=0\.28.*critic_lr"):
         trl = bridge.to_trl(config, gpus=2)
     assert {
-        "per_device_train_batch_size": 8, "gradient_accumulation_steps": 32, "total_episodes": 51200, "gamma": 0.99,
-        "num_ppo_epochs": 2, "response_length": 256, "lam": 0.9, "kl_coef": 0.05, "cliprange_value": 0.3, "seed": 3,
-        "learning_rate": 3e-4, "warmup_steps": 10, "save_steps": 25,
-    }.items() <= trl.items()  # fmt: skip
+        "per_device_train_batch_size": 8,
+        "gradient_accumulation_steps": 32,
+        "total_episodes": 51200,
+        "gamma": 0.99,
+        "num_ppo_epochs": 2,
+        "response_length": 256,
+        "lam": 0.9,
+        "kl_coef": 0.05,
+        "cliprange_value": 0.3,
+        "seed": 3,
+        "learning_rate": 3e-4,
+        "warmup_steps": 10,
+        "save_steps": 25,
+    }.items() <= trl.items()
 
 
 def test_what_is_lost_is_warned_about():
@@ -289,10 +387,14 @@ def test_what_is_lost_is_warned_about():
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [({"batch": 0}, "batch must be at least 1"), ({"batch": 10, "replies": 4}, "must be a multiple of replies=4"),
-     ({"minibatches": 65}, "at least minibatches=65"), ({"kl_loss_kind": "k4"}, "kl_loss_kind must be one of"),
-     ({"advantages": "rloo"}, "advantages must be one of")],
-)  # fmt: skip
+    [
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"batch": 10, "replies": 4}, "must be a multiple of replies=4"),
+        ({"minibatches": 65}, "at least minibatches=65"),
+        ({"kl_loss_kind": "k4"}, "kl_loss_kind must be one of"),
+        ({"advantages": "rloo"}, "advantages must be one of"),
+    ],
+)
 @pytest.mark.parametrize("library", TO)
 def test_settings_of_ours_that_cannot_be_run_are_not_translated(library, changes, words):
     with pytest.raises(ValueError, match=re.escape(words)):
@@ -338,12 +440,15 @@ def test_batches():
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [((64, 1, 128), "train_batch_size=64 must be at least ppo_mini_batch_size=128"),
-     ((100, 1, 50, 1, 8), "train_batch_size x n = 100 replies cannot be shared equally by gpus=8"),
-     ((64, 1, 12, 1, 8), "ppo_mini_batch_size x n = 12 replies cannot be shared equally by gpus=8"),
-     ((64, 1, 32, 1, 2, 5), "ppo_mini_batch_size x n / gpus = 16 must be a multiple of micro=5"),
-     ((64, 0, 32), "n must be at least 1"), ((64, 1, 32.0), "ppo_mini_batch_size must be a whole number")],
-)  # fmt: skip
+    [
+        ((64, 1, 128), "train_batch_size=64 must be at least ppo_mini_batch_size=128"),
+        ((100, 1, 50, 1, 8), "train_batch_size x n = 100 replies cannot be shared equally by gpus=8"),
+        ((64, 1, 12, 1, 8), "ppo_mini_batch_size x n = 12 replies cannot be shared equally by gpus=8"),
+        ((64, 1, 32, 1, 2, 5), "ppo_mini_batch_size x n / gpus = 16 must be a multiple of micro=5"),
+        ((64, 0, 32), "n must be at least 1"),
+        ((64, 1, 32.0), "ppo_mini_batch_size must be a whole number"),
+    ],
+)
 def test_batches_that_verl_refuses(arguments, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         bridge.optimizer_steps(*arguments)

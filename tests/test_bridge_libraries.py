@@ -110,8 +110,9 @@ def test_whole_numbers_stay_whole_where_verl_wants_them(verl):
     """verl's dataclasses refuse 1e4 for an int; a float field takes any number."""
     settings = settings_of_all_kinds()
     whole = {key for key, theirs in verl.items() if type(theirs) is int} - {
-        "actor_rollout_ref.actor.entropy_coeff", "actor_rollout_ref.rollout.top_p",
-    }  # fmt: skip
+        "actor_rollout_ref.actor.entropy_coeff",
+        "actor_rollout_ref.rollout.top_p",
+    }
     assert {key: settings[key] for key in whole & set(settings) if type(settings[key]) is not int} == {}
     with wheel("verl") as files:  # the types of what the file leaves null
         code = "".join(files.read(f"verl/workers/config/{name}.py").decode() for name in ("actor", "critic", "rollout"))
@@ -213,8 +214,11 @@ def test_openrlhf_takes_every_flag_with_that_default():
         theirs = defaults[key]
         assert (list(theirs) if isinstance(theirs, tuple) else theirs) == ours, key
     assert set(words.FOLLOWS["openrlhf"]) | set(words.FIXED["openrlhf"]) <= set(defaults)
-    for config in (PLAIN, replace(PLAIN, kl=None, kl_loss=0.1, kl_loss_kind="k3", dual_clip=3.0, checkpoint_every=5),
-                   replace(PLAIN, kl=ZieglerKL(0.1, 6.0), score_clip=4.0, advantages="group", replies=4)):  # fmt: skip
+    for config in (
+        PLAIN,
+        replace(PLAIN, kl=None, kl_loss=0.1, kl_loss_kind="k3", dual_clip=3.0, checkpoint_every=5),
+        replace(PLAIN, kl=ZieglerKL(0.1, 6.0), score_clip=4.0, advantages="group", replies=4),
+    ):
         flags = bridge.to_openrlhf(config, prompts=300)
         parsed = vars(parser.parse_args(bridge.arguments("openrlhf", flags)))
         assert {key: parsed[key] for key in flags} == flags
@@ -240,9 +244,15 @@ def theirs():
         tools = take(files, "verl/utils/torch_functional.py", masks, {"torch": torch})
         inside = {"torch": torch, "np": np, "defaultdict": defaultdict, "verl_F": SimpleNamespace(**tools)}
         wanted = {
-            "compute_gae_advantage_return", "compute_grpo_outcome_advantage", "agg_loss", "compute_policy_loss",
-            "compute_value_loss", "kl_penalty", "kl_penalty_forward", "AdaptiveKLController",
-        }  # fmt: skip
+            "compute_gae_advantage_return",
+            "compute_grpo_outcome_advantage",
+            "agg_loss",
+            "compute_policy_loss",
+            "compute_value_loss",
+            "kl_penalty",
+            "kl_penalty_forward",
+            "AdaptiveKLController",
+        }
         inside = take(files, "verl/trainer/ppo/core_algos.py", wanted, inside)
     return SimpleNamespace(**{name: inside[name] for name in wanted})
 
@@ -253,8 +263,9 @@ def batch():
     lengths = torch.tensor([9, 1, 4, 7, 2, 9])
     mask = torch.arange(9) < lengths[:, None]
     old, new, ref, values, values_old, weights = (torch.randn(6, 9).double() for _ in range(6))
-    return SimpleNamespace(mask=mask, old=old, new=old + 0.7 * new, ref=ref, values=values, values_old=values_old,
-                           weights=weights)  # fmt: skip
+    return SimpleNamespace(
+        mask=mask, old=old, new=old + 0.7 * new, ref=ref, values=values, values_old=values_old, weights=weights
+    )
 
 
 def test_advantages_are_the_same(theirs, batch):
@@ -288,10 +299,16 @@ def test_policy_losses_are_the_same(theirs, batch, dual_clip, how):
     config = replace(PLAIN, eps=0.15, eps_high=0.3, dual_clip=dual_clip, aggregate=how)
     settings = {key.rsplit(".", 1)[1]: value for key, value in bridge.to_verl(config).items() if ".actor." in key}
     loss, *_ = theirs.compute_policy_loss(
-        batch.old, batch.new, batch.weights, batch.mask.double(), cliprange=settings["clip_ratio"],
-        cliprange_low=settings["clip_ratio_low"], cliprange_high=settings["clip_ratio_high"],
-        clip_ratio_c=settings["clip_ratio_c"], loss_agg_mode=settings["loss_agg_mode"],
-    )  # fmt: skip
+        batch.old,
+        batch.new,
+        batch.weights,
+        batch.mask.double(),
+        cliprange=settings["clip_ratio"],
+        cliprange_low=settings["clip_ratio_low"],
+        cliprange_high=settings["clip_ratio_high"],
+        clip_ratio_c=settings["clip_ratio_c"],
+        loss_agg_mode=settings["loss_agg_mode"],
+    )
     ours = clipped_surrogate(batch.new, batch.old, batch.weights, 0.15, eps_high=0.3, dual_clip=dual_clip)
     torch.testing.assert_close(-aggregate(ours, batch.mask, how), loss, rtol=1e-6, atol=1e-7)
 

@@ -48,21 +48,32 @@ RUNS = {  # what: (environment, networks by where they start, seed, settings)
     "slippery maze": (lambda: Maze(slip=0.2, max_steps=9), tables, 3, {}),
     "maze, 4 seeds": (Maze, lambda s: tables(s, (4,)), range(4), {"minibatches": 3, "target_kl": 0.005}),
     "maze, a beta for each seed": (
-        Maze, lambda s: tables(s, (4,)), range(4), {"objective": "penalty", "kl": PaperKL(1.0, 0.02), "lr": 0.1},
+        Maze,
+        lambda s: tables(s, (4,)),
+        range(4),
+        {"objective": "penalty", "kl": PaperKL(1.0, 0.02), "lr": 0.1},
     ),
     "cart-pole": (cart_poles, networks, 5, SLOW | {"minibatches": 3, "anneal_clip": True}),
     "cart-pole, one beta": (cart_poles, networks, 5, SLOW | {"objective": "penalty", "kl": PaperKL(1.0, 1e-3)}),
     "real numbers, normalized": (
-        lambda: copies(Target, 3), gaussians, 5, SLOW | {"minibatches": 3, "normalize_rewards": True},
+        lambda: copies(Target, 3),
+        gaussians,
+        5,
+        SLOW | {"minibatches": 3, "normalize_rewards": True},
     ),
     "script, same step": (
-        lambda: scripts(mode=MODES[1]), lambda s: (MLPPolicy(3, 3, seed=s), MLPCritic(3, seed=s)), 5, SLOW,
+        lambda: scripts(mode=MODES[1]),
+        lambda s: (MLPPolicy(3, 3, seed=s), MLPCritic(3, seed=s)),
+        5,
+        SLOW,
     ),
     "script, disabled": (
-        lambda: scripts(mode=MODES[2]), lambda s: (MLPPolicy(3, 3, seed=s), MLPCritic(3, seed=s)), 5,
+        lambda: scripts(mode=MODES[2]),
+        lambda s: (MLPPolicy(3, 3, seed=s), MLPCritic(3, seed=s)),
+        5,
         SLOW | {"normalize_rewards": True},
     ),
-}  # fmt: skip
+}
 
 
 def start(what, path=None, begin=0, env=None, **changes):
@@ -237,14 +248,27 @@ def test_a_restart_that_fails_says_what_is_safe(tmp_path):
 def test_tensors_and_facts_come_back_as_they_were(tmp_path):
     whole = torch.arange(12.0).view(3, 4)
     tensors = {
-        "view": whole.T, "part": whole[1], "whole": whole, "one": torch.tensor(2, dtype=torch.int32),
-        "nan": torch.tensor([float("nan"), float("-inf")], dtype=torch.float64), "none": torch.zeros(0, 3),
-    }  # fmt: skip
+        "view": whole.T,
+        "part": whole[1],
+        "whole": whole,
+        "one": torch.tensor(2, dtype=torch.int32),
+        "nan": torch.tensor([float("nan"), float("-inf")], dtype=torch.float64),
+        "none": torch.zeros(0, 3),
+    }
     facts = {
-        "x": 0.1, "nan": float("nan"), "inf": float("inf"), "none": None, "words": ["a", "é"], "n": 2**60,
-        "single": np.float32([0.1, np.nan]), "counts": np.array([[1], [2]]), "flags": np.array([True, False]),
-        "scalar": np.float64(0.3), "tensor": torch.tensor([1.5]), "nested": {"array": 3},
-    }  # fmt: skip
+        "x": 0.1,
+        "nan": float("nan"),
+        "inf": float("inf"),
+        "none": None,
+        "words": ["a", "é"],
+        "n": 2**60,
+        "single": np.float32([0.1, np.nan]),
+        "counts": np.array([[1], [2]]),
+        "flags": np.array([True, False]),
+        "scalar": np.float64(0.3),
+        "tensor": torch.tensor([1.5]),
+        "nested": {"array": 3},
+    }
     checkpoint.save(tmp_path / "file", tensors, facts)
     back, told = checkpoint.load(tmp_path / "file")
     assert back.keys() == tensors.keys()
@@ -344,7 +368,9 @@ DIFFERENT = {  # what is not as it was: (run, other settings, environment, words
     "longer": ("maze", {"iterations": 8}, None, ["iterations was 7, is now 8"]),
     "rhythm": ("maze", {"checkpoint_every": 3}, None, ["checkpoint_every was 2, is now 3"]),
     "rule": (
-        "cart-pole, one beta", {"kl": FixedKL(1.0)}, None,
+        "cart-pole, one beta",
+        {"kl": FixedKL(1.0)},
+        None,
         ["kl was PaperKL(beta=1.0, target=0.001), is now FixedKL(beta=1.0)"],
     ),
     "walls": ("maze", {}, lambda: Maze(walls=[5]), ["env was Maze(4), ", "is now Maze(4, walls=[5])"]),
@@ -352,19 +378,26 @@ DIFFERENT = {  # what is not as it was: (run, other settings, environment, words
     "goal": ("maze", {}, lambda: Maze(goal=14), ["goal=15", "goal=14"]),
     "reward": ("maze", {}, lambda: Maze(step_reward=-0.2), ["step_reward=-0.1", "step_reward=-0.2"]),
     "environment": (
-        "cart-pole", {}, lambda: gymnasium.make_vec("Acrobot-v1", num_envs=3),
+        "cart-pole",
+        {},
+        lambda: gymnasium.make_vec("Acrobot-v1", num_envs=3),
         ["3 x CartPole-v1", "3 x Acrobot-v1"],
     ),
     "how many": ("cart-pole", {}, lambda: gymnasium.make_vec("CartPole-v1", num_envs=4), ["3 x CartPole", "4 x Cart"]),
     "time": (
-        "cart-pole", {}, lambda: gymnasium.make_vec("CartPole-v1", num_envs=3), ["'max_episode_steps': 20", "500"]
+        "cart-pole",
+        {},
+        lambda: gymnasium.make_vec("CartPole-v1", num_envs=3),
+        ["'max_episode_steps': 20", "500"],
     ),
     "mode": ("script, same step", {}, lambda: scripts(mode=MODES[2]), ["SAME_STEP", "DISABLED"]),
     "spaces": (
-        "script, same step", {}, lambda: scripts(mode=MODES[1], actions=gymnasium.spaces.Discrete(4)),
+        "script, same step",
+        {},
+        lambda: scripts(mode=MODES[1], actions=gymnasium.spaces.Discrete(4)),
         ["actions Discrete(3)", "actions Discrete(4)"],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("what", "changes", "env", "words"), DIFFERENT.values(), ids=DIFFERENT.keys())
@@ -405,10 +438,16 @@ def test_other_networks_are_refused(change, words, tmp_path):
 
 @pytest.mark.parametrize(
     ("saved", "now", "good"),
-    [(3, 4, False), (range(4), range(1, 5), False), (range(1), 0, False), (3, np.int64(3), True),
-     (range(4), np.arange(4), True), (range(4), [0, 1, 2, 3], True)],
+    [
+        (3, 4, False),
+        (range(4), range(1, 5), False),
+        (range(1), 0, False),
+        (3, np.int64(3), True),
+        (range(4), np.arange(4), True),
+        (range(4), [0, 1, 2, 3], True),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_seed_is_a_number_however_it_is_written(saved, now, good, tmp_path):
     def run(seed):
         axes = () if np.ndim(seed) == 0 else (len(seed),)

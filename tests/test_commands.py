@@ -110,11 +110,13 @@ NOTHING = {"set": None, "kl": None, "beta": None, "adaptive_kl": None, "lr": Non
         ({"kl": "loss", "beta": 0.2}, {"kl": None, "kl_loss": 0.2}),
         ({"kl": "both"}, {"kl": FixedKL(0.1), "kl_loss": 0.1}),
         ({"adaptive_kl": 4.0}, {"kl": ZieglerKL(0.1, 4.0)}),
-        ({"lr": 1e-4, "set": ["eps=0.3", "value_clip=none", "anneal=true", "advantages=group", "replies=4"]},
-         {"lr": 1e-4, "eps": 0.3, "value_clip": None, "anneal": True, "advantages": "group", "replies": 4}),
+        (
+            {"lr": 1e-4, "set": ["eps=0.3", "value_clip=none", "anneal=true", "advantages=group", "replies=4"]},
+            {"lr": 1e-4, "eps": 0.3, "value_clip": None, "anneal": True, "advantages": "group", "replies": 4},
+        ),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_options_make_the_configuration(given, expected):
     given = NOTHING | given
     config = options.with_kl(options.changed(RLHFConfig(), given, ("lr",)), given)

@@ -196,8 +196,11 @@ def test_too_little_memory_is_explained(command, folder, tmp_path, monkeypatch, 
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr({"sft": train.sft, "reward": train.reward, "rlhf": train.rlhf}[command],
-                        {"sft": "sft", "reward": "train_reward", "rlhf": "rlhf"}[command], full)  # fmt: skip
+    monkeypatch.setattr(
+        {"sft": train.sft, "reward": train.reward, "rlhf": train.rlhf}[command],
+        {"sft": "sft", "reward": "train_reward", "rlhf": "rlhf"}[command],
+        full,
+    )
     begin = shop.rlhf if command == "rlhf" else lambda *x: supervise(command, *x)
     assert begin(folder, tmp_path) == 2
     message = capsys.readouterr().err

@@ -152,8 +152,16 @@ def test_no_alarm_on_cart_pole(seed, mode, limit):
 
 def test_no_alarm_on_a_pendulum():
     env = gymnasium.make_vec("Pendulum-v1", 16, vectorization_mode="sync")
-    config = PPOConfig(iterations=24, steps=64, minibatches=4, lr=1e-3, critic_lr=1e-3, gamma=0.9, target_kl=None,
-                       normalize_rewards=True)  # fmt: skip
+    config = PPOConfig(
+        iterations=24,
+        steps=64,
+        minibatches=4,
+        lr=1e-3,
+        critic_lr=1e-3,
+        gamma=0.9,
+        target_kl=None,
+        normalize_rewards=True,
+    )
     no_alarm(list(ppo(env, GaussianPolicy(3, 1, seed=100), MLPCritic(3, seed=1100), config, seed=100)))
     env.close()
 
@@ -183,9 +191,16 @@ def test_settings_that_go_wrong_are_named(settings, expected):
 def history(rows=24, **columns):
     """Rows of a run that improves; columns: a value, or a function of the row's number."""
     usual = {
-        "return_mean": lambda t: t / 10, "entropy": lambda t: 1.3 - t / 30, "approx_kl": 0.01, "clip_fraction": 0.1,
-        "value_loss": 1.0, "policy_loss": -0.02, "grad_norm": 0.3, "explained_variance": 0.5, "lr": 0.1,
-    }  # fmt: skip
+        "return_mean": lambda t: t / 10,
+        "entropy": lambda t: 1.3 - t / 30,
+        "approx_kl": 0.01,
+        "clip_fraction": 0.1,
+        "value_loss": 1.0,
+        "policy_loss": -0.02,
+        "grad_norm": 0.3,
+        "explained_variance": 0.5,
+        "lr": 0.1,
+    }
     made = {name: x if callable(x) else (lambda t, x=x: x) for name, x in (usual | columns).items()}
     return [{"iteration": t} | {name: x(t) for name, x in made.items() if x(t) is not None} for t in range(rows)]
 
@@ -235,10 +250,18 @@ def test_made_up_histories(columns, expected):
 def replies(rows=24, **columns):
     """Rows of rlhf from a run that goes well, much like the help desk's with beta 0.1."""
     usual = {
-        "return_mean": None, "score": lambda t: 1.2 - 1.1 * 0.9**t, "kl_ref": lambda t: 4 - 4 * 0.9**t, "length": 20.0,
-        "ended": 1.0, "beta": 0.1, "entropy": lambda t: 0.35 + 0.22 * 0.9**t, "approx_kl": 0.005,
-        "clip_fraction": 0.01, "value_loss": 0.1, "lr": 3e-4,
-    }  # fmt: skip
+        "return_mean": None,
+        "score": lambda t: 1.2 - 1.1 * 0.9**t,
+        "kl_ref": lambda t: 4 - 4 * 0.9**t,
+        "length": 20.0,
+        "ended": 1.0,
+        "beta": 0.1,
+        "entropy": lambda t: 0.35 + 0.22 * 0.9**t,
+        "approx_kl": 0.005,
+        "clip_fraction": 0.01,
+        "value_loss": 0.1,
+        "lr": 3e-4,
+    }
     return history(rows, **usual | columns)
 
 
@@ -318,8 +341,13 @@ def test_no_episode_ended_for_long():
 
 def test_the_evidence_holds_the_numbers_and_how_many_seeds():
     (symptom,) = diagnose.diagnose(history(approx_kl=lambda t: 0.8 if t == 7 else 0.01))
-    assert symptom == Symptom("KL runaway", "one update moved the policy by KL 0.80 (row 7; the median is 0.01).",
-                              symptom.try_first) and "target_kl" in symptom.try_first  # fmt: skip
+    assert (
+        symptom
+        == Symptom(
+            "KL runaway", "one update moved the policy by KL 0.80 (row 7; the median is 0.01).", symptom.try_first
+        )
+        and "target_kl" in symptom.try_first
+    )
     three_of_eight = [row | {"approx_kl": np.array([0.9, 0.7, 0.8] + [0.01] * 5)} for row in history(3)]
     (symptom,) = diagnose.diagnose(three_of_eight)
     assert "KL 0.80" in symptom.evidence and "(3 of 8 seeds)" in symptom.evidence

@@ -173,7 +173,7 @@ def test_same_answer_again_is_not_a_new_attempt(capsys):
 
     def mine(x, scale):  # the same code with a comment
         """And a docstring."""
-        return x.sum(-1)*7  # fmt: skip
+        return x.sum(-1) * 7
 
     assert told(capsys, mine) == first
 

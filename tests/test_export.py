@@ -162,11 +162,16 @@ def test_a_file_of_settings(place, kl):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [('{"learning": 1}', "has no field 'learning'"), ("[1]", "must hold an object"), ("{", "is not JSON"),
-     ('{"kl": {"bta": 1}}', "kl must be null"), ('{"kl": "fixed"}', "kl must be null"),
-     ('{"command": "sft", "settings": "X()"}', "of a run of sft"),
-     ('{"command": "rlhf", "settings": "RLHFConfig(batch=open(1))"}', "settings cannot be read")],
-)  # fmt: skip
+    [
+        ('{"learning": 1}', "has no field 'learning'"),
+        ("[1]", "must hold an object"),
+        ("{", "is not JSON"),
+        ('{"kl": {"bta": 1}}', "kl must be null"),
+        ('{"kl": "fixed"}', "kl must be null"),
+        ('{"command": "sft", "settings": "X()"}', "of a run of sft"),
+        ('{"command": "rlhf", "settings": "RLHFConfig(batch=open(1))"}', "settings cannot be read"),
+    ],
+)
 def test_settings_that_cannot_be_read(place, text, words):
     (place / "mine.json").write_text(text)
     with pytest.raises(ValueError, match=re.escape(words)):
@@ -178,13 +183,15 @@ def test_settings_that_cannot_be_read(place, text, words):
 
 @pytest.mark.parametrize(
     ("changed", "words"),
-    [({"config": "nowhere"}, "there is no nowhere"),
-     ({"model": None}, "export needs --model, or --config"),
-     ({"reward": "reward_model"}, "must be FILE.py:FUNCTION. A reward model has no place"),
-     ({"reward": "nowhere.py:score"}, "there is no file nowhere.py"),
-     ({"gpus": 0}, "gpus must be at least 1"),
-     ({"gpus": 5}, "cannot be shared equally by gpus=5")],
-)  # fmt: skip
+    [
+        ({"config": "nowhere"}, "there is no nowhere"),
+        ({"model": None}, "export needs --model, or --config"),
+        ({"reward": "reward_model"}, "must be FILE.py:FUNCTION. A reward model has no place"),
+        ({"reward": "nowhere.py:score"}, "there is no file nowhere.py"),
+        ({"gpus": 0}, "gpus must be at least 1"),
+        ({"gpus": 5}, "cannot be shared equally by gpus=5"),
+    ],
+)
 def test_what_cannot_be_exported(place, changed, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         call(place, **changed)

@@ -61,16 +61,34 @@ def test_the_exercise_counts_as_the_bridge_does(sizes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"clip_ratio": 0.3}, {"clip_ratio_low": None, "clip_ratio": 0.1, "clip_ratio_high": 0.3}, {"n": 4},
-     {"clip_ratio_low": 0.1, "clip_ratio": 0.3, "clip_ratio_high": None}, {"use_kl_loss": True, "kl_loss_coef": 0.04},
-     {"use_kl_in_reward": True, "kl_coef": 0.02}],
-)  # fmt: skip
+    [
+        {},
+        {"clip_ratio": 0.3},
+        {"clip_ratio_low": None, "clip_ratio": 0.1, "clip_ratio_high": 0.3},
+        {"n": 4},
+        {"clip_ratio_low": 0.1, "clip_ratio": 0.3, "clip_ratio_high": None},
+        {"use_kl_loss": True, "kl_loss_coef": 0.04},
+        {"use_kl_in_reward": True, "kl_coef": 0.02},
+    ],
+)
 def test_the_exercise_translates_as_the_bridge_does(changes):
-    where = {"n": "actor_rollout_ref.rollout.n", "use_kl_in_reward": "algorithm.use_kl_in_reward",
-             "kl_coef": "algorithm.kl_ctrl.kl_coef"}  # fmt: skip
-    keys = {"train_batch_size": 1024, "n": 1, "ppo_mini_batch_size": 256, "clip_ratio": 0.2, "clip_ratio_low": 0.2,
-            "clip_ratio_high": 0.2, "use_kl_in_reward": False, "kl_coef": 0.001, "use_kl_loss": False,
-            "kl_loss_coef": 0.001} | changes  # fmt: skip
+    where = {
+        "n": "actor_rollout_ref.rollout.n",
+        "use_kl_in_reward": "algorithm.use_kl_in_reward",
+        "kl_coef": "algorithm.kl_ctrl.kl_coef",
+    }
+    keys = {
+        "train_batch_size": 1024,
+        "n": 1,
+        "ppo_mini_batch_size": 256,
+        "clip_ratio": 0.2,
+        "clip_ratio_low": 0.2,
+        "clip_ratio_high": 0.2,
+        "use_kl_in_reward": False,
+        "kl_coef": 0.001,
+        "use_kl_loss": False,
+        "kl_loss_coef": 0.001,
+    } | changes
     config, _ = bridge.from_verl({where.get(name, A + name): value for name, value in changes.items()})
     ours = translate(keys)
     assert (ours["batch"], ours["minibatches"]) == (config.batch, config.minibatches)
@@ -84,8 +102,15 @@ def test_the_exercise_is_the_trainers_group_advantage():
 
 
 def test_the_exercise_is_the_planners_sum():
-    config = Qwen2Config(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-                         intermediate_size=128, vocab_size=500, tie_word_embeddings=True)  # fmt: skip
+    config = Qwen2Config(
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=128,
+        vocab_size=500,
+        tie_word_embeddings=True,
+    )
     layer = [(64, 64), (32, 64), (32, 64), (64, 64), (128, 64), (128, 64), (64, 128)]
     others = 500 * 64 + 64 + 2 * (64 + 32 + 32 + 2 * 64)  # embedding; last norm; biases of q, k, v; two norms a layer
     profile = choose("gpu", on=Machine("a GPU", (8, 0), 2**36), lora_rank=8, static_decode=False)
@@ -95,8 +120,15 @@ def test_the_exercise_is_the_planners_sum():
 
 
 def test_half_a_billion_weights_fit_a_t4_with_lora_alone():
-    config = Qwen2Config(hidden_size=896, num_hidden_layers=24, num_attention_heads=14, num_key_value_heads=2,
-                         intermediate_size=4864, vocab_size=151_936, tie_word_embeddings=True)  # fmt: skip
+    config = Qwen2Config(
+        hidden_size=896,
+        num_hidden_layers=24,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        intermediate_size=4864,
+        vocab_size=151_936,
+        tie_word_embeddings=True,
+    )
     run = RLHFConfig(batch=64, max_new_tokens=64)
     assert plan(config, choose("auto", on=T4), run, prompt=64).peak < T4.memory
     assert plan(config, choose("auto", on=T4, lora_rank=0), run, prompt=64).peak > T4.memory

@@ -239,7 +239,7 @@ BAD = {
     "no episode": (lambda: ZieglerKL(1.0, 6.0).update(6.0, 0), "n must be at least 1"),
     "logp NaN": (lambda: estimate(torch.tensor([NAN]), torch.zeros(1), "k2"), r"logp\[0\] = nan"),
     "logp_ref infinite": (lambda: estimate(torch.zeros(1), torch.tensor([-INF]), "k1"), r"logp_ref\[0\] = -inf"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("call", "words"), BAD.values(), ids=BAD.keys())

@@ -259,9 +259,16 @@ def test_pad_may_be_eos(folder, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("bta", "kl=FixedKL"), ("beta", "kl=FixedKL"), ("itterations", "iterations"), ("learning_rate", "lr"),
-     ("max_new_token", "max_new_tokens"), ("epoch", "epochs"), ("zzz", "There are iterations, batch")],
-)  # fmt: skip
+    [
+        ("bta", "kl=FixedKL"),
+        ("beta", "kl=FixedKL"),
+        ("itterations", "iterations"),
+        ("learning_rate", "lr"),
+        ("max_new_token", "max_new_tokens"),
+        ("epoch", "epochs"),
+        ("zzz", "There are iterations, batch"),
+    ],
+)
 def test_a_misspelled_field_says_which_was_meant(name, meant):
     for make in (lambda: RLHFConfig(**{name: 1}), lambda: replace(RLHFConfig(), **{name: 1})):
         with pytest.raises(TypeError, match=f"RLHFConfig has no field '{name}'") as caught:

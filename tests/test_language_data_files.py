@@ -83,8 +83,9 @@ def test_demonstrations_and_rankings_hold_nothing_held_out():
 def test_every_chinese_character_of_the_world_is_one_token(tokenizer):
     from ppo_lesson.language import vocabulary
 
-    characters = set(re.findall(HAN, json.dumps([vars(vocabulary)[n] for n in dir(vocabulary) if n.isupper()],
-                                                ensure_ascii=False)))  # fmt: skip
+    characters = set(
+        re.findall(HAN, json.dumps([vars(vocabulary)[n] for n in dir(vocabulary) if n.isupper()], ensure_ascii=False))
+    )
     characters |= set(re.findall(HAN, "".join(make.documents(2000, seed=77))))
     assert len(characters) > 300
     assert not [c for c in characters if len(tokenizer.encode(c)) > 1]

@@ -123,8 +123,18 @@ def test_rlhf_trains_the_same_with_either():
     for profile in (CPU, replace(CPU, static_decode=True)):
         model = without_dropout(build("llama", vocab_size=8, eos_token_id=0, pad_token_id=0))
         actor, critic = copy.deepcopy(model), ScalarModel.critic(model)
-        rows = list(rlhf.rlhf(config, actor, critic, model, lambda p, r: len(r), ["ab", "c", "gfe"],
-                              tokenizer=Letters(8), profile=profile))  # fmt: skip
+        rows = list(
+            rlhf.rlhf(
+                config,
+                actor,
+                critic,
+                model,
+                lambda p, r: len(r),
+                ["ab", "c", "gfe"],
+                tokenizer=Letters(8),
+                profile=profile,
+            )
+        )
         runs.append([actor, rows])
     (a, expected), (b, rows) = runs
     assert [r["replies"] for r in rows] == [r["replies"] for r in expected]

@@ -23,8 +23,11 @@ BY_HAND = [  # case, reply, ended, {term: count}, total
     (FERN, "Please cut the sick leaves off it.", True, {"right tip": 1}, 2.0),
     # 0.6 + 0.5 + 2.0 + 0.7 + 0.5
     (
-        FERN, "Hi there! That must be annoying. Try to wash the fern with soap. I hope this helps!", True,
-        {"greeting": 1, "sympathy": 1, "right tip": 1, "names the item": 1, "closing": 1}, 4.3,
+        FERN,
+        "Hi there! That must be annoying. Try to wash the fern with soap. I hope this helps!",
+        True,
+        {"greeting": 1, "sympathy": 1, "right tip": 1, "names the item": 1, "closing": 1},
+        4.3,
     ),
     # 2.0 - 0.7: the right tip for somebody else's rose
     (FERN, "You can wash your rose with soap.", True, {"right tip": 1, "other items": 1}, 1.3),
@@ -45,19 +48,27 @@ BY_HAND = [  # case, reply, ended, {term: count}, total
     (FERN, "You can wash your fern with soap.", False, {"right tip": 1, "names the item": 1, "no end": 1}, 2.2),
     # 0.5 - 4 x 0.6 - 10 x 0.15 - 2 x 0.5 - 4 x 0.5: "Thank you !" has 3 trigrams, and 13 stand here; "! thank" is new
     (
-        FERN, "Thank you! Thank you! Thank you! Thank you! Thank you!", True,
+        FERN,
+        "Thank you! Thank you! Thank you! Thank you! Thank you!",
+        True,
         {"closing": 1, "repeated sentences": 4, "repeated trigrams": 10, "too much courtesy": 2, "unheard-of pairs": 4},
         -6.4,
     ),
     # 2.0 + 0.7 + 0.6 + 0.5
     (
-        CAT, "您好！您可以给您的猫咪换一个碗。谢谢您！", True,
-        {"greeting": 1, "right tip": 1, "names the item": 1, "closing": 1}, 3.8,
+        CAT,
+        "您好！您可以给您的猫咪换一个碗。谢谢您！",
+        True,
+        {"greeting": 1, "right tip": 1, "names the item": 1, "closing": 1},
+        3.8,
     ),
     # 2.0 + 0.7 - 0.7 - 2 x 0.15: 请给这 and 给这个 stand there twice
     (
-        CAT, "请给这个猫咪换一个碗。请给这个狗狗吃温热的东西。", True,
-        {"right tip": 1, "names the item": 1, "other items": 1, "repeated trigrams": 2}, 1.7,
+        CAT,
+        "请给这个猫咪换一个碗。请给这个狗狗吃温热的东西。",
+        True,
+        {"right tip": 1, "names the item": 1, "other items": 1, "repeated trigrams": 2},
+        1.7,
     ),
     # -1.5 - 0.6 + 0.5
     (CAT, "这是您自己的错。会好的。祝您愉快！", True, {"rude": 1, "vague": 1, "closing": 1}, -1.6),
@@ -67,7 +78,7 @@ BY_HAND = [  # case, reply, ended, {term: count}, total
     (CAT, "You can offer it warm food.", True, {"right tip": 1, "wrong language": 1}, 0.0),
     # "会好的" has 3 characters: -0.6 - 1.0
     (CAT, "会好的。", True, {"vague": 1, "too short": 1}, -1.6),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("case", "reply", "ended", "counts", "total"), BY_HAND, ids=[row[1][:30] for row in BY_HAND])
@@ -80,11 +91,24 @@ def test_the_score_is_what_a_pencil_says(case, reply, ended, counts, total):
 
 def test_the_formula_is_the_one_agreed_on():
     assert WORTH == {
-        "right tip": 2.0, "wrong tips": -1.0, "names the item": 0.7, "other items": -0.7, "greeting": 0.6,
-        "sympathy": 0.5, "closing": 0.5, "rude": -1.5, "vague": -0.6, "words too many": -0.1, "too short": -1.0,
-        "repeated sentences": -0.6, "repeated trigrams": -0.15, "too much courtesy": -0.5, "unheard-of pairs": -0.5,
-        "wrong language": -2.0, "no end": -0.5,
-    }  # fmt: skip
+        "right tip": 2.0,
+        "wrong tips": -1.0,
+        "names the item": 0.7,
+        "other items": -0.7,
+        "greeting": 0.6,
+        "sympathy": 0.5,
+        "closing": 0.5,
+        "rude": -1.5,
+        "vague": -0.6,
+        "words too many": -0.1,
+        "too short": -1.0,
+        "repeated sentences": -0.6,
+        "repeated trigrams": -0.15,
+        "too much courtesy": -0.5,
+        "unheard-of pairs": -0.5,
+        "wrong language": -2.0,
+        "no end": -0.5,
+    }
 
 
 def count(term, reply, case=FERN):
@@ -140,8 +164,13 @@ def test_a_tip_is_a_tip_in_every_frame_and_with_every_slot(language):
 
 
 def test_half_a_tip_is_none():
-    for reply in ("You can wash your with soap.", "wash your fern with soap", "You can wash your fern fern with soap.",
-                  "You can wash your fern with soap!", "you can wash your fern with soap."):  # fmt: skip
+    for reply in (
+        "You can wash your with soap.",
+        "wash your fern with soap",
+        "You can wash your fern fern with soap.",
+        "You can wash your fern with soap!",
+        "you can wash your fern with soap.",
+    ):
         assert count("right tip", reply) == 0, reply
 
 

@@ -42,10 +42,17 @@ def train(config=CONFIG, profile=CPU, model=None, **more):
     critic = None if config.advantages == "group" else critic
     rows = list(
         rlhf.rlhf(
-            config, actor, critic, reference, lambda p, r: len(r), ["ab", "c", "gfe"], tokenizer=Letters(8),
-            profile=profile, **more,
+            config,
+            actor,
+            critic,
+            reference,
+            lambda p, r: len(r),
+            ["ab", "c", "gfe"],
+            tokenizer=Letters(8),
+            profile=profile,
+            **more,
         )
-    )  # fmt: skip
+    )
     return model, actor, critic, rows
 
 
@@ -140,8 +147,16 @@ def test_a_killed_run_goes_on(tmp_path):
 
     model = letters()
     actor, half, reference = views(model, rank=4)
-    run = rlhf.rlhf(config, actor, half, reference, lambda p, r: len(r), ["ab", "c", "gfe"], tokenizer=Letters(8),
-                    resume=tmp_path / "run")  # fmt: skip
+    run = rlhf.rlhf(
+        config,
+        actor,
+        half,
+        reference,
+        lambda p, r: len(r),
+        ["ab", "c", "gfe"],
+        tokenizer=Letters(8),
+        resume=tmp_path / "run",
+    )
     next(run)
     next(run)
     run.close()

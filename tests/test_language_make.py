@@ -132,8 +132,13 @@ def test_a_killed_run_goes_on_and_ends_the_same(small, tokenizer, monkeypatch):
     assert "pretraining: seconds" in whole and "pretraining: seconds" not in again, "what was done before has no time"
     for name, value in again.items():
         assert name.endswith("seconds") or value == pytest.approx(whole[name]), name
-    for file in ("pretrained/model.safetensors", "sft_model/model.safetensors", "rankings.jsonl",
-                 "reward_model/model.safetensors", "reward_model/head.safetensors"):  # fmt: skip
+    for file in (
+        "pretrained/model.safetensors",
+        "sft_model/model.safetensors",
+        "rankings.jsonl",
+        "reward_model/model.safetensors",
+        "reward_model/head.safetensors",
+    ):
         assert (small / "a" / file).read_bytes() == (small / "b" / file).read_bytes(), file
     assert all(len(r.replies) == 4 for r in read_rankings(small / "a" / "rankings.jsonl"))
     assert ScalarModel.load(small / "a" / "reward_model").std != 1, "it is normalized"
@@ -147,8 +152,16 @@ def test_the_command_prints_every_seed_and_the_mean_and_saves_the_first(small, m
     assert len(read_pairs(small / "out" / "sft.jsonl")) == 60
     assert not make.UNFINISHED.exists(), "nothing unfinished is left"
     names = {path.name for path in (small / "out").iterdir()}
-    assert names == {"ppo_data.jsonl", "sft.jsonl", "rankings.jsonl", "tokenizer", "pretrained", "sft_model",
-                     "reward_model", "language.json"}  # fmt: skip
+    assert names == {
+        "ppo_data.jsonl",
+        "sft.jsonl",
+        "rankings.jsonl",
+        "tokenizer",
+        "pretrained",
+        "sft_model",
+        "reward_model",
+        "language.json",
+    }
 
 
 def test_the_table_shows_what_a_resumed_run_did_not_time():

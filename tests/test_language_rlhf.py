@@ -52,8 +52,20 @@ BETA = 0.5
 
 def bandit(**settings):
     """A one-token language model trained on WORTH: how far J ends below its known maximum."""
-    config = RLHFConfig(iterations=100, batch=256, minibatches=1, epochs=2, micro_batch=256, max_new_tokens=1, lr=1e-2,
-                        critic_lr=1e-2, warmup=0, anneal=True, value_clip=None, **settings)  # fmt: skip
+    config = RLHFConfig(
+        iterations=100,
+        batch=256,
+        minibatches=1,
+        epochs=2,
+        micro_batch=256,
+        max_new_tokens=1,
+        lr=1e-2,
+        critic_lr=1e-2,
+        warmup=0,
+        anneal=True,
+        value_clip=None,
+        **settings,
+    )
     actor, critic, reference, tokenizer = family()
     judge = lambda prompt, reply: WORTH[reply]  # noqa: E731
     for _ in rlhf.rlhf(config, actor, critic, reference, judge, ["a"], tokenizer=tokenizer):
@@ -316,8 +328,10 @@ def test_the_reference_must_be_another_object():
         next(rlhf.rlhf(SHORT, actor, critic, actor, len, ["a"], tokenizer=tokenizer))
 
 
-@pytest.mark.parametrize(("scores", "beta", "what"), [([1.0], -0.1, "beta"), ([1.0, 2.0], 0.1, "one number for each"),
-                                                      ([math.nan], 0.1, "non-finite")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("scores", "beta", "what"),
+    [([1.0], -0.1, "beta"), ([1.0, 2.0], 0.1, "one number for each"), ([math.nan], 0.1, "non-finite")],
+)
 def test_shape_rewards_refuses(scores, beta, what):
     x = torch.zeros(1, 2)
     with pytest.raises(ValueError, match=what):

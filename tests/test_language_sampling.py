@@ -192,9 +192,15 @@ def test_tokens_come_as_often_as_the_softmax_says(model, temperature):
     n = 20_000
     ids, mask = prompts((4,))
     out = generate(
-        model, ids.expand(n, -1), mask.expand(n, -1), max_new_tokens=1, temperature=temperature, eos_id=EOS, pad_id=PAD,
+        model,
+        ids.expand(n, -1),
+        mask.expand(n, -1),
+        max_new_tokens=1,
+        temperature=temperature,
+        eos_id=EOS,
+        pad_id=PAD,
         generator=torch.Generator().manual_seed(3),
-    )  # fmt: skip
+    )
     with torch.no_grad():
         expected = n * (model(ids).logits[0, -1] / temperature).softmax(-1)
     counts = torch.bincount(out[:, -1], minlength=VOCAB)

@@ -165,9 +165,10 @@ def test_trap_21_gradient_checkpointing_computes_twice_and_changes_nothing(rank)
         layer = (actor.whole[0] if rank else actor).model.layers[0].mlp.act_fn
         layer.register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
         rows = list(
-            rlhf.rlhf(SHORT, actor, critic, reference, lambda p, r: len(r), ["ab"], tokenizer=Letters(8),
-                      profile=profile)
-        )  # fmt: skip
+            rlhf.rlhf(
+                SHORT, actor, critic, reference, lambda p, r: len(r), ["ab"], tokenizer=Letters(8), profile=profile
+            )
+        )
         runs.append((sum(calls), [p.detach().clone() for p in actor.parameters()], rows, actor.training))
     (once, expected, _, _), (twice, ours, rows, training) = runs
     assert twice == 2 * once and not training and len(rows) == 3
@@ -184,9 +185,19 @@ def test_roles_keep_the_reference_apart():
 
 # ---- memory ----------------------------------------------------------------------------------------------------------
 
-Q = {"vocab_size": 2000, "hidden_size": 64, "intermediate_size": 192, "num_attention_heads": 4, "eos_token_id": 1,
-     "num_key_value_heads": 2, "num_hidden_layers": 4, "tie_word_embeddings": True, "pad_token_id": 0,
-     "max_position_embeddings": 512, "bos_token_id": None}  # fmt: skip
+Q = {
+    "vocab_size": 2000,
+    "hidden_size": 64,
+    "intermediate_size": 192,
+    "num_attention_heads": 4,
+    "eos_token_id": 1,
+    "num_key_value_heads": 2,
+    "num_hidden_layers": 4,
+    "tie_word_embeddings": True,
+    "pad_token_id": 0,
+    "max_position_embeddings": 512,
+    "bos_token_id": None,
+}
 HALF = replace(CPU, half=torch.bfloat16)
 CASES = {  # model, profile, batch, columns of prompts, tokens of replies, rows at a time
     "plain": (Qwen2Config(**Q), CPU, 32, 24, 24, 8),
@@ -194,14 +205,26 @@ CASES = {  # model, profile, batch, columns of prompts, tokens of replies, rows 
     "vocabulary": (Qwen2Config(**Q | {"vocab_size": 30_000}), CPU, 16, 16, 16, 8),
     "weights": (LlamaConfig(**Q | {"hidden_size": 256, "intermediate_size": 1024}), CPU, 8, 16, 16, 2),
     "cache": (LlamaConfig(**Q | {"num_key_value_heads": 4, "num_hidden_layers": 8}), CPU, 96, 24, 16, 6),
-    "gpt2": (GPT2Config(vocab_size=2000, n_embd=64, n_layer=4, n_head=4, eos_token_id=1, pad_token_id=0), CPU, 32, 24,
-             24, 16),
+    "gpt2": (
+        GPT2Config(vocab_size=2000, n_embd=64, n_layer=4, n_head=4, eos_token_id=1, pad_token_id=0),
+        CPU,
+        32,
+        24,
+        24,
+        16,
+    ),
     "computed twice": (Qwen2Config(**Q), replace(CPU, gradient_checkpointing=True), 32, 24, 24, 16),
     "half": (Qwen2Config(**Q), replace(HALF, static_decode=True), 32, 24, 24, 8),
     "lora": (Qwen2Config(**Q | {"hidden_size": 128}), replace(CPU, lora_rank=8), 32, 24, 24, 8),
-    "all of it": (Qwen2Config(**Q | {"hidden_size": 128}), replace(
-        HALF, lora_rank=8, gradient_checkpointing=True, static_decode=True, micro_tokens=500), 32, 24, 24, 16),
-}  # fmt: skip
+    "all of it": (
+        Qwen2Config(**Q | {"hidden_size": 128}),
+        replace(HALF, lora_rank=8, gradient_checkpointing=True, static_decode=True, micro_tokens=500),
+        32,
+        24,
+        24,
+        16,
+    ),
+}
 
 
 class Numbers(Letters):
@@ -249,10 +272,23 @@ def test_the_counter_counts():
         assert counter.now == 4000  # z and its gradient
 
 
-QWEN = Qwen2Config(vocab_size=151_936, hidden_size=896, intermediate_size=4864, num_attention_heads=14,
-                   num_key_value_heads=2, num_hidden_layers=24, tie_word_embeddings=True)  # fmt: skip
-LLAMA_70B = LlamaConfig(vocab_size=128_256, hidden_size=8192, intermediate_size=28_672, num_attention_heads=64,
-                        num_key_value_heads=8, num_hidden_layers=80)  # fmt: skip
+QWEN = Qwen2Config(
+    vocab_size=151_936,
+    hidden_size=896,
+    intermediate_size=4864,
+    num_attention_heads=14,
+    num_key_value_heads=2,
+    num_hidden_layers=24,
+    tie_word_embeddings=True,
+)
+LLAMA_70B = LlamaConfig(
+    vocab_size=128_256,
+    hidden_size=8192,
+    intermediate_size=28_672,
+    num_attention_heads=64,
+    num_key_value_heads=8,
+    num_hidden_layers=80,
+)
 BATCH = RLHFConfig(batch=64, max_new_tokens=128)
 
 
@@ -318,9 +354,13 @@ def test_no_network_is_one_sentence():
         "    except ValueError as error: print(error)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parent.parent,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"}, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        timeout=120,
+    )
     lines = done.stdout.splitlines()
     assert len(lines) == 2 and all("nobody/no-such-model: not a folder here, and the hub cannot be" in x for x in lines)
     assert "hf download" in lines[0] and "Traceback" not in done.stderr

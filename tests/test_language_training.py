@@ -59,13 +59,21 @@ def scalar(seed=0):
 
 
 TRAINERS = {  # what: (a new model by its seed, a run of it)
-    "pretrain": (tiny, lambda model, tokenizer, config, **more: pretrain(
-        model, tokenizer, DOCUMENTS, config, **{"seed": 3, "width": 24} | more)),
-    "sft": (tiny, lambda model, tokenizer, config, **more: sft.sft(
-        model, tokenizer, PAIRS, config, **{"seed": 3} | more)),
-    "reward": (scalar, lambda model, tokenizer, config, **more: train_reward(
-        model, tokenizer, RANKINGS, config, **{"seed": 3} | more)),
-}  # fmt: skip
+    "pretrain": (
+        tiny,
+        lambda model, tokenizer, config, **more: pretrain(
+            model, tokenizer, DOCUMENTS, config, **{"seed": 3, "width": 24} | more
+        ),
+    ),
+    "sft": (
+        tiny,
+        lambda model, tokenizer, config, **more: sft.sft(model, tokenizer, PAIRS, config, **{"seed": 3} | more),
+    ),
+    "reward": (
+        scalar,
+        lambda model, tokenizer, config, **more: train_reward(model, tokenizer, RANKINGS, config, **{"seed": 3} | more),
+    ),
+}
 each_trainer = pytest.mark.parametrize("what", TRAINERS)
 
 
@@ -197,13 +205,20 @@ def test_a_gradient_that_is_no_number_never_reaches_the_model(profile, step):
 
 
 @each_trainer
-@pytest.mark.parametrize(("changes", "says"), [
-    ({"steps": 0}, "steps must be at least 1"), ({"batch": 0}, "batch must be at least 1"),
-    ({"batch": 2.5}, "batch must be a whole number"), ({"warmup": -1}, "warmup must be at least 0"),
-    ({"lr": 0}, "lr must be above 0"), ({"lr": math.nan}, "lr must be a number in"),
-    ({"max_grad_norm": -1}, "max_grad_norm must be"), ({"weight_decay": -1}, "weight_decay must be"),
-    ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"batch": 2.5}, "batch must be a whole number"),
+        ({"warmup": -1}, "warmup must be at least 0"),
+        ({"lr": 0}, "lr must be above 0"),
+        ({"lr": math.nan}, "lr must be a number in"),
+        ({"max_grad_norm": -1}, "max_grad_norm must be"),
+        ({"weight_decay": -1}, "weight_decay must be"),
+        ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
+    ],
+)
 def test_settings_that_cannot_work_are_refused(what, tokenizer, changes, says):
     with pytest.raises(ValueError, match=says):
         next(start(what, tokenizer, changed(FAST, **changes))[0])
@@ -424,8 +439,11 @@ def test_trap_24_a_cut_reply_is_read_without_an_end_in_training_and_in_scoring(t
     assert whole[0][-1:] == end and end[0] not in said[0][1]
     next(train_reward(scalar(), tokenizer, [ranking], SupervisedConfig(steps=1, batch=1), seed=0))
     assert seen == said
-    for ask in (lambda m: score_rankings(m, tokenizer, [ranking])[0], lambda m: accuracy(m, tokenizer, [ranking]),
-                lambda m: normalize(m, tokenizer, [ranking])):  # fmt: skip
+    for ask in (
+        lambda m: score_rankings(m, tokenizer, [ranking])[0],
+        lambda m: accuracy(m, tokenizer, [ranking]),
+        lambda m: normalize(m, tokenizer, [ranking]),
+    ):
         seen.clear()
         ask(scalar())
         assert sorted(seen) == sorted(said)
@@ -468,9 +486,12 @@ def test_accuracy_counts_pairs_and_halves_ties(tokenizer, monkeypatch):
     worth = {"good": 2.0, "fair": 1.0, "bad": 0.0}
     monkeypatch.setattr(reward, "score", lambda m, t, p, replies, ended: torch.tensor([worth[r] for r in replies]))
     for replies, share in (
-        (("good", "fair", "bad"), 1.0), (("bad", "fair", "good"), 0.0), (("good", "bad", "fair"), 2 / 3),
-        (("fair", "fair"), 0.5), (("good", "good", "bad"), 5 / 6),
-    ):  # fmt: skip
+        (("good", "fair", "bad"), 1.0),
+        (("bad", "fair", "good"), 0.0),
+        (("good", "bad", "fair"), 2 / 3),
+        (("fair", "fair"), 0.5),
+        (("good", "good", "bad"), 5 / 6),
+    ):
         assert accuracy(None, tokenizer, [Ranking("?", replies)]) == pytest.approx(share)
     both = [Ranking("?", ("good", "fair", "bad")), Ranking("?", ("bad", "good"))]
     assert accuracy(None, tokenizer, both) == pytest.approx(3 / 4), "every pair counts alike"

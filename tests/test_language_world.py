@@ -91,9 +91,9 @@ def test_english_is_ascii_and_chinese_has_chinese_punctuation():
         assert not any(re.search(r"[,.!?]", text) for text in words["zh"])
 
 
-@pytest.mark.parametrize("bad", [
-    {"category": "car"}, {"language": "fr"}, {"item": 8}, {"item": -1}, {"problem": 5}, {"item": 1.0},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad", [{"category": "car"}, {"language": "fr"}, {"item": 8}, {"item": -1}, {"problem": 5}, {"item": 1.0}]
+)
 def test_a_case_that_does_not_exist_is_refused(bad):
     with pytest.raises(ValueError, match=f"{next(iter(bad))} must be"):
         Case(**{"category": "plant", "item": 0, "problem": 0, "language": "en"} | bad)
@@ -225,8 +225,14 @@ def test_demonstrations_are_as_mixed_as_they_should_be():
         case = world.draw_case(rng)
         reply = world.demonstration(case, rng)
         said = set(gold.split_sentences(reply))
-        for name, words in {"greeting": GREETING, "sympathy": SYMPATHY, "rude": RUDE, "vague": VAGUE,
-                            "off topic": OFF_TOPIC, "closing": CLOSING}.items():  # fmt: skip
+        for name, words in {
+            "greeting": GREETING,
+            "sympathy": SYMPATHY,
+            "rude": RUDE,
+            "vague": VAGUE,
+            "off topic": OFF_TOPIC,
+            "closing": CLOSING,
+        }.items():
             found[name] += bool(said & set(words[case.language]))
     expected = {"greeting": 0.35, "sympathy": 0.25, "rude": 0.12, "vague": 0.24, "off topic": 0.20, "closing": 0.30}
     for name, share in expected.items():
@@ -235,7 +241,15 @@ def test_demonstrations_are_as_mixed_as_they_should_be():
 
 def test_words_are_split_as_a_person_would():
     assert world.split_words("Don't wait, it's 9am! 您好。") == [
-        "don't", "wait", ",", "it's", "9am", "!", "您", "好", "。"
-    ]  # fmt: skip
+        "don't",
+        "wait",
+        ",",
+        "it's",
+        "9am",
+        "!",
+        "您",
+        "好",
+        "。",
+    ]
     assert world.split_words("'quoted' \n ''") == ["'", "quoted", "'", "'", "'"]
     assert world.split_words("") == []

@@ -15,8 +15,7 @@ every_maze = pytest.mark.parametrize("settings", MAZES.values(), ids=MAZES.keys(
 
 
 @pytest.mark.parametrize(
-    ("gamma", "J", "best"),
-    [(1.0, -255 / 14, 0.5), (0.99, -12.3111781589, 0.4608905489), (0.9, -3.347120, 0.180980)],
+    ("gamma", "J", "best"), [(1.0, -255 / 14, 0.5), (0.99, -12.3111781589, 0.4608905489), (0.9, -3.347120, 0.180980)]
 )
 def test_value_of_the_uniform_and_of_the_best_policy(gamma, J, best):
     tolerance = 1e-6 if gamma == 0.9 else 1e-10  # as many digits as were published

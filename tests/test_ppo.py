@@ -21,9 +21,16 @@ from ppo_lesson.rollout import fixed_steps
 def plain_update(logits, table, steps, config):
     """Three epochs of PPO with clipping, for one mini-batch, in loops; gradients written out, Adam too."""
     s, a, r, end, cut, after = (
-        x.numpy() for x in (steps.observations, steps.actions, steps.rewards, steps.terminated, steps.truncated,
-                            steps.next_observations)
-    )  # fmt: skip
+        x.numpy()
+        for x in (
+            steps.observations,
+            steps.actions,
+            steps.rewards,
+            steps.terminated,
+            steps.truncated,
+            steps.next_observations,
+        )
+    )
     B, T = s.shape
     A = np.zeros((B, T))
     for b in range(B):

@@ -18,9 +18,23 @@ from ppo_lesson.rollout import fixed_steps
 
 def test_rows_report_what_happened_and_the_learning_rate_falls_to_nothing():
     _, _, rows = train("table", 0, iterations=4, lr=0.2)
-    expected = {"iteration", "env_steps", "policy_loss", "value_loss", "entropy", "approx_kl", "kl", "clip_fraction",
-                "explained_variance", "ratio_error", "stale_starts", "advantage_std", "grad_norm", "lr",
-                "gradient_error"}  # fmt: skip
+    expected = {
+        "iteration",
+        "env_steps",
+        "policy_loss",
+        "value_loss",
+        "entropy",
+        "approx_kl",
+        "kl",
+        "clip_fraction",
+        "explained_variance",
+        "ratio_error",
+        "stale_starts",
+        "advantage_std",
+        "grad_norm",
+        "lr",
+        "gradient_error",
+    }
     sometimes = {"return_mean", "target_error", "policy_gain", "value_gain"}
     for row in rows[1:]:
         assert expected <= set(row) <= expected | sometimes and "beta" not in row

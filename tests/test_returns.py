@@ -119,9 +119,14 @@ def test_gae_with_the_exact_values_has_the_true_advantage_as_its_mean(lam):
     exact = solve(probs, 0.9)
     steps = fixed_steps(MazeBatch(maze, 3000, seed=0), policy, 40, critic=lambda states: exact.V[states])
     A, _ = gae(
-        steps.rewards, steps.values, steps.next_values,
-        terminated=steps.terminated, truncated=steps.truncated, gamma=0.9, lam=lam,
-    )  # fmt: skip
+        steps.rewards,
+        steps.values,
+        steps.next_values,
+        terminated=steps.terminated,
+        truncated=steps.truncated,
+        gamma=0.9,
+        lam=lam,
+    )
     for s, a in ((0, 1), (1, 3), (4, 0)):
         first = (steps.observations == s) & (steps.actions == a)
         first &= first.cumsum(1) == 1  # one sample from each robot, so that samples are independent
@@ -183,9 +188,14 @@ def test_trap_15_the_value_after_a_cut_is_that_of_the_square_of_arrival():
     assert steps.values.tolist() == [[0, 1, 0, 1]]
     assert steps.next_values.tolist() == [[1, 2, 1, 2]]
     A, _ = gae(
-        steps.rewards, steps.values, steps.next_values,
-        terminated=steps.terminated, truncated=steps.truncated, gamma=0.5, lam=1.0,
-    )  # fmt: skip
+        steps.rewards,
+        steps.values,
+        steps.next_values,
+        terminated=steps.terminated,
+        truncated=steps.truncated,
+        gamma=0.5,
+        lam=1.0,
+    )
     last = -0.1 + 0.5 * 2 - 1
     first = -0.1 + 0.5 * 1 - 0 + 0.5 * last
     assert A[0].tolist() == pytest.approx([first, last] * 2)

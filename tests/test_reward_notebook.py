@@ -24,7 +24,7 @@ STRATEGIES = {
     "eat it, three goodbyes": HELLO + "You can eat your fern. " * 2 + BYE + " Thank you! Have a nice day!",
     "sell it": HELLO + "You can sell your fern. " * 3 + BYE,
     "tips for other things": HELLO + "".join(f"You can water your {x} daily. " for x in ("rose", "cat")) + BYE,
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

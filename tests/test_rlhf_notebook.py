@@ -96,9 +96,12 @@ def test_the_directions_are_gradients_of_known_divergences(cells):
     there = gradient(lambda p, q: (p.exp() * (p - q)).sum())
     back = gradient(lambda p, q: (q.exp() * (q - p)).sum())
     want = {
-        "k1 in the loss": torch.zeros(7), "k2 in the loss": there, "k3 in the loss": back,
-        "k1 in the reward": there, "k3 in the reward": there - back,
-    }  # fmt: skip
+        "k1 in the loss": torch.zeros(7),
+        "k2 in the loss": there,
+        "k3 in the loss": back,
+        "k1 in the reward": there,
+        "k3 in the reward": there - back,
+    }
     assert torch.allclose(true, there) and set(found) == set(want)
     for name, gradient_ in want.items():
         assert torch.allclose(found[name], gradient_.double(), atol=1e-12), name

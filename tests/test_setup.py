@@ -54,8 +54,15 @@ def test_constraints_hold_on_every_platform():
 
 def test_colab_fits_the_ranges():
     """Versions of Colab's runtime of 2026-08 (googlecolab/backend-info)."""
-    colab = {"torch": "2.11.0", "numpy": "2.0.2", "matplotlib": "3.10.0", "ipywidgets": "7.7.1", "gymnasium": "1.3.0",
-             "ipykernel": "6.17.1", "transformers": "5.15.0"}  # fmt: skip
+    colab = {
+        "torch": "2.11.0",
+        "numpy": "2.0.2",
+        "matplotlib": "3.10.0",
+        "ipywidgets": "7.7.1",
+        "gymnasium": "1.3.0",
+        "ipykernel": "6.17.1",
+        "transformers": "5.15.0",
+    }
     ranges = {requirement.name: requirement.specifier for requirement in direct()}
     for package, version in colab.items():
         assert ranges[package].contains(version), package

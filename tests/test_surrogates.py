@@ -279,18 +279,20 @@ BAD = {
     "beta below 0": (lambda: penalized_surrogate(ONES, ONES, ONES, ONES, -0.1), "beta must not be negative"),
     "beta NaN": (lambda: penalized_surrogate(ONES, ONES, ONES, ONES, NAN), "beta must not be negative"),
     "one beta below 0": (
-        lambda: penalized_surrogate(ONES, ONES, ONES, ONES, torch.tensor([1.0, -1.0, 0.0])), "beta must not be negative"
+        lambda: penalized_surrogate(ONES, ONES, ONES, ONES, torch.tensor([1.0, -1.0, 0.0])),
+        "beta must not be negative",
     ),
     "kl of another shape": (lambda: penalized_surrogate(ONES, ONES, ONES, ONES[:2], 1.0), r"kl \(2,\)"),
     "empty": (lambda: clipped_surrogate(ONES[:0], ONES[:0], ONES[:0]), "logp is empty"),
     "nothing real to whiten": (lambda: whiten(ONES, torch.zeros(3)), "mask marks no real step"),
     "nothing real for gae": (
-        lambda: gae(ONES, ONES, ONES, terminated=ONES, mask=ONES < 0, gamma=1.0, lam=1.0), "mask marks no real step"
+        lambda: gae(ONES, ONES, ONES, terminated=ONES, mask=ONES < 0, gamma=1.0, lam=1.0),
+        "mask marks no real step",
     ),
     "nothing real": (lambda: clip_fraction(ONES, ONES, ONES, mask=torch.zeros(3)), "mask marks no real step"),
     "shapes": (lambda: surrogate(ONES, ONES[:2], ONES), r"logp_old \(2,\)"),
     "a number": (lambda: surrogate(ONES, 0.0, ONES), "logp_old must be a torch tensor; got float"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("call", "words"), BAD.values(), ids=BAD.keys())

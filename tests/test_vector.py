@@ -70,10 +70,15 @@ def compare(rollout, table):
 @MODE
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"kind": "ids"}, {"kind": "ids", "start": 7}, {"actions": Discrete(3, start=-1)},
-     {"actions": Box(-1.0, 1.0, (2,))}],
+    [
+        {},
+        {"kind": "ids"},
+        {"kind": "ids", "start": 7},
+        {"actions": Discrete(3, start=-1)},
+        {"actions": Box(-1.0, 1.0, (2,))},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_every_step_is_that_of_single_environments(mode, settings):
     real, continuous = settings.get("kind") != "ids", isinstance(settings.get("actions"), Box)
     if continuous:
@@ -301,70 +306,96 @@ BAD = {  # what is done: (call, error, words of the message)
     "no environment": (lambda: one_row("CartPole-v1"), TypeError, "vector environment.*got str"),
     "Dict": (
         lambda: one_row(_vector_with(Dict(a=Discrete(2)), Discrete(2))),
-        TypeError, "observations must be Box or Discrete; got Dict.*FlattenObservation",
+        TypeError,
+        "observations must be Box or Discrete; got Dict.*FlattenObservation",
     ),
     "MultiDiscrete": (
         lambda: one_row(_vector_with(Box(0, 1, (2,)), MultiDiscrete([2, 2]))),
-        TypeError, "actions must be Discrete, or Box with one axis; got MultiDiscrete",
+        TypeError,
+        "actions must be Discrete, or Box with one axis; got MultiDiscrete",
     ),
     "actions like a picture": (
         lambda: one_row(_vector_with(Box(0, 1, (2,)), Box(0, 1, (2, 2)))),
-        TypeError, "actions must be Discrete, or Box with one axis; got Box",
+        TypeError,
+        "actions must be Discrete, or Box with one axis; got Box",
     ),
     "many seeds": (lambda: one_row(scripts(), seed=range(2)), TypeError, r"one policy: seed must be an int; got range"),
     "seed True": (lambda: one_row(scripts(), seed=True), ValueError, "seed must be a whole number"),
     "seed -1": (lambda: one_row(scripts(), seed=-1), ValueError, "seed must be at least 0"),
     "no mode": (
-        lambda: one_row(WithoutMode(scripts())), ValueError, "'autoreset_mode'.* must be an AutoresetMode.*got None"
+        lambda: one_row(WithoutMode(scripts())),
+        ValueError,
+        "'autoreset_mode'.* must be an AutoresetMode.*got None",
     ),
     "no final_obs": (
-        lambda: one_row(WithoutFinal(scripts(mode=SAME_STEP))), ValueError, "SAME_STEP, but info has no 'final_obs'"
+        lambda: one_row(WithoutFinal(scripts(mode=SAME_STEP))),
+        ValueError,
+        "SAME_STEP, but info has no 'final_obs'",
     ),
     "rewards of the maze": (
         lambda: one_row(Maze(), TabularPolicy(), TabularCritic(), normalize_rewards=True),
-        ValueError, "normalize_rewards is for vector environments",
+        ValueError,
+        "normalize_rewards is for vector environments",
     ),
     "wrong inputs": (
-        lambda: one_row(scripts(), MLPPolicy(5, 3)), ValueError, r"observations must be \(..., 5\).* got \(3, 3\)"
+        lambda: one_row(scripts(), MLPPolicy(5, 3)),
+        ValueError,
+        r"observations must be \(..., 5\).* got \(3, 3\)",
     ),
     "critic with wrong inputs": (
-        lambda: one_row(scripts(), critic=MLPCritic(5)), ValueError, r"observations must be \(..., 5\)"
+        lambda: one_row(scripts(), critic=MLPCritic(5)),
+        ValueError,
+        r"observations must be \(..., 5\)",
     ),
     "a table for real numbers": (
-        lambda: one_row(scripts(), TabularPolicy(9, 3)), ValueError, "observations must be state ids"
+        lambda: one_row(scripts(), TabularPolicy(9, 3)),
+        ValueError,
+        "observations must be state ids",
     ),
     "too small a table": (
-        lambda: one_row(scripts(kind="ids"), TabularPolicy(9, 3)), ValueError, "state ids from 0 to 8.*; got 0 to 600"
+        lambda: one_row(scripts(kind="ids"), TabularPolicy(9, 3)),
+        ValueError,
+        "state ids from 0 to 8.*; got 0 to 600",
     ),
     "too many actions": (
         lambda: one_row(scripts(), MLPPolicy(3, 4)),
-        ValueError, r"actions of Discrete\(3\).*3 environments.*Categorical"
+        ValueError,
+        r"actions of Discrete\(3\).*3 environments.*Categorical",
     ),
     "too few actions": (lambda: one_row(scripts(), MLPPolicy(3, 2)), ValueError, r"the actions of Discrete\(3\)"),
     "real numbers for a choice": (
-        lambda: one_row(scripts(), GaussianPolicy(3, 1)), ValueError, r"actions of Discrete\(3\).*Independent.*float32"
+        lambda: one_row(scripts(), GaussianPolicy(3, 1)),
+        ValueError,
+        r"actions of Discrete\(3\).*Independent.*float32",
     ),
     "a choice for real numbers": (
         lambda: one_row(copies(Target, 2), MLPPolicy(2, 2)),
-        ValueError, r"actions of Box\(.*got Categorical.*int64 \(2,\)"
+        ValueError,
+        r"actions of Box\(.*got Categorical.*int64 \(2,\)",
     ),
     "one number for two": (
-        lambda: one_row(copies(Target, 2), GaussianPolicy(2, 1)), ValueError, r"actions of Box\(.*float32 \(2, 1\)"
+        lambda: one_row(copies(Target, 2), GaussianPolicy(2, 1)),
+        ValueError,
+        r"actions of Box\(.*float32 \(2, 1\)",
     ),
     "ids have no spread": (
         lambda: one_row(copies(Maze, 2), MLPPolicy(standardize=True), TabularCritic()),
-        ValueError, "standardize is for observations that are real numbers",
+        ValueError,
+        "standardize is for observations that are real numbers",
     ),
     "ids of squares have no spread": (
-        lambda: one_row(Maze(), MLPPolicy(standardize=True), TabularCritic()), ValueError, "standardize is for"
+        lambda: one_row(Maze(), MLPPolicy(standardize=True), TabularCritic()),
+        ValueError,
+        "standardize is for",
     ),
     "an empty mini-batch": (lambda: one_row(scripts(), minibatches=25), ValueError, "minibatches .* at most 24"),
     "a file without a rhythm": (
         lambda: next(ppo(scripts(), MLPPolicy(3, 3), MLPCritic(3), PPOConfig(), seed=0, resume="x")),
-        ValueError, r"resume needs PPOConfig\(checkpoint_every=...\)",
+        ValueError,
+        r"resume needs PPOConfig\(checkpoint_every=...\)",
     ),
     "checkpoints all the time": (lambda: one_row(scripts(), checkpoint_every=0), ValueError, "checkpoint_every must"),
-}  # fmt: skip
+}
 
 
 def _vector_with(observations, actions):

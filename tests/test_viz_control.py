@@ -25,8 +25,7 @@ def rows_of(n=6, **numbers):
 
 
 @pytest.mark.parametrize(
-    "name, policy",
-    [("CartPole-v1", MLPPolicy(4, 2)), ("Pendulum-v1", GaussianPolicy(3, 1, log_std=1.5))],
+    "name, policy", [("CartPole-v1", MLPPolicy(4, 2)), ("Pendulum-v1", GaussianPolicy(3, 1, log_std=1.5))]
 )
 def test_play_records_one_whole_episode(name, policy):
     env = gymnasium.make(name)

@@ -83,9 +83,12 @@ def test_sweep_tries_every_end_and_finds_a_control_that_moves_nothing():
         return fig
 
     controls = {
-        "rate": slider("α learning rate", 0.01, 100, 0.5, 1, log=True), "batch": stops("B batch size", [1, 4, 16], 4),
-        "way": choice("way", ["up", "down"], "up"), "on": toggle("on"), "dead": slider("dead", 0, 5, 1, 0),
-    }  # fmt: skip
+        "rate": slider("α learning rate", 0.01, 100, 0.5, 1, log=True),
+        "batch": stops("B batch size", [1, 4, 16], 4),
+        "way": choice("way", ["up", "down"], "up"),
+        "on": toggle("on"),
+        "dead": slider("dead", 0, 5, 1, 0),
+    }
     panel = Panel(controls, draw, "A line.")
     assert panel.sweep() == {"rate": 3, "batch": 3, "way": 2, "on": 2, "dead": 1}
     assert {rate for rate, *_ in seen} == {0.01, 1, 100} and {batch for _, batch, *_ in seen} == {1, 4, 16}

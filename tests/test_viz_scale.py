@@ -54,10 +54,14 @@ def test_a_line_stands_where_each_gpu_is_full():
 
 @pytest.mark.parametrize(
     ("sizes", "epochs", "boxes", "says"),
-    [((64, 1, 64, 1, 1, 8), 1, 1, "Nothing is ever clipped"), ((64, 1, 16, 1, 1, 8), 1, 4, "the other 3 steps"),
-     ((64, 1, 16, 3, 1, 8), 3, 12, "the other 11 steps may clip"), ((1024, 1, 16, 1, 1, 8), 1, 16, "the other 63"),
-     ((10, 1, 4, 1, 1, 2), 1, 3, "(2 empty ones fill the last)")],
-)  # fmt: skip
+    [
+        ((64, 1, 64, 1, 1, 8), 1, 1, "Nothing is ever clipped"),
+        ((64, 1, 16, 1, 1, 8), 1, 4, "the other 3 steps"),
+        ((64, 1, 16, 3, 1, 8), 3, 12, "the other 11 steps may clip"),
+        ((1024, 1, 16, 1, 1, 8), 1, 16, "the other 63"),
+        ((10, 1, 4, 1, 1, 2), 1, 3, "(2 empty ones fill the last)"),
+    ],
+)
 def test_a_box_for_every_step(sizes, epochs, boxes, says):
     svg = batch_card(bridge.optimizer_steps(*sizes), epochs=epochs)
     assert len(widths(svg)) == boxes and any(says in line for line in words(svg))

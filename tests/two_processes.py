@@ -19,8 +19,18 @@ from ppo_lesson.language.processes import ALONE, start
 from ppo_lesson.language.rlhf import RLHFConfig, rlhf
 from ppo_lesson.language.scale import CPU
 
-SHORT = RLHFConfig(iterations=3, batch=15, minibatches=4, epochs=2, micro_batch=2, max_new_tokens=6, lr=1e-3,
-                   critic_lr=1e-3, warmup=0, checkpoint_every=2)  # fmt: skip
+SHORT = RLHFConfig(
+    iterations=3,
+    batch=15,
+    minibatches=4,
+    epochs=2,
+    micro_batch=2,
+    max_new_tokens=6,
+    lr=1e-3,
+    critic_lr=1e-3,
+    warmup=0,
+    checkpoint_every=2,
+)
 SETTINGS = {  # 15 rows over 2 processes, mini-batches of 3 and 4: nothing comes out even
     "ppo": {"entropy_coef": 0.01, "kl_loss": 0.1},
     "ziegler": {"kl": ZieglerKL(0.2, target=0.01, horizon=20), "target_kl": 0.02, "ptx_coef": 0.5, "ptx_batch": 5},
@@ -41,10 +51,18 @@ def train(name, folder, processes=ALONE):
             p.data.add_(1.0)
     profile = replace(CPU, micro_tokens=24 if name == "tokens" else None)
     run = rlhf(
-        config, actor, critic, model, lambda prompt, reply: reply.count("d") - 0.1 * len(reply), PROMPTS,
-        tokenizer=Letters(8), documents=["abcabcabcabc" * 4] * 20, profile=profile, processes=processes,
+        config,
+        actor,
+        critic,
+        model,
+        lambda prompt, reply: reply.count("d") - 0.1 * len(reply),
+        PROMPTS,
+        tokenizer=Letters(8),
+        documents=["abcabcabcabc" * 4] * 20,
+        profile=profile,
+        processes=processes,
         resume=Path(folder) / f"{name}.run",
-    )  # fmt: skip
+    )
     rows = list(run)
     if processes.first:
         learners = [actor] if critic is None else [actor, critic]

@@ -72,9 +72,12 @@ def classic(stored: dict) -> list[tuple]:
     faster = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
     rows = [
         ("CartPole, 50,000 steps, 10 seeds: return", *row("cartpole", "return", digits=1)[:2], "≥ 495"),
-        ("the same, steps a CPU second", *row("cartpole", "steps/s", statistics.median)[:2],
-         f"≥ 1.5 times CleanRL's ({faster:.2f})"),
-    ]  # fmt: skip
+        (
+            "the same, steps a CPU second",
+            *row("cartpole", "steps/s", statistics.median)[:2],
+            f"≥ 1.5 times CleanRL's ({faster:.2f})",
+        ),
+    ]
     for task, name in (("hopper", "Hopper, 100,000"), ("halfcheetah", "HalfCheetah, 200,000")):
         ours, others, means = row(task, "return")
         best = f"≥ 0.95 of the best ({ratio_to_best(means):.2f})"
@@ -92,9 +95,13 @@ def table1_small(stored: dict) -> list[tuple]:
     runs = f"{len(SMALL.environments)} tasks, {len(SMALL.seeds)} seeds, {SMALL.steps:,} steps"
     names = "; ".join(name.split(",")[0] for name in means)
     return [
-        (f"table 1 of the PPO paper in small ({runs}), score: {names}", "; ".join(f"{x:.2f}" for x in means.values()),
-         "the paper " + "; ".join(f"{PUBLISHED[name]:.2f}" for name in means), "")
-    ]  # fmt: skip
+        (
+            f"table 1 of the PPO paper in small ({runs}), score: {names}",
+            "; ".join(f"{x:.2f}" for x in means.values()),
+            "the paper " + "; ".join(f"{PUBLISHED[name]:.2f}" for name in means),
+            "",
+        )
+    ]
 
 
 def rlhf_vs_trl(stored: dict) -> list[tuple]:
@@ -108,14 +115,21 @@ def rlhf_vs_trl(stored: dict) -> list[tuple]:
     )
 
     rows = [
-        (what, f"{f['CPU s']:.2f}", beside,
-         f"≥ 4 and ≥ 3 times as fast ({same / f['CPU s']:.1f} and {fastest / f['CPU s']:.1f})")
+        (
+            what,
+            f"{f['CPU s']:.2f}",
+            beside,
+            f"≥ 4 and ≥ 3 times as fast ({same / f['CPU s']:.1f} and {fastest / f['CPU s']:.1f})",
+        )
         for what, f, beside in (
-            ("RLHF on a tiny Qwen2, CPU s an update of 32 replies", ours,
-             f"TRL 1.12 {same:.2f}; in its fastest micro-batches {fastest:.2f}"),
+            (
+                "RLHF on a tiny Qwen2, CPU s an update of 32 replies",
+                ours,
+                f"TRL 1.12 {same:.2f}; in its fastest micro-batches {fastest:.2f}",
+            ),
             ("the same, old log-probs scored again", again, "as above"),
         )
-    ]  # fmt: skip
+    ]
     more = ("the same two, MiB on top of what was there before", f"{ours['MiB']}; {again['MiB']}")
     share = f"≤ {1 / 6:.3f} of TRL's ({ours['MiB'] / least:.3f}; {again['MiB'] / least:.3f})"
     rows.append((*more, f"TRL 1.12 at its least {least:,}", share))

@@ -13,8 +13,13 @@ from pathlib import Path
 
 from ..metrics import record
 
-LINE = {"loss": "loss {:.3f}", "accuracy": "accuracy {:.2f}", "score": "score {:.2f}", "kl_ref": "KL {:.2f}",
-        "length": "{:.0f} tokens"}  # fmt: skip
+LINE = {
+    "loss": "loss {:.3f}",
+    "accuracy": "accuracy {:.2f}",
+    "score": "score {:.2f}",
+    "kl_ref": "KL {:.2f}",
+    "length": "{:.0f} tokens",
+}
 
 
 def loop(trainer: Iterator[dict], folder: Path, total: int, given: dict) -> tuple[list[dict], float]:

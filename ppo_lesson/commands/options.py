@@ -30,12 +30,18 @@ EXAMPLE = {
 def add_commands(commands) -> None:
     """Add the three to argparse's subparsers."""
     for name in WORDS:
-        example = f"example:\n  python -m ppo_lesson {name} {EXAMPLE[name]}\n  python -m ppo_lesson {name} --output " \
-                  f"runs/{name} --resume        goes on after an interrupt or a crash"  # fmt: skip
+        example = (
+            f"example:\n  python -m ppo_lesson {name} {EXAMPLE[name]}\n  python -m ppo_lesson {name} --output "
+            f"runs/{name} --resume        goes on after an interrupt or a crash"
+        )
         parser = commands.add_parser(
-            name, help=WORDS[name], description=WORDS[name], epilog=example, allow_abbrev=False,
+            name,
+            help=WORDS[name],
+            description=WORDS[name],
+            epilog=example,
+            allow_abbrev=False,
             formatter_class=RawDescriptionHelpFormatter,
-        )  # fmt: skip
+        )
         say, whole, real = parser.add_argument, {"type": int, "metavar": "N"}, {"type": float, "metavar": "X"}
         say("--model", help="language model to begin with: a folder, or a name on the Hugging Face hub")
         say("--tokenizer", help="its tokenizer's folder, if that is another one")
@@ -52,8 +58,11 @@ def add_commands(commands) -> None:
             say("--batch", help="replies in a rollout (64)", **whole)
             say("--epochs", help="passes over each rollout (2)", **whole)
             say("--max-new-tokens", help="longest reply (48)", **whole)
-            say("--lr", help="learning rate (6e-4 for small models; from 20 million parameters on 1e-6, adapters 1e-4)",
-                **real)  # fmt: skip
+            say(
+                "--lr",
+                help="learning rate (6e-4 for small models; from 20 million parameters on 1e-6, adapters 1e-4)",
+                **real,
+            )
             say("--beta", help="price of a nat of KL to the model you began with (0.1)", **real)
             say("--kl", choices=("reward", "loss", "both", "none"), help="where that price is paid (reward)")
             say("--adaptive-kl", help="beta follows this KL, in nats a reply (Ziegler et al. 2019)", **real)
@@ -61,8 +70,11 @@ def add_commands(commands) -> None:
         else:
             say("--steps", help="optimizer steps (two passes over the data)", **whole)
             say("--batch", help="examples in a step (16)", **whole)
-            say("--lr", help="learning rate (1e-3 for small models; from 20 million parameters on 1e-5, adapters 1e-4)",
-                **real)  # fmt: skip
+            say(
+                "--lr",
+                help="learning rate (1e-3 for small models; from 20 million parameters on 1e-5, adapters 1e-4)",
+                **real,
+            )
         say("--profile", choices=("auto", "cpu", "t4", "gpu"), help="how to use this machine (auto: a GPU, if any)")
         say("--lora-rank", help="learn adapters of this rank; 0: all weights (16 on a T4, else 0)", **whole)
         say("--seed", help="of everything random (0)", **whole)

@@ -146,18 +146,25 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
         questions = [(text, prompt_ids(tokenizer, text)) for text in asked]
         plain = replace(config, score_clip=None, no_eos_penalty=0.0)
         seed = torch.Generator().manual_seed(0)
-        out = roll_out(
-            actor, None, reference, judge, tokenizer, questions, plain, seed, profile=profile, processes=us
-        )  # fmt: skip
+        out = roll_out(actor, None, reference, judge, tokenizer, questions, plain, seed, profile=profile, processes=us)
         length, ended = out.mask.sum(-1).float(), out.ended.float()
         facts = {"score": out.scores, "kl_ref": out.kl_ref, "length": length, "ended": ended}
         samples = [(p, f"{s:+.2f}  {x}") for p, s, x in zip(out.prompts, out.scores.tolist(), out.texts)]
         return {name: x.tolist() for name, x in facts.items()}, samples[:SHOWN]
 
     trainer = rlhf.rlhf(
-        config, actor, critic, reference, judge, prompts, tokenizer=tokenizer, documents=documents,
-        resume=folder / "run.safetensors", profile=profile, processes=team,
-    )  # fmt: skip
+        config,
+        actor,
+        critic,
+        reference,
+        judge,
+        prompts,
+        tokenizer=tokenizer,
+        documents=documents,
+        resume=folder / "run.safetensors",
+        profile=profile,
+        processes=team,
+    )
     if not team.first:
         if team.sharded:  # all do what the first one does, in the same order
             look()
@@ -243,9 +250,14 @@ def _replies(model, tokenizer, prompts: list[str]) -> list[tuple[str, str]]:
     if room < 1:
         return []
     out = generate(
-        model, ids, mask, max_new_tokens=min(LONGEST, room), eos_id=tokenizer.eos_token_id,
-        pad_id=tokenizer.pad_token_id, generator=torch.Generator().manual_seed(0),
-    )  # fmt: skip
+        model,
+        ids,
+        mask,
+        max_new_tokens=min(LONGEST, room),
+        eos_id=tokenizer.eos_token_id,
+        pad_id=tokenizer.pad_token_id,
+        generator=torch.Generator().manual_seed(0),
+    )
     return [(prompt, reply_text(tokenizer, row)) for prompt, row in zip(prompts, out[:, ids.shape[1] :].cpu())]
 
 

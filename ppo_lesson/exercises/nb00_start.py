@@ -93,7 +93,7 @@ PREDICTIONS = {
         answer="about 60",
         why="Exactly 416/7 = 59.4, ten times the shortest way. Dice take every step back as often as forward, and one "
         "move in four ends at a wall.",
-    ),
+    )
 }
 
 QUIZ = [

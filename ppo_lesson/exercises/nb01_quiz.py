@@ -81,11 +81,7 @@ QUIZ = [
         "Every robot is stopped after 100 steps, and you average what it collected. The random robot gets -11.7, "
         "while J is -12.3. Why?",
         [
-            Choice(
-                "Too few robots",
-                False,
-                "More robots shrink the error bar around -11.7. They do not move it.",
-            ),
+            Choice("Too few robots", False, "More robots shrink the error bar around -11.7. They do not move it."),
             Choice(
                 "A robot that is stopped pays nothing afterwards, so the limit makes another task",
                 True,
@@ -103,11 +99,7 @@ QUIZ = [
                 "With γ below 1 the same sum is -0.1 / (1 - γ).",
             ),
             Choice("The matrix is too large", False, "It has 16 rows, as always."),
-            Choice(
-                "Circling is forbidden",
-                False,
-                "It is a policy like any other. With γ = 0.99 its J is -10.",
-            ),
+            Choice("Circling is forbidden", False, "It is a policy like any other. With γ = 0.99 its J is -10."),
         ],
     ),
 ]

@@ -157,8 +157,7 @@ TRUNCATION = Exercise(
             "anthonytorlucci/rlevo issue 342, RoboVerseOrg/RoboVerse pull request 814",
         ),
         Mistake(
-            _cut_means_go_on,
-            "The second result is upside down: true where the trace is cut, not where it goes on.",
+            _cut_means_go_on, "The second result is upside down: true where the trace is cut, not where it goes on."
         ),
     ],
     hints=[

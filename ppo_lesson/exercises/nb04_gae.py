@@ -53,8 +53,11 @@ def _gae_cases():
     r, v, nv = (torch.tensor(x).double() for x in ([0.0, 0.0, 1.0], [0.5, 0.6, 0.7], [0.6, 0.7, 9.0]))
     end = torch.tensor([False, False, True])
     cases = [(r, v, nv, no, no, 0.9, 0.5), (r, v, nv, end, no, 0.99, 0.95), (r, v, nv, no, end, 0.9, 0.5)]
-    for shape, dtype, gamma, lam in (((8,), torch.float64, 0.9, 0.8), ((3, 9), torch.float64, 0.97, 0.95),
-                                     ((4, 6), torch.float32, 0.9, 1.0)):  # fmt: skip
+    for shape, dtype, gamma, lam in (
+        ((8,), torch.float64, 0.9, 0.8),
+        ((3, 9), torch.float64, 0.97, 0.95),
+        ((4, 6), torch.float32, 0.9, 1.0),
+    ):
         r, v, nv = (_draw(g, *shape, dtype=dtype) for _ in range(3))
         u = torch.rand(*shape, generator=g)
         cases.append((r, v, nv, u < 0.2, u > 0.75, gamma, lam))

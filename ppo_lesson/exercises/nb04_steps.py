@@ -150,8 +150,7 @@ N_STEP = Exercise(
             "Eclectic-Sheep/sheeprl pull request 251",
         ),
         Mistake(
-            _one_gamma_on_the_value,
-            "The value at the end got one gamma. It stands n steps ahead, so it needs gamma^n.",
+            _one_gamma_on_the_value, "The value at the end got one gamma. It stands n steps ahead, so it needs gamma^n."
         ),
         Mistake(
             _one_gamma_too_few,
@@ -173,12 +172,10 @@ N_STEP = Exercise(
             "Past the goal you went on with the last value of the walk. There nothing comes any more: it is 0.",
         ),
         Mistake(
-            _wraps_around,
-            "`torch.roll` brings the first step back behind the last one. Behind the last step stands 0.",
+            _wraps_around, "`torch.roll` brings the first step back behind the last one. Behind the last step stands 0."
         ),
         Mistake(
-            _rewards_not_discounted,
-            "The rewards are not discounted: the reward k steps ahead counts gamma^k times.",
+            _rewards_not_discounted, "The rewards are not discounted: the reward k steps ahead counts gamma^k times."
         ),
         Mistake(
             _power_without_index,

@@ -135,10 +135,7 @@ STEP = Exercise(
             "The square root is missing. KL grows with the square of the length, so the length goes with the root.",
         ),
         Mistake(_no_two, "The 2 is missing: 1/2 length^2 (s F s) = delta gives length = sqrt(2 delta / (s F s))."),
-        Mistake(
-            _along_g,
-            "You step along g, the plain gradient. The natural direction is s, which solves F s = g.",
-        ),
+        Mistake(_along_g, "You step along g, the plain gradient. The natural direction is s, which solves F s = g."),
         Mistake(
             _euclidean_length,
             "You measured s with the ruler of the parameters, s · s. The length is measured in KL: s · F s.",

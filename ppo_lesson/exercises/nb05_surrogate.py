@@ -210,8 +210,7 @@ KL = Exercise(
             "openai/spinningup issue 264, tensorforce/tensorforce issue 107",
         ),
         Mistake(
-            _no_log,
-            "You took the difference of the probabilities. KL takes the difference of their logs: log_softmax.",
+            _no_log, "You took the difference of the probabilities. KL takes the difference of their logs: log_softmax."
         ),
         Mistake(
             _cross_entropy,

@@ -26,8 +26,13 @@ def _dual_cases():
         return clipped_surrogate(old + 4 * (logp - old), old, A, 0.2), A, 2.0
 
     few = [case([3.1], [-1.0], 3.0), case([10.0], [-0.5], 3.0), case([0.5], [-1.0], 3.0), case([1.5], [1.0], 3.0)]
-    return [*few, case([0.5, 1.1, 10.0, 0.5, 1.1, 10.0], [2.0, 2.0, 2.0, -2.0, -2.0, -2.0], 3.0), drawn(9),
-            drawn(4, 6), drawn(5, dtype=torch.float32)]  # fmt: skip
+    return [
+        *few,
+        case([0.5, 1.1, 10.0, 0.5, 1.1, 10.0], [2.0, 2.0, 2.0, -2.0, -2.0, -2.0], 3.0),
+        drawn(9),
+        drawn(4, 6),
+        drawn(5, dtype=torch.float32),
+    ]
 
 
 def _leaves_good_samples(fn):
@@ -89,10 +94,7 @@ DUAL = Exercise(
             _min_for_max,
             "You took the smaller of the two. The bound lies BELOW the objective and holds it up: the larger of them.",
         ),
-        Mistake(
-            _size_of_a,
-            "You took c * |A|, which is positive. The bound is c * A, and A is negative here.",
-        ),
+        Mistake(_size_of_a, "You took c * |A|, which is positive. The bound is c * A, and A is negative here."),
         Mistake(
             _without_a,
             "You bounded by -c. The bound grows with the advantage: c * A. For A = -0.5 and c = 3 it is -1.5.",

@@ -223,8 +223,7 @@ SURROGATE = Exercise(
         ),
         Mistake(_product_clipped, "You clipped the product. Clip the RATIO, then multiply by A."),
         Mistake(
-            _clipped_without_advantage,
-            "The clipped ratio was not multiplied by A. The minimum compares two products.",
+            _clipped_without_advantage, "The clipped ratio was not multiplied by A. The minimum compares two products."
         ),
         Mistake(
             _a_loss,

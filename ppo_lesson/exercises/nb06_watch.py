@@ -105,10 +105,7 @@ FRACTION = Exercise(
             "Inside the fence both products are equal, and equal counted. Clipping binds where the clipped product is "
             "strictly smaller.",
         ),
-        Mistake(
-            _upper_side_only,
-            "You counted A > 0 above the fence. The other flat case is A < 0 below it.",
-        ),
+        Mistake(_upper_side_only, "You counted A > 0 above the fence. The other flat case is A < 0 below it."),
         Mistake(
             _log_ratio,
             "You compared the logarithm of the ratio with eps, on both sides. Take `exp`, and ask which product the "
@@ -253,10 +250,7 @@ STOP = Exercise(
             "The logarithm has the wrong sign: ratio - 1 MINUS log(ratio). With a plus it is negative for every ratio "
             "below 1.",
         ),
-        Mistake(
-            _turned_round,
-            "Turned round: this stops while the policies are near and goes on when they are far.",
-        ),
+        Mistake(_turned_round, "Turned round: this stops while the policies are near and goes on when they are far."),
         Mistake(
             _other_direction,
             "`logp` and `logp_old` are swapped. The samples come from the OLD policy, and then KL(old || new) is the "

@@ -16,8 +16,10 @@ def kl_estimates(logp, logp_ref):
 def _cases():
     g = torch.Generator().manual_seed(8)
     one = torch.tensor([0.5], dtype=torch.float64).log(), torch.tensor([0.25], dtype=torch.float64).log()
-    random = [(-torch.rand(*s, generator=g, dtype=t) - 0.1, -2 * torch.rand(*s, generator=g, dtype=t) - 0.1)
-              for s, t in (((6,), torch.float64), ((3, 5), torch.float64), ((4,), torch.float32))]  # fmt: skip
+    random = [
+        (-torch.rand(*s, generator=g, dtype=t) - 0.1, -2 * torch.rand(*s, generator=g, dtype=t) - 0.1)
+        for s, t in (((6,), torch.float64), ((3, 5), torch.float64), ((4,), torch.float32))
+    ]
     return [one, one[::-1], *random]
 
 
@@ -124,13 +126,9 @@ ESTIMATES = Exercise(
             "k3 is 1 too large everywhere. For equal policies it has to be 0: exp(-d) is 1 there, so subtract 1.",
         ),
         Mistake(_no_d, "exp(-d) - 1 has the mean 0. Add d: the first part only steadies it."),
+        Mistake(_absolute, "abs makes k1 positive, and biased. A sample of k1 may be negative; only its mean may not."),
         Mistake(
-            _absolute,
-            "abs makes k1 positive, and biased. A sample of k1 may be negative; only its mean may not.",
-        ),
-        Mistake(
-            _weighted,
-            "You multiplied by pi. Sampling has done that already: likely actions are drawn more often.",
+            _weighted, "You multiplied by pi. Sampling has done that already: likely actions are drawn more often."
         ),
         Mistake(_mean, "Return one number for each sample. The average comes later, over real tokens only."),
     ],

@@ -33,11 +33,7 @@ QUIZ = [
         "The target is 0.01, β is 2, and the update moved the policy by a KL of 0.013. What does the paper's rule do?",
         [
             Choice("It doubles β: 0.013 is above the target", False, "Only above 1.5 * target, which is 0.015."),
-            Choice(
-                "It keeps β = 2",
-                True,
-                "0.013 lies in the dead zone, between 0.0067 and 0.015.",
-            ),
+            Choice("It keeps β = 2", True, "0.013 lies in the dead zone, between 0.0067 and 0.015."),
             Choice("It halves β: 0.013 is below 1.5 times the target", False, "Going down starts below target / 1.5."),
         ],
     ),

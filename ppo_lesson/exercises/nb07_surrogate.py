@@ -168,8 +168,7 @@ SURROGATE = Exercise(
             "a popular tutorial on PPO",
         ),
         Mistake(
-            _reversed,
-            "That is KL(pi || pi_old). The paper has the old policy first: its probabilities weigh the sum.",
+            _reversed, "That is KL(pi || pi_old). The paper has the old policy first: its probabilities weigh the sum."
         ),
         Mistake(
             _inside_the_advantage,

@@ -26,8 +26,12 @@ def _numbers(g, *shape, dtype=torch.float64):
 
 def _value_cases():
     g = torch.Generator().manual_seed(4)
-    rows = [([1.0, 3.0], [2.0, 0.0], [9.0, -9.0], None), ([2.5], [5.0], [2.0], 0.2), ([5.5], [5.0], [2.0], 0.2),
-            ([1.5, 2.1, -3.0, -3.0], [5.0, 5.0, 1.0, -8.0], [2.0, 2.0, -2.9, -2.0], 0.5)]  # fmt: skip
+    rows = [
+        ([1.0, 3.0], [2.0, 0.0], [9.0, -9.0], None),
+        ([2.5], [5.0], [2.0], 0.2),
+        ([5.5], [5.0], [2.0], 0.2),
+        ([1.5, 2.1, -3.0, -3.0], [5.0, 5.0, 1.0, -8.0], [2.0, 2.0, -2.9, -2.0], 0.5),
+    ]
     cases = [tuple(torch.tensor(x).double() for x in row[:3]) + row[3:] for row in rows]
     cases += [(*_numbers(g, 7), None), (*_numbers(g, 12), 0.2), (*_numbers(g, 4, 5), 1.0)]
     return [*cases, (*_numbers(g, 6, dtype=torch.float32), 0.3)]

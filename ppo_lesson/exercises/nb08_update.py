@@ -42,14 +42,16 @@ def ppo_update(policy, critic, optimizer, rollout, config, generator):
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             optimizer.step()
-            trace.append({
-                "policy_loss": policy_loss.item(),
-                "value_loss": critic_loss.item(),
-                "entropy": bonus.item(),
-                "approx_kl": estimate(old, logp.detach(), "k3").mean().item(),
-                "clip_fraction": clip_fraction(logp, old, weights, config.eps).item(),
-                "grad_norm": norm.item(),
-            })  # fmt: skip
+            trace.append(
+                {
+                    "policy_loss": policy_loss.item(),
+                    "value_loss": critic_loss.item(),
+                    "entropy": bonus.item(),
+                    "approx_kl": estimate(old, logp.detach(), "k3").mean().item(),
+                    "clip_fraction": clip_fraction(logp, old, weights, config.eps).item(),
+                    "grad_norm": norm.item(),
+                }
+            )
     return trace
 
 
@@ -71,9 +73,21 @@ class NamedRollout(Rollout):
 
 
 FROZEN = PPOConfig(
-    robots=8, steps=8, epochs=3, minibatches=4, lr=0.1, critic_lr=0.1, gamma=0.99, lam=0.95, eps=0.2, target_kl=None,
-    value_coef=0.5, entropy_coef=0.02, max_grad_norm=0.25, anneal=False,
-)  # fmt: skip
+    robots=8,
+    steps=8,
+    epochs=3,
+    minibatches=4,
+    lr=0.1,
+    critic_lr=0.1,
+    gamma=0.99,
+    lam=0.95,
+    eps=0.2,
+    target_kl=None,
+    value_coef=0.5,
+    entropy_coef=0.02,
+    max_grad_norm=0.25,
+    anneal=False,
+)
 
 
 def frozen(config=FROZEN, seed=0):
@@ -89,9 +103,19 @@ def frozen(config=FROZEN, seed=0):
 
 def _cases():
     other = PPOConfig(
-        robots=4, steps=12, epochs=2, minibatches=3, lr=0.2, gamma=0.9, lam=0.7, eps=0.1, value_coef=0.3,
-        entropy_coef=0.05, max_grad_norm=0.15, target_kl=None,
-    )  # fmt: skip
+        robots=4,
+        steps=12,
+        epochs=2,
+        minibatches=3,
+        lr=0.2,
+        gamma=0.9,
+        lam=0.7,
+        eps=0.1,
+        value_coef=0.3,
+        entropy_coef=0.05,
+        max_grad_norm=0.15,
+        target_kl=None,
+    )
     return [frozen(), frozen(other, seed=1)]
 
 
@@ -117,9 +141,28 @@ def _policy_and_critic_learn(fn):
 # ---- wrong answers: the same update with one line changed --------------------
 
 
-def _update(policy, critic, optimizer, rollout, config, generator, *, zero_grad=True, recompute=False, sign=-1.0,
-            bonus_sign=-1.0, white="part", weight="advantages", surrogate=clipped_surrogate, clip_grad=True,
-            coefficient=None, one_order=False, reduce="mean", kl="k3", fraction=clip_fraction):  # fmt: skip
+def _update(
+    policy,
+    critic,
+    optimizer,
+    rollout,
+    config,
+    generator,
+    *,
+    zero_grad=True,
+    recompute=False,
+    sign=-1.0,
+    bonus_sign=-1.0,
+    white="part",
+    weight="advantages",
+    surrogate=clipped_surrogate,
+    clip_grad=True,
+    coefficient=None,
+    one_order=False,
+    reduce="mean",
+    kl="k3",
+    fraction=clip_fraction,
+):
     advantages, returns = rollout.gae(config.gamma, config.lam)
     columns = rollout.observations, rollout.actions, advantages, returns
     observations, actions, advantages, returns = (x.flatten() for x in columns)

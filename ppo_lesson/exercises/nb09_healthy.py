@@ -191,8 +191,7 @@ HEALTHY = Exercise(
             "openai/spinningup issue 50: rewards shifted by one, and returns that rose all the same",
         ),
         Mistake(
-            _never_clipped,
-            "The ratio is 1 before the first step only. Afterwards the policy has moved, as it should.",
+            _never_clipped, "The ratio is 1 before the first step only. Afterwards the policy has moved, as it should."
         ),
         Mistake(
             _tautology,

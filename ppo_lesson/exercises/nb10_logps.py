@@ -186,10 +186,7 @@ LOGPS = Exercise(
             "You took the first columns of the logits: they belong to the prompt. The reply stands at the end.",
             "lucidrains/PaLM-rlhf-pytorch issue 31",
         ),
-        Mistake(
-            _prompt_too,
-            "You scored the prompt too. Nobody chose its tokens: T numbers a row, not P + T - 1.",
-        ),
+        Mistake(_prompt_too, "You scored the prompt too. Nobody chose its tokens: T numbers a row, not P + T - 1."),
         Mistake(
             _probabilities, "These are probabilities. `log_softmax`, not `softmax`: ratios need differences of logs."
         ),

@@ -150,12 +150,7 @@ def _inverted(ids, prompt_length, eos_id, pad_id):
     return ~draw_mask(ids, prompt_length, eos_id, pad_id)
 
 
-SHOWN = [
-    [0, 0, 5, 7, 1, 0, 0, 0],
-    [3, 1, 5, 7, 8, 4, 1, 0],
-    [3, 4, 5, 7, 8, 9, 4, 6],
-    [0, 4, 5, 1, 9, 1, 9, 9],
-]
+SHOWN = [[0, 0, 5, 7, 1, 0, 0, 0], [3, 1, 5, 7, 8, 4, 1, 0], [3, 4, 5, 7, 8, 9, 4, 6], [0, 4, 5, 1, 9, 1, 9, 9]]
 
 
 def _draw(fn):
@@ -191,12 +186,7 @@ MASK = Exercise(
     title="Draw the mask: which tokens are actions",
     solution=draw_mask,
     cases=_cases,
-    properties=[
-        _eos_is_an_action,
-        _nothing_after_the_end_matters,
-        _the_prompt_does_not_matter,
-        _cut_replies_are_whole,
-    ],
+    properties=[_eos_is_an_action, _nothing_after_the_end_matters, _the_prompt_does_not_matter, _cut_replies_are_whole],
     picture=_draw,
     mistakes=[
         Mistake(
@@ -209,10 +199,7 @@ MASK = Exercise(
             "where the sampler went on after EOS, it keeps what nobody will read. Ask for the first EOS.",
             "huggingface/trl pull request 6357, and the review of 5303",
         ),
-        Mistake(
-            _not_eos,
-            "You asked for `ids != eos_id`: the choice to end is gone, and all that follows it stays.",
-        ),
+        Mistake(_not_eos, "You asked for `ids != eos_id`: the choice to end is gone, and all that follows it stays."),
         Mistake(
             _neither_pad_nor_eos,
             "You removed PAD and EOS by their ids. EOS was chosen; what follows the first EOS must go whatever it is.",
@@ -232,10 +219,7 @@ MASK = Exercise(
             "then ends the reply before it begins. Cut the reply out first.",
             "huggingface/trl issue 6805",
         ),
-        Mistake(
-            _up_to_the_last_eos,
-            "You went up to the LAST EOS. Nothing after the first one is part of the reply.",
-        ),
+        Mistake(_up_to_the_last_eos, "You went up to the LAST EOS. Nothing after the first one is part of the reply."),
         Mistake(
             _up_to_the_second_eos,
             "A running sum that is still 1 after the first EOS keeps all that follows it, up to a second one. Count "
@@ -251,10 +235,7 @@ MASK = Exercise(
             "Your mask is one token too long: the token after EOS was chosen by nobody.",
             "huggingface/trl issue 3750: there the score stood on that token",
         ),
-        Mistake(
-            _argmax,
-            "`argmax` of a row without EOS is 0, so a reply that was cut keeps its first token only.",
-        ),
+        Mistake(_argmax, "`argmax` of a row without EOS is 0, so a reply that was cut keeps its first token only."),
         Mistake(
             _cut_replies_dropped,
             "Replies without EOS vanished. They were cut, but every token of theirs was chosen and is trained on.",

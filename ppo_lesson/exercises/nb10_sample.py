@@ -217,8 +217,7 @@ SAMPLE = Exercise(
             "(`ends <= u`, or `searchsorted(..., right=True)`).",
         ),
         Mistake(
-            _score_of_the_sum,
-            "Your score is the logarithm of the running sum. The token's own probability is wanted.",
+            _score_of_the_sum, "Your score is the logarithm of the running sum. The token's own probability is wanted."
         ),
         Mistake(_probability, "Your second value is a probability. Its logarithm is wanted."),
         Mistake(_bare_logit, "Your second value is the logit. `log_softmax` makes a log-probability of it."),

@@ -25,9 +25,15 @@ def _random(P, N, seed, dtype=torch.float64):
 def _cases():
     hand = torch.tensor([[3.0, 1.0, 2.0, 4.0]]).double(), torch.tensor([[0.0, 5.0, 1.0, -2.0]]).double()
     return [
-        (*hand, 1), (*hand, 2), (*hand, 4), (*_random(3, 8, 1), 2), (*_random(5, 12, 2), 4),
-        (*_random(3, 7, 3), 3), (*_random(4, 5, 4), 5), (*_random(6, 10, 5, torch.float32), 4),
-    ]  # fmt: skip
+        (*hand, 1),
+        (*hand, 2),
+        (*hand, 4),
+        (*_random(3, 8, 1), 2),
+        (*_random(5, 12, 2), 4),
+        (*_random(3, 7, 3), 3),
+        (*_random(4, 5, 4), 5),
+        (*_random(6, 10, 5, torch.float32), 4),
+    ]
 
 
 def _one_is_the_mean(fn):

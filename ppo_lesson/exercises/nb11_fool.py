@@ -99,8 +99,14 @@ def _a_score():
 def _picture(fn):
     from ..viz import EXACT, MUTED, NEGATIVE, dots, figure, key
 
-    fig, ax = figure(width=6, height=3.6, xlabel="score of the reward model, in its standard deviations",
-                     ylabel="gold", xlim=(-3.2, 3.2), ylim=(-9, 5))  # fmt: skip
+    fig, ax = figure(
+        width=6,
+        height=3.6,
+        xlabel="score of the reward model, in its standard deviations",
+        ylabel="gold",
+        xlim=(-3.2, 3.2),
+        ylim=(-9, 5),
+    )
     ax.fill_between([LOVED, 3.2], -9, HATED, color=NEGATIVE, alpha=0.12, linewidth=0)
     ax.text(3.1, -8.7, "loved by one,\nhated by the other", ha="right", va="bottom", color=NEGATIVE)
     ax.plot(*_others(), **dots(MUTED, markersize=3.5, alpha=0.5), label="replies it learned from")

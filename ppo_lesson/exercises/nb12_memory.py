@@ -163,8 +163,7 @@ MEMORY = Exercise(
         Mistake(_frozen_is_free, "A frozen model still has weights: somebody has to read them."),
         Mistake(_copy_for_all, "Only the optimizer needs a float32 copy, and frozen models have none."),
         Mistake(
-            _four_actors,
-            "You took the first model's size for all. Judges are often smaller than the model they judge.",
+            _four_actors, "You took the first model's size for all. Judges are often smaller than the model they judge."
         ),
         Mistake(_swapped, "The wrong two learn: actor and critic do, reference and reward model do not."),
         Mistake(_bits, "Those are bits: 8 of them make a byte. A float32 has 4 bytes, a bfloat16 has 2."),

@@ -222,8 +222,7 @@ REWARDS = Exercise(
             "asked for in OpenLMLab/MOSS-RLHF issue 26",
         ),
         Mistake(
-            _instead_of_the_price,
-            "The score overwrites the price of the last token, EOS mostly. Add: `+=`, not `=`.",
+            _instead_of_the_price, "The score overwrites the price of the last token, EOS mostly. Add: `+=`, not `=`."
         ),
         Mistake(
             _straying_pays,

@@ -62,9 +62,7 @@ QUIZ = [
         [
             Choice("the reference, as before", False, "As a reward k1 weighs log π. As a loss it is log π, unweighed."),
             Choice(
-                "nothing",
-                True,
-                "Its gradient is that of log π at samples of π: on average 0. In the loss it takes k2.",
+                "nothing", True, "Its gradient is that of log π at samples of π: on average 0. In the loss it takes k2."
             ),
             Choice("the old policy", False, "That is the clip's work; k1 here does not know the old policy."),
         ],

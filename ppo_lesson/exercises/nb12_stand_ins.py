@@ -33,9 +33,20 @@ class _SGD(torch.optim.SGD):
 
 
 def situation(
-    seed: int, pads=(2, 0, 1), prompts=(2, 3, 1), lengths=(4, 2, 3), *, spare: int = 1, beta: float = 0.1,
-    epochs: int = 1, lr: float = 0.5, shared: bool = False, outside=None, lower: float = 0.0, dtype=torch.float64,
-) -> tuple:  # fmt: skip
+    seed: int,
+    pads=(2, 0, 1),
+    prompts=(2, 3, 1),
+    lengths=(4, 2, 3),
+    *,
+    spare: int = 1,
+    beta: float = 0.1,
+    epochs: int = 1,
+    lr: float = 0.5,
+    shared: bool = False,
+    outside=None,
+    lower: float = 0.0,
+    dtype=torch.float64,
+) -> tuple:
     """A batch of B rows [padding, prompt, reply, padding] as the arguments of `ppo_iteration`, in their order.
 
     outside: a number for every place that is not a reply, where otherwise stand numbers like all others. lower: taken

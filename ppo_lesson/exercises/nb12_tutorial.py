@@ -311,8 +311,7 @@ TUTORIAL = Exercise(
             "Without `zero_grad()` the gradients of all epochs add up.",
         ),
         Mistake(
-            _with("_one_epoch", ("range(epochs)", "range(1)")),
-            "You go over the data once. `epochs` says how often.",
+            _with("_one_epoch", ("range(epochs)", "range(1)")), "You go over the data once. `epochs` says how often."
         ),
         Mistake(
             _with("_whitened", ("lam=0.95)", "lam=0.95)\n        advantages = whiten(advantages, mask)")),

@@ -28,8 +28,14 @@ def translate(keys):
 
 
 def _sizes(train, mini, micro, n=1, epochs=1, gpus=1):
-    return {"train_batch_size": train, "ppo_mini_batch_size": mini, "ppo_micro_batch_size_per_gpu": micro, "n": n,
-            "ppo_epochs": epochs, "gpus": gpus}  # fmt: skip
+    return {
+        "train_batch_size": train,
+        "ppo_mini_batch_size": mini,
+        "ppo_micro_batch_size_per_gpu": micro,
+        "n": n,
+        "ppo_epochs": epochs,
+        "gpus": gpus,
+    }
 
 
 def _steps_cases():
@@ -144,10 +150,17 @@ STEPS = Exercise(
 def _whole(**changes):
     """verl 0.9.1's defaults, with changes."""
     return {
-        "train_batch_size": 1024, "n": 1, "ppo_mini_batch_size": 256, "clip_ratio": 0.2, "clip_ratio_low": 0.2,
-        "clip_ratio_high": 0.2, "use_kl_in_reward": False, "kl_coef": 0.001, "use_kl_loss": False,
+        "train_batch_size": 1024,
+        "n": 1,
+        "ppo_mini_batch_size": 256,
+        "clip_ratio": 0.2,
+        "clip_ratio_low": 0.2,
+        "clip_ratio_high": 0.2,
+        "use_kl_in_reward": False,
+        "kl_coef": 0.001,
+        "use_kl_loss": False,
         "kl_loss_coef": 0.001,
-    } | changes  # fmt: skip
+    } | changes
 
 
 def _translate_cases():
@@ -203,8 +216,7 @@ _zero_is_none = _wrong(
     eps_high=lambda k: k["clip_ratio_high"] or k["clip_ratio"],
 )
 _high_from_low = _wrong(
-    "_high_from_low",
-    eps_high=lambda k: translate(k)["eps"] if k["clip_ratio_high"] is None else k["clip_ratio_high"],
+    "_high_from_low", eps_high=lambda k: translate(k)["eps"] if k["clip_ratio_high"] is None else k["clip_ratio_high"]
 )
 _price_without_switch = _wrong("_price_without_switch", beta=_price)
 _loss_without_switch = _wrong("_loss_without_switch", kl_loss=_loss_price)

@@ -52,9 +52,18 @@ class Decoder:
 
     @torch.no_grad()
     def __call__(
-        self, model, prompt_ids: Tensor, prompt_mask: Tensor, *, max_new_tokens: int, temperature: float = 1.0,
-        eos_id: int, pad_id: int, uniforms: Tensor, return_logps: bool = False,
-    ):  # fmt: skip
+        self,
+        model,
+        prompt_ids: Tensor,
+        prompt_mask: Tensor,
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        eos_id: int,
+        pad_id: int,
+        uniforms: Tensor,
+        return_logps: bool = False,
+    ):
         """As `sampling.generate`; uniforms: (B, max_new_tokens) numbers in [0, 1)."""
         _check_generate(model, prompt_ids, prompt_mask, max_new_tokens, eos_id, pad_id)
         if prompt_ids.shape[1] > self.prompt:
@@ -119,9 +128,13 @@ class Decoder:
         sees = (self.seen & earlier) | (columns == columns[:P, None])
         told = dict.fromkeys(self.told, columns[:P])
         out = model.base_model(
-            input_ids=ids, attention_mask=sees, position_ids=positions(mask), past_key_values=self.cache,
-            use_cache=True, **told,
-        )  # fmt: skip
+            input_ids=ids,
+            attention_mask=sees,
+            position_ids=positions(mask),
+            past_key_values=self.cache,
+            use_cache=True,
+            **told,
+        )
         self._draw(model, out.last_hidden_state[:, -1])
 
     def _draw(self, model, hidden: Tensor) -> None:
@@ -141,9 +154,13 @@ class Decoder:
 
     def _step(self, model) -> None:
         out = model.base_model(
-            input_ids=self.token, attention_mask=self.seen, position_ids=self.place, past_key_values=self.cache,
-            use_cache=True, **self.told,
-        )  # fmt: skip
+            input_ids=self.token,
+            attention_mask=self.seen,
+            position_ids=self.place,
+            past_key_values=self.cache,
+            use_cache=True,
+            **self.told,
+        )
         self._draw(model, out.last_hidden_state[:, -1])
 
     def _advance(self, model, t: int) -> None:

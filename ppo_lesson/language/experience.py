@@ -115,9 +115,19 @@ def advantages_of(rollout: Rollout, config, beta: float, group_ids: Tensor) -> t
 
 @torch.no_grad()
 def roll_out(
-    actor, critic, reference, reward, tokenizer, prompts: Sequence[tuple[str, list[int]]], config, generator, *,
-    profile: Profile = CPU, processes: Processes = ALONE, decode: Callable | None = None,
-) -> Rollout:  # fmt: skip
+    actor,
+    critic,
+    reference,
+    reward,
+    tokenizer,
+    prompts: Sequence[tuple[str, list[int]]],
+    config,
+    generator,
+    *,
+    profile: Profile = CPU,
+    processes: Processes = ALONE,
+    decode: Callable | None = None,
+) -> Rollout:
     """Sample one reply to each prompt, and let the four models judge it. prompts: (text, ids) pairs.
 
     Each process does its part of the prompts, and all get the whole. decode: what does the same as `generate`.
@@ -132,9 +142,16 @@ def roll_out(
     prompts = prompts[part]
     with profile.autocast():
         out, sampled = decode(
-            actor, ids, prompt_mask, max_new_tokens=config.max_new_tokens, temperature=config.temperature,
-            eos_id=eos_id, pad_id=pad_id, uniforms=uniforms, return_logps=True,
-        )  # fmt: skip
+            actor,
+            ids,
+            prompt_mask,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            eos_id=eos_id,
+            pad_id=pad_id,
+            uniforms=uniforms,
+            return_logps=True,
+        )
     mask = response_mask(out[:, ids.shape[1] :], eos_id)
     T = int(processes.largest(mask.sum(-1).max().item(), mask.device))  # columns that nobody reached cost time
     out, mask = out[:, : ids.shape[1] + T], mask[:, :T]
@@ -157,21 +174,33 @@ def roll_out(
         return of_tokens(lambda *piece: token_logps(model, *piece, temperature=config.temperature))
 
     own = Rollout(
-        ids=out, attention_mask=attention, mask=mask, ended=ended, logp_ref=scored(reference),
+        ids=out,
+        attention_mask=attention,
+        mask=mask,
+        ended=ended,
+        logp_ref=scored(reference),
         logp=scored(actor) if config.rescore else sampled[:, :T].where(mask, 0),
         values=None if critic is None else of_tokens(lambda *piece: token_values(critic, *piece)),
         scores=_scores(reward, tokenizer, prompts, texts, ended, config, profile),
-        prompts=[text for text, _ in prompts], texts=texts,
-    )  # fmt: skip
+        prompts=[text for text, _ in prompts],
+        texts=texts,
+    )
     if processes.sharded:
         fold(actor, critic, reference)
     return Rollout(**{f.name: processes.join(getattr(own, f.name), count) for f in fields(own)})
 
 
 def pieces(
-    ids: Tensor, attention: Tensor, mask: Tensor, index: Tensor, rows: int, *, tokens: int | None = None,
-    processes: Processes = ALONE, own: bool = False,
-) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:  # fmt: skip
+    ids: Tensor,
+    attention: Tensor,
+    mask: Tensor,
+    index: Tensor,
+    rows: int,
+    *,
+    tokens: int | None = None,
+    processes: Processes = ALONE,
+    own: bool = False,
+) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
     """Replies of those in `index`, a few at a time, of like length together, without columns that none of them has.
 
     rows: how many at a time, on average: so many pieces, all of about as many tokens. tokens: instead of `rows`, as

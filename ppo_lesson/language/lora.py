@@ -110,9 +110,10 @@ def views(model, *, rank: int, seed: int = 0, critic: bool = True) -> tuple[View
         raise ModuleNotFoundError('LoRA needs peft: pip install -c constraints.txt -e ".[gpu]"') from None
     head = model.get_output_embeddings()
     linear = [
-        name for name, m in model.named_modules()
+        name
+        for name, m in model.named_modules()
         if m is not head and (isinstance(m, nn.Linear) or type(m).__name__ == "Conv1D")
-    ]  # fmt: skip
+    ]
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a second adapter, and of GPT-2's transposed weights: both are meant
         torch.manual_seed(seed)

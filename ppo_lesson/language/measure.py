@@ -28,9 +28,15 @@ def sample_replies(
     for i in range(0, len(prompts), rows):
         ids, mask = pad_left([prompt_ids(tokenizer, prompt) for prompt in prompts[i : i + rows]], pad_id)
         out = generate(
-            model, ids.to(device), mask.to(device), max_new_tokens=longest, temperature=temperature, eos_id=eos_id,
-            pad_id=pad_id, generator=generator,
-        )[:, ids.shape[1] :]  # fmt: skip
+            model,
+            ids.to(device),
+            mask.to(device),
+            max_new_tokens=longest,
+            temperature=temperature,
+            eos_id=eos_id,
+            pad_id=pad_id,
+            generator=generator,
+        )[:, ids.shape[1] :]
         texts += [reply_text(tokenizer, row) for row in out]
         ended += (out == eos_id).any(-1).tolist()
     return texts, ended

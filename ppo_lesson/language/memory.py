@@ -121,9 +121,15 @@ def plan(model, profile: Profile, run, *, prompt: int, reward=None) -> Plan:
         update = 4 * learn + most
     update += cache * profile.static_decode  # a graph's memory is its own for good
     return Plan(
-        weights=weights, gradients=4 * learn, optimizer=8 * learn, activations=kept, logits=max(0, most - kept),
-        cache=cache, sampling=sampler, peak=weights + 8 * learn + max(update, cache + sampler),
-    )  # fmt: skip
+        weights=weights,
+        gradients=4 * learn,
+        optimizer=8 * learn,
+        activations=kept,
+        logits=max(0, most - kept),
+        cache=cache,
+        sampling=sampler,
+        peak=weights + 8 * learn + max(update, cache + sampler),
+    )
 
 
 def fit(model, profile: Profile, run, *, prompt: int, reward=None) -> tuple[dict, Plan] | None:
@@ -190,9 +196,10 @@ def _sizes(key: str, rank: int) -> tuple[int, int, int]:
         model = _model(key)
     head, trunk = model.get_output_embeddings(), model.base_model
     adapter = sum(
-        rank * sum(m.weight.shape) for m in trunk.modules()
+        rank * sum(m.weight.shape)
+        for m in trunk.modules()
         if m is not head and (isinstance(m, nn.Linear) or type(m).__name__ == "Conv1D")
-    )  # fmt: skip
+    )
     return sum(p.numel() for p in model.parameters()), sum(p.numel() for p in trunk.parameters()), adapter
 
 
@@ -205,9 +212,18 @@ def _through(key: str, *about) -> tuple[int, int]:
 
 @lru_cache(maxsize=512)
 def _dry_run(
-    key: str, layers: int, half, rank: int, again: bool, rows: int, prompt: int, reply: int, most: int, entropy: bool,
+    key: str,
+    layers: int,
+    half,
+    rank: int,
+    again: bool,
+    rows: int,
+    prompt: int,
+    reply: int,
+    most: int,
+    entropy: bool,
     once: bool,
-) -> tuple[int, int]:  # fmt: skip
+) -> tuple[int, int]:
     """Bytes above weights and gradients, kept forward and at the peak, through so many layers. No reply: no way back.
 
     once: gradients are not there before, and count.

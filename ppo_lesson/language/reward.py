@@ -87,9 +87,15 @@ REWARD = SupervisedConfig(steps=1200, batch=16, lr=1.5e-3)  # 16 prompts a step,
 
 
 def train_reward(
-    model: ScalarModel, tokenizer, rankings: list[Ranking], config=REWARD, *, seed: int, resume=None,
+    model: ScalarModel,
+    tokenizer,
+    rankings: list[Ranking],
+    config=REWARD,
+    *,
+    seed: int,
+    resume=None,
     profile: Profile = CPU,
-) -> Iterator[dict]:  # fmt: skip
+) -> Iterator[dict]:
     """Bradley-Terry on all pairs; the pairs of one prompt are one element of the batch (Ouyang et al. 2022, sec. 3.5).
 
     Rows: step, loss (nats per pair), accuracy, lr, grad_norm, tokens.

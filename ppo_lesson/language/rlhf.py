@@ -55,8 +55,11 @@ class RLHFConfig:
     """
 
     ELSEWHERE: ClassVar = {
-        "beta": "kl=FixedKL(beta)", "kl_coef": "kl=FixedKL(beta)", "learning_rate": "lr", "cliprange": "eps",
-    }  # fmt: skip
+        "beta": "kl=FixedKL(beta)",
+        "kl_coef": "kl=FixedKL(beta)",
+        "learning_rate": "lr",
+        "cliprange": "eps",
+    }
     iterations: int = 60
     batch: int = 64
     replies: int = 1
@@ -152,9 +155,18 @@ def rlhf(
         beta = 0.0 if controller is None else controller.beta
         try:
             rollout = roll_out(
-                actor, critic, reference, reward, tokenizer, [encoded[i] for i in chosen], config, generator,
-                profile=profile, processes=processes, decode=decode,
-            )  # fmt: skip
+                actor,
+                critic,
+                reference,
+                reward,
+                tokenizer,
+                [encoded[i] for i in chosen],
+                config,
+                generator,
+                profile=profile,
+                processes=processes,
+                decode=decode,
+            )
             advantages, returns = advantages_of(rollout, config, beta, chosen.to(rollout.scores.device))
             if config.checkpoint_every and iteration and iteration % config.checkpoint_every == 0:
                 run.save()  # models that have just shown that they work
@@ -164,9 +176,19 @@ def rlhf(
                     group["lr"] = rate * scale
             row = {"iteration": iteration, "lr": config.lr * scale, "beta": beta} | _facts(rollout)
             row |= update(
-                actor, critic, optimizers, rollout, advantages, returns, config, generator, stream,
-                profile=profile, processes=processes, scaler=scaler,
-            )  # fmt: skip
+                actor,
+                critic,
+                optimizers,
+                rollout,
+                advantages,
+                returns,
+                config,
+                generator,
+                stream,
+                profile=profile,
+                processes=processes,
+                scaler=scaler,
+            )
             sums = {name: processes.finite(model.parameters()).item() for name, model in learners.items()}
             _stop_if_diverged({f"a weight of the {name}": x for name, x in sums.items()}, config)
         except Exception as error:
@@ -188,9 +210,20 @@ def rlhf(
 
 
 def update(
-    actor, critic, optimizers, rollout: Rollout, advantages, returns, config, generator, stream=None, *,
-    profile: Profile = CPU, processes: Processes = ALONE, scaler=None,
-) -> dict:  # fmt: skip
+    actor,
+    critic,
+    optimizers,
+    rollout: Rollout,
+    advantages,
+    returns,
+    config,
+    generator,
+    stream=None,
+    *,
+    profile: Profile = CPU,
+    processes: Processes = ALONE,
+    scaler=None,
+) -> dict:
     """Several epochs of mini-batches of micro-batches over one rollout. Returns diagnostics, means over the steps.
 
     With float16 a step whose gradients are not finite is left out (`skipped` counts them), and losses are scaled less.
@@ -206,9 +239,14 @@ def update(
             optimizer.zero_grad()
         row: dict[str, float] = {}
         for piece in pieces(
-            rollout.ids, rollout.attention_mask, rollout.mask, index, config.micro_batch,
-            tokens=profile.micro_tokens, processes=processes,
-        ):  # fmt: skip
+            rollout.ids,
+            rollout.attention_mask,
+            rollout.mask,
+            index,
+            config.micro_batch,
+            tokens=profile.micro_tokens,
+            processes=processes,
+        ):
             with profile.autocast():
                 loss, facts, error = actor_loss(actor, rollout, advantages, piece, tokens, len(index), config)
             scaler.scale(loss).backward()  # before the critic's forward, which may share the trunk

@@ -107,8 +107,11 @@ def choose(name: str = "auto", on: Machine | None = None, **changes) -> Profile:
     halves = "bfloat16 from 8.0 on" if new else "below 8.0 bfloat16 is imitated, float16 is real"
     settings = {
         "why": f"{asked}{on.gpu} has compute capability {'.'.join(map(str, on.capability))}: {halves}",
-        "device": "cuda", "micro_tokens": 4096, "static_decode": True, "memory": on.memory,
-    }  # fmt: skip
+        "device": "cuda",
+        "micro_tokens": 4096,
+        "static_decode": True,
+        "memory": on.memory,
+    }
     if new and chosen == "gpu":
         settings |= {"half": torch.bfloat16}
     else:

@@ -74,9 +74,16 @@ SFT = SupervisedConfig(steps=350, batch=48, lr=4e-3)
 
 
 def pretrain(
-    model, tokenizer, documents: list[str], config=PRETRAIN, *, seed: int, width: int = 80, resume=None,
+    model,
+    tokenizer,
+    documents: list[str],
+    config=PRETRAIN,
+    *,
+    seed: int,
+    width: int = 80,
+    resume=None,
     profile: Profile = CPU,
-) -> Iterator[dict]:  # fmt: skip
+) -> Iterator[dict]:
     """Next-token prediction on `documents`, joined with EOS and cut into rows of `width` tokens. The model learns.
 
     Rows: step, loss (nats per token), lr, grad_norm, tokens (that were predicted).

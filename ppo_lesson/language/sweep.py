@@ -42,9 +42,22 @@ from .text import load_tokenizer, prompt_ids, reply_ids
 FILE, FINISHED = DATA / "sweep.json", ROOT / "runs" / "sweep"
 HELD, EVERY, SHOWN = 256, 10, 4  # held-out prompts; iterations between two looks at them; samples kept, each language
 COLUMNS = (
-    "score", "gold", "kl_ref", "length", "ended", "beta", "entropy", "approx_kl", "clip_fraction", "policy_loss",
-    "value_loss", "explained_variance", "ptx_loss", "lr", "seconds",
-)  # fmt: skip
+    "score",
+    "gold",
+    "kl_ref",
+    "length",
+    "ended",
+    "beta",
+    "entropy",
+    "approx_kl",
+    "clip_fraction",
+    "policy_loss",
+    "value_loss",
+    "explained_variance",
+    "ptx_loss",
+    "lr",
+    "seconds",
+)
 
 ONE_BETA = {beta: {"kl": FixedKL(beta) if beta else None} for beta in (0.0, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0)}
 SETTINGS = {f"beta {beta:g}": change for beta, change in ONE_BETA.items()}
@@ -105,9 +118,15 @@ def train(desk: Desk, config: RLHFConfig, *, every: int = EVERY) -> Iterator[dic
         critic = None
     yield {"iteration": 0} | look(desk, actor, config)
     run = rlhf(
-        config, actor, critic, desk.policy, desk.judge, desk.prompts, tokenizer=desk.tokenizer,
+        config,
+        actor,
+        critic,
+        desk.policy,
+        desk.judge,
+        desk.prompts,
+        tokenizer=desk.tokenizer,
         documents=desk.plain if config.ptx_coef else (),
-    )  # fmt: skip
+    )
     start = time.process_time()
     for row in run:
         row["seconds"] = time.process_time() - start
@@ -147,9 +166,7 @@ def look(desk: Desk, actor, config: RLHFConfig) -> dict:
         "plain loss": plain_loss(actor, desk.tokenizer),
     }
     rows = list(zip(out.prompts, out.texts, out.scores.tolist(), totals.tolist()))
-    shown = [
-        row for english in (True, False) for row in [r for r in rows if r[0].isascii() == english][:SHOWN]
-    ]  # fmt: skip
+    shown = [row for english in (True, False) for row in [r for r in rows if r[0].isascii() == english][:SHOWN]]
     return {"held": facts, "samples": {prompt: [text, s, g] for prompt, text, s, g in shown}}
 
 
@@ -172,9 +189,7 @@ def best_of_n(desk: Desk, *, most: int = 64) -> dict[str, list[float]]:
     scores, golds = [], []
     for turn in range(most):
         generator = torch.Generator().manual_seed(fresh_seed(9, turn))
-        out = roll_out(
-            desk.policy, None, desk.policy, desk.judge, desk.tokenizer, prompts, RLHFConfig(), generator
-        )  # fmt: skip
+        out = roll_out(desk.policy, None, desk.policy, desk.judge, desk.tokenizer, prompts, RLHFConfig(), generator)
         scores.append(out.scores)
         golds.append(torch.tensor([worth(*x) for x in zip(out.prompts, out.texts, out.ended.tolist())]))
     scores, order = torch.stack(scores, -1).sort(-1)  # (prompts, most), the worst first
@@ -283,9 +298,7 @@ def _fall(run: dict) -> float:
     return max(golds) - golds[-1]
 
 
-ASKED = {
-    "beta 0.1": ("gain", "rude", "kl", "seconds"), "beta 0": ("score at 90", "fall"), "ptx": ("plain loss",)
-}  # fmt: skip
+ASKED = {"beta 0.1": ("gain", "rude", "kl", "seconds"), "beta 0": ("score at 90", "fall"), "ptx": ("plain loss",)}
 TARGETS = {  # words, what is measured in one run, whether that will do
     "gain": ("held-out gold up by 0.55 standard deviations or more", _gain, lambda x: x >= 0.55),
     "rude": ("rude replies at most 3 %", lambda run: run["looks"][-1]["held"]["rude"], lambda x: x <= 0.03),

@@ -117,8 +117,15 @@ def draw_pendulum(ax) -> PendulumPicture:
     return PendulumPicture(ax).update((1, 0, 0))
 
 
-def control_replay(episodes: dict[str, Episode], draw_one, *, width: float = 8.6, height: float = 3.2,
-                   interval: int = 60, still: int | None = None) -> Panel:  # fmt: skip
+def control_replay(
+    episodes: dict[str, Episode],
+    draw_one,
+    *,
+    width: float = 8.6,
+    height: float = 3.2,
+    interval: int = 60,
+    still: int | None = None,
+) -> Panel:
     """A replay of one or more episodes side by side; an episode that is over stays at its last step and says so.
 
     episodes: {"name": Episode}. draw_one(ax) -> picture with .update(observation, action). still: the frame shown

@@ -100,8 +100,16 @@ def bars(ax, names, values, *, colours=None, log: bool = False, fmt=number):
     return update
 
 
-def distribution_bars(ax, probs, *, names=("up", "down", "left", "right"), meaning: str = NEW, label: str = "",
-                      place: float = 0.0, width: float = 0.7):  # fmt: skip
+def distribution_bars(
+    ax,
+    probs,
+    *,
+    names=("up", "down", "left", "right"),
+    meaning: str = NEW,
+    label: str = "",
+    place: float = 0.0,
+    width: float = 0.7,
+):
     """The probabilities of the actions as upright bars. For two policies: `place=-0.2, width=0.38` and `place=0.2`.
 
     probs: (actions,). Returns update(probs).

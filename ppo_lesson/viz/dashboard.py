@@ -66,9 +66,19 @@ def curves(history, name: str, x: str = "env_steps") -> tuple[np.ndarray, np.nda
     return at, np.concatenate(values)
 
 
-def dashboard(histories: dict, dials=DIALS, *, healthy: dict[str, Band] | None = None,
-              limits: dict[str, Band] | None = None, x: str = "env_steps", xlabel: str = "steps in the environment",
-              columns: int = 3, meanings=LOOKS, width: float = 9.0, height: float = 4.6):  # fmt: skip
+def dashboard(
+    histories: dict,
+    dials=DIALS,
+    *,
+    healthy: dict[str, Band] | None = None,
+    limits: dict[str, Band] | None = None,
+    x: str = "env_steps",
+    xlabel: str = "steps in the environment",
+    columns: int = 3,
+    meanings=LOOKS,
+    width: float = 9.0,
+    height: float = 4.6,
+):
     """A figure of all dials, and a function that shows other histories in it: (fig, update).
 
     histories: {"name of a run": history}, at most as many as `meanings`. healthy, limits: instead of a dial's own.

@@ -126,8 +126,10 @@ def _scale(judge: Judge, y: int) -> list[str]:
     parts.append(f'<line x1="{start}" y1="{axis}" x2="{start + span}" y2="{axis}" stroke="{INK}" stroke-width="1.2"/>')
     for tick in range(round(low), round(high) + 1, 1 if high - low < 8 else 2):
         words = str(tick).replace("-", "−")
-        parts.append(f'<text x="{place(tick):.1f}" y="{axis + 15}" font-size="11" text-anchor="middle" '
-                     f'fill="{MUTED}">{words}</text>')  # fmt: skip
+        parts.append(
+            f'<text x="{place(tick):.1f}" y="{axis + 15}" font-size="11" text-anchor="middle" '
+            f'fill="{MUTED}">{words}</text>'
+        )
     x = place(judge.value)
     parts.append(f'<path d="M {x:.1f} {axis - 1} l -8 -16 l 16 0 z" fill="{judge.colour}"/>')
     said = f"{judge.name}: {judge.value:+.2f}".replace("-", "−")

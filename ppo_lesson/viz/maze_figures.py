@@ -152,8 +152,20 @@ def _checked(name, x, *shape):
     return array(x)
 
 
-def draw_maze(ax, maze, values=None, probs=None, robot=None, path=None, *, vmin=None, vmax=None, fmt=number,
-              cmap="viridis", colorbar="") -> MazePicture:  # fmt: skip
+def draw_maze(
+    ax,
+    maze,
+    values=None,
+    probs=None,
+    robot=None,
+    path=None,
+    *,
+    vmin=None,
+    vmax=None,
+    fmt=number,
+    cmap="viridis",
+    colorbar="",
+) -> MazePicture:
     """Draw a maze on `ax`; returns a `MazePicture` with `.update(values=, probs=, robot=, path=)` and `.artists`.
 
     values: (S,), a number for each square. probs: (S, 4), of up, down, left, right. robot: a square. path: squares in

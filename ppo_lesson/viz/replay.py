@@ -22,8 +22,17 @@ FASTEST = 150  # ms between two frames; faster than this, a browser and a kernel
 SPEEDS = (("slow", 0.5), ("normal", 1.0), ("fast", 2.0), ("very fast", 4.0))
 
 
-def Replay(frames, draw, alt, *, interval: int = 200, controls: dict | None = None, label: str = "t step",
-           still: int | None = None, live: bool | None = None) -> Panel:  # fmt: skip
+def Replay(
+    frames,
+    draw,
+    alt,
+    *,
+    interval: int = 200,
+    controls: dict | None = None,
+    label: str = "t step",
+    still: int | None = None,
+    live: bool | None = None,
+) -> Panel:
     """A `Panel` whose control `step` (0, 1, ...) can be played.
 
     frames: how many there are: a number, or a sequence of them, or a function of the other controls' values that

@@ -9,17 +9,32 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from .style import INK, figure
 
 PLACES = (  # where, what is trained there, columns, titles from the first notebook's number on
-    ("The maze", "16 squares, every answer exact", 2, 0, (
-        "Start here", "A maze\nyou can solve\nexactly", "Policy gradient", "Baselines,\ncritics,\nadvantages",
-        "GAE: one dial\nbetween bias\nand variance", "Trusting old\ndata: TRPO", "PPO-Clip:\nsix cases\nand one myth",
-        "PPO-Penalty,\nand the\ntwo KLs",
-    )),
+    (
+        "The maze",
+        "16 squares, every answer exact",
+        2,
+        0,
+        (
+            "Start here",
+            "A maze\nyou can solve\nexactly",
+            "Policy gradient",
+            "Baselines,\ncritics,\nadvantages",
+            "GAE: one dial\nbetween bias\nand variance",
+            "Trusting old\ndata: TRPO",
+            "PPO-Clip:\nsix cases\nand one myth",
+            "PPO-Penalty,\nand the\ntwo KLs",
+        ),
+    ),
     ("Control", "a pole, a pendulum", 1, 8, ("The whole\nalgorithm", "The bug clinic")),
-    ("Language model", "tiny, on your laptop", 1, 10, (
-        "A language\nmodel is\na policy", "A reward\nmodel, and\nhow to fool it", "RLHF on your\nlaptop",
-    )),
+    (
+        "Language model",
+        "tiny, on your laptop",
+        1,
+        10,
+        ("A language\nmodel is\na policy", "A reward\nmodel, and\nhow to fool it", "RLHF on your\nlaptop"),
+    ),
     ("GPU", "0.5 billion weights", 1, 13, ("RLHF on\na GPU, and to\nproduction",)),
-)  # fmt: skip
+)
 
 ROADMAP_ALT = (
     "Road map of the course: notebooks 00 to 07 in the maze, 08 and 09 on control tasks, 10 to 12 with a tiny language "

@@ -131,9 +131,13 @@ def _many(count: int, one: str, more: str = "") -> str:
 
 
 def words_card(
-    pairs: Sequence[tuple[str, Sequence[str]]], notes: Sequence[str] = (), *, left: str = "ours", right: str = "theirs",
+    pairs: Sequence[tuple[str, Sequence[str]]],
+    notes: Sequence[str] = (),
+    *,
+    left: str = "ours",
+    right: str = "theirs",
     height: float = 0,
-) -> str:  # fmt: skip
+) -> str:
     """Settings in two columns: (ours, their words for it); an empty list is shown as a dash. notes: lines below.
 
     height: at least so high, so that a panel does not jump.

@@ -30,18 +30,43 @@ MUTED = "#8A8F98"  # grey:         guides, what is not the point
 INK = "#22262E"  # text
 
 _LOOKS = {  # line style, marker
-    POSITIVE: ("-", "^"), NEGATIVE: ((0, (5, 1.5)), "v"), NEW: ("-", "o"), OLD: ((0, (6, 2)), "s"), EXACT: ("-", "*"),
-    REFERENCE: ((0, (1.2, 1.4)), "D"), ESTIMATE: ((0, (6, 1.5, 1.2, 1.5)), "."), MUTED: ((0, (2, 2)), "x"),
-}  # fmt: skip
+    POSITIVE: ("-", "^"),
+    NEGATIVE: ((0, (5, 1.5)), "v"),
+    NEW: ("-", "o"),
+    OLD: ((0, (6, 2)), "s"),
+    EXACT: ("-", "*"),
+    REFERENCE: ((0, (1.2, 1.4)), "D"),
+    ESTIMATE: ((0, (6, 1.5, 1.2, 1.5)), "."),
+    MUTED: ((0, (2, 2)), "x"),
+}
 
 _RC = {
-    "font.family": "DejaVu Sans", "font.size": 10, "axes.titlesize": 12, "axes.titlepad": 7, "axes.labelsize": 10,
-    "xtick.labelsize": 10, "ytick.labelsize": 10, "legend.fontsize": 10, "text.color": INK, "axes.labelcolor": INK,
-    "axes.edgecolor": "#B4B9C1", "xtick.color": "#B4B9C1", "ytick.color": "#B4B9C1", "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK, "axes.titlecolor": INK, "axes.axisbelow": True, "axes.grid": True, "grid.color": "#E7E9ED",
-    "grid.linewidth": 0.8, "axes.spines.top": False, "axes.spines.right": False, "figure.facecolor": "white",
-    "axes.facecolor": "white", "savefig.facecolor": "white",
-}  # fmt: skip
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 12,
+    "axes.titlepad": 7,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "legend.fontsize": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#B4B9C1",
+    "xtick.color": "#B4B9C1",
+    "ytick.color": "#B4B9C1",
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#E7E9ED",
+    "grid.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "savefig.facecolor": "white",
+}
 
 
 def figure(ncols: int = 1, nrows: int = 1, *, width: float = 6.0, height: float = 3.0, dpi: int = 150, **axes):
