@@ -62,23 +62,11 @@ class Run:
     path: the file, or None for a run that is not saved. settings: what must be the same when the run goes on.
     modules: name -> nn.Module. tensors: name -> tensor that changes in place, such as an optimizer's moments.
     controller: None, or an object whose only memory is `beta`. If the file exists, all of these take its values.
-    gather: makes of the tensors what is written, or None where another process writes. put: copies into one of them.
     """
 
-    def __init__(
-        self,
-        path,
-        settings: dict,
-        modules: dict,
-        tensors: dict[str, Tensor],
-        controller=None,
-        *,
-        gather=dict,
-        put=Tensor.copy_,
-    ):
+    def __init__(self, path, settings: dict, modules: dict, tensors: dict[str, Tensor], controller=None):
         self.path = None if path is None else Path(path)
         self.settings, self.modules, self.tensors, self.controller = settings, modules, tensors, controller
-        self.gather, self.put = gather, put
         self.rows, self.saved = [], None
         if self.path is not None and self.path.exists():
             self._restore()
@@ -90,9 +78,7 @@ class Run:
         facts = {"settings": self.settings, "rows": self.rows}
         if self.controller is not None:
             facts["beta"] = self.controller.beta
-        tensors = self.gather(pack(self.modules) | self.tensors)
-        if tensors is not None:
-            save(self.path, tensors, facts)
+        save(self.path, pack(self.modules) | self.tensors, facts)
         self.saved = len(self.rows)
 
     def told(self, row: dict) -> Iterator[dict]:
@@ -121,7 +107,7 @@ class Run:
         same_settings(self.path, *shapes)
         with torch.no_grad():
             for name, x in expected.items():
-                self.put(x, tensors[name])
+                x.copy_(tensors[name])
         if self.controller is not None:
             beta = facts["beta"]
             self.controller.beta = torch.from_numpy(beta) if isinstance(beta, np.ndarray) else beta

@@ -168,9 +168,3 @@ def test_the_table_shows_what_a_resumed_run_did_not_time():
     text = make.table({0: {"a: loss": 1.0, "a: seconds": 3.0}, 1: {"a: loss": 2.0}})
     assert text.splitlines()[1].split() == ["a:", "loss", "1.000", "2.000", "1.500"]
     assert text.splitlines()[2].split() == ["a:", "seconds", "3.000", "resumed", "3.000"]
-
-
-def test_threads_are_chosen_by_the_clock(tokenizer, small):
-    before = torch.get_num_threads()
-    seconds = make.fastest_threads(tokenizer, choices=(1, 2), steps=2)
-    assert set(seconds) == {1, 2} and all(s > 0 for s in seconds.values()) and torch.get_num_threads() == before

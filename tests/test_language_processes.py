@@ -118,6 +118,14 @@ def test_alone_means_alone(monkeypatch):
     assert ALONE.total(x) is x and ALONE.largest(2.0) == 2.0 and ALONE.part(5) == slice(0, 5)
 
 
+@pytest.mark.parametrize("name", ["ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"])
+def test_who_asks_for_one_model_over_several_processes_is_told_where_to_go(monkeypatch, name):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv(name, "true")
+    with pytest.raises(ValueError, match=rf"{name} .*without --use_fsdp.*export verl"):
+        start()
+
+
 def test_several_processes_without_accelerate_are_told_what_to_install(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setitem(sys.modules, "accelerate", None)

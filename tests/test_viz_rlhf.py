@@ -10,7 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from jupyter_client.manager import start_new_kernel
 
-from ppo_lesson.viz import EXACT, NEW, rlhf
+from ppo_lesson.viz import rlhf
 from ppo_lesson.viz.rlhf import (
     data_flow,
     interruptible,
@@ -18,7 +18,6 @@ from ppo_lesson.viz.rlhf import (
     live_board,
     live_figure,
     look_at,
-    monitor,
     run_card,
     side_by_side,
 )
@@ -84,16 +83,6 @@ def test_a_run_card_stays_within_its_plots():
 
 def test_look_at_takes_the_last_look_there_was():
     assert [look_at(run(), at)["iteration"] for at in (0, 9, 10, 19, 20, 90)] == [0, 0, 10, 10, 20, 20]
-
-
-def test_a_monitor_says_where_there_is_no_number():
-    dials = [
-        ("score", "score", NEW, (0, 1)),
-        ("gold", "gold", EXACT, (0, 3)),
-        ("value_loss", "value loss", NEW, (0, 1)),
-    ]
-    said = words(monitor([run()], [run()], dials, ["1. ill: <very>"]))
-    assert "gold 2.00" in said and "value loss: none" in said and "1. ill: <very>" in said
 
 
 def test_the_live_figure_adds_the_objective_and_follows():

@@ -1,7 +1,6 @@
 """The three commands: load, look at the model before, train, look again, save, report.
 
 A first Ctrl-C waits for the end of the iteration and saves; what a second one or a crash leaves is the last checkpoint.
-Where processes share one model, the first one leaves no more.
 All use a GPU if there is one, and `rlhf` several processes if `torchrun` or `accelerate launch` started them: the first
 writes and talks, the others compute. Left out: these, and a memory plan, for `sft` and `reward`.
 """
@@ -19,7 +18,7 @@ from pathlib import Path
 import torch
 
 from .. import validate
-from ..language import before, data, memory, processes, reward, rlhf, scale, sft, sharding
+from ..language import before, data, memory, processes, reward, rlhf, scale, sft
 from ..language.experience import roll_out
 from ..language.models import ScalarModel
 from ..language.sampling import generate, token_logps
@@ -127,26 +126,21 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     if (size := inputs.parameters(actor)) >= inputs.SMALL:
         rates = {"lr": 1e-4, "critic_lr": 1e-4} if profile.lora_rank else {"lr": 1e-6, "critic_lr": 1e-5}
         config = replace(config, **{name: x for name, x in rates.items() if not inputs.said(given, name)})
-    team.check(config, profile)
-    if profile.memory and not team.sharded:  # the plan is for a whole model
+    team.check(config)
+    if profile.memory:
         longest = max(len(prompt_ids(tokenizer, text)) for text in prompts)
         memory.enough(actor.config, profile, config, prompt=longest, reward=getattr(judge, "config", None))
-    start = replace(profile, device="cpu") if team.sharded else profile  # parts move on, layer by layer
-    made = scale.roles(actor, start, seed=given["seed"] or 0, critic=config.advantages == "gae")
-    actor, critic, reference = (sharding.shard(model, team) for model in made)
+    actor, critic, reference = scale.roles(actor, profile, seed=given["seed"] or 0, critic=config.advantages == "gae")
     judge = judge.to(profile.device) if isinstance(judge, ScalarModel) else judge
     documents = inputs.documents_of(given["documents"])
     before.own_controller(config, actor, critic, reference, prompts, documents)
     before.encode(config, actor, critic, reference, judge, [*held, *prompts], tokenizer)
 
-    us, asked = team if team.sharded else processes.ALONE, held or prompts[:64]
-    asked = (asked * us.size)[: max(1, len(asked) // us.size) * us.size]  # as many for each of us
-
     def look() -> tuple[dict, list]:
-        questions = [(text, prompt_ids(tokenizer, text)) for text in asked]
+        questions = [(text, prompt_ids(tokenizer, text)) for text in held or prompts[:64]]
         plain = replace(config, score_clip=None, no_eos_penalty=0.0)
         seed = torch.Generator().manual_seed(0)
-        out = roll_out(actor, None, reference, judge, tokenizer, questions, plain, seed, profile=profile, processes=us)
+        out = roll_out(actor, None, reference, judge, tokenizer, questions, plain, seed, profile=profile)
         length, ended = out.mask.sum(-1).float(), out.ended.float()
         facts = {"score": out.scores, "kl_ref": out.kl_ref, "length": length, "ended": ended}
         samples = [(p, f"{s:+.2f}  {x}") for p, s, x in zip(out.prompts, out.scores.tolist(), out.texts)]
@@ -166,22 +160,15 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
         processes=team,
     )
     if not team.first:
-        if team.sharded:  # all do what the first one does, in the same order
-            look()
         deque(trainer, maxlen=0)
-        if team.sharded:
-            for model in (actor, critic):
-                sharding.whole(model, team)
-            look()
         return
     _announce("rlhf", size, f"{len(prompts)} prompts, {len(held)} held out", config, profile, team)
     first = look()
     begin("rlhf", folder, given, config)
     rows, seconds = loop(trainer, folder, config.iterations, given)
-    _save(sharding.whole(actor, team), tokenizer, folder / "actor")
-    values = sharding.whole(critic, team)
-    if values is not None:
-        values.save(folder / "critic")
+    _save(actor, tokenizer, folder / "actor")
+    if critic is not None:
+        critic.save(folder / "critic")
     eps = max(config.eps, config.eps_high or 0)
     finish("rlhf", folder, rows, first, look(), seconds, "", eps=eps, held=len(held))
 
@@ -214,7 +201,6 @@ def _check_fit(model, tokenizer, pairs: list[tuple[str, str]]) -> None:
 
 def _announce(command: str, size: int, what: str, config, profile, team=processes.ALONE) -> None:
     several = f"\n  {team.size} processes" if team.size > 1 else ""
-    several += ", which share one model" if team.sharded else ""
     print(scale.banner(profile, sampling=command == "rlhf") + several)
     words = f"a model of {size / 1e6:.3g} million parameters, {what}, lr {config.lr:g}"
     print(f"{command}: {words}, on the {torch.device(profile.device).type.upper()}", flush=True)
@@ -223,7 +209,6 @@ def _announce(command: str, size: int, what: str, config, profile, team=processe
 def _profile(given: dict, team: processes.Processes = processes.ALONE) -> scale.Profile:
     """How to use this machine, by what the options and the other processes say."""
     changes = {} if team.device in (None, "cpu") else {"device": team.device}
-    changes |= {"static_decode": False} if team.sharded else {}
     if given["lora_rank"] is not None:
         changes["lora_rank"] = validate.integer("--lora-rank", given["lora_rank"], 0)
     if inputs.said(given, "micro_batch"):

@@ -6,8 +6,7 @@
 It draws what `sampling.generate` draws from the same uniforms, where rounding allows. A step of `generate` costs a GPU
 the time to start hundreds of kernels, whatever the batch; a replayed one costs the kernels. On a CPU the same steps run
 one by one, which is for tests: there `generate` is faster, as it drops replies that have ended. The graph itself was
-written without a GPU. A sharded model takes the steps one by one too, in float32. Left out: sliding windows, for which
-`decoder` falls back to `generate`.
+written without a GPU. Left out: sliding windows, for which `decoder` falls back to `generate`.
 """
 
 from __future__ import annotations
@@ -20,34 +19,28 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, StaticCache
 
 from .head import logits_of
-from .processes import ALONE, Processes
 from .sampling import _check_generate, _inverse_cdf, _temperature, generate, positions
 
 EVERY = 16  # steps between two questions whether all replies have ended; each makes the CPU wait for the GPU
 WARM = 3  # steps before the capture, in which libraries allocate what they need
 
 
-def decoder(actor, prompts, profile, processes: Processes = ALONE) -> Callable:
+def decoder(actor, prompts, profile) -> Callable:
     """What `roll_out` samples with: a `Decoder`, or `generate` where that is faster or the model cannot do it."""
     kinds = getattr(actor.config.get_text_config(), "layer_types", None) or ["full_attention"]
-    simple, sharded = set(kinds) == {"full_attention"}, processes.sharded
-    if sharded and not simple:
-        raise ValueError(f"sharded, no model with layers of {sorted(set(kinds))} can sample: leave --use_fsdp out")
-    if not simple or not (sharded or profile.static_decode):  # sharded, all must take as many steps
+    if set(kinds) != {"full_attention"} or not profile.static_decode:
         return generate
-    half = None if sharded else profile.half
-    return Decoder(prompt=max(len(ids) for _, ids in prompts), half=half, processes=processes)
+    return Decoder(prompt=max(len(ids) for _, ids in prompts), half=profile.half)
 
 
 class Decoder:
     """`generate` for one shape of batch. prompt: columns of prompts, as many as the longest has.
 
     half: sample from a copy of the model in this dtype, with its LoRA adapter merged; each call copies the weights.
-    processes: go on until the replies of all have ended.
     """
 
-    def __init__(self, *, prompt: int, half: torch.dtype | None = None, processes: Processes = ALONE):
-        self.prompt, self.half, self.processes = prompt, half, processes
+    def __init__(self, *, prompt: int, half: torch.dtype | None = None):
+        self.prompt, self.half = prompt, half
         self.twin = self.graph = self.settings = None
 
     @torch.no_grad()
@@ -76,7 +69,7 @@ class Decoder:
             self._prefill(model, prompt_ids, prompt_mask.bool(), uniforms)
             for t in range(1, max_new_tokens):
                 self._advance(model, t)
-                if t % EVERY == 0 and self.processes.largest(float(not self.done.all()), prompt_ids.device) == 0:
+                if t % EVERY == 0 and bool(self.done.all()):
                     break
         if not self.logps.isfinite().all():
             raise FloatingPointError("the model's logits are not finite: its weights, or their dtype, are broken")
@@ -165,7 +158,7 @@ class Decoder:
 
     def _advance(self, model, t: int) -> None:
         """Step t: on a GPU the first ones warm up beside the main stream, one is captured, and all others replay it."""
-        if not self.token.is_cuda or self.processes.sharded:
+        if not self.token.is_cuda:
             self._step(model)
         elif self.graph is not None:
             self.graph.replay()

@@ -15,14 +15,12 @@ from torch import Tensor
 
 from .. import validate
 from ..returns import gae, whiten
-from .decode import decoder
 from .models import ScalarModel
 from .processes import ALONE, Processes
 from .reward import score
 from .sampling import full_mask, generate, response_mask, token_logps, token_values
 from .scale import CPU, Profile
 from .sft import device
-from .sharding import fold
 from .text import pad_left, reply_text
 
 
@@ -134,14 +132,11 @@ def roll_out(
     """
     eos_id, pad_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     part, count = processes.part(len(prompts)), len(prompts)
-    if processes.sharded and count % processes.size:
-        raise ValueError(f"{count} prompts cannot be shared evenly by {processes.size} sharded processes")
-    decode = decode or (decoder(actor, prompts, profile, processes) if processes.sharded else generate)
     ids, prompt_mask = (x[part].to(device(actor)) for x in pad_left([ids for _, ids in prompts], pad_id))
     uniforms = torch.rand(count, config.max_new_tokens, generator=generator, dtype=torch.float64)[part].to(ids.device)
     prompts = prompts[part]
     with profile.autocast():
-        out, sampled = decode(
+        out, sampled = (decode or generate)(
             actor,
             ids,
             prompt_mask,
@@ -185,8 +180,6 @@ def roll_out(
         prompts=[text for text, _ in prompts],
         texts=texts,
     )
-    if processes.sharded:
-        fold(actor, critic, reference)
     return Rollout(**{f.name: processes.join(getattr(own, f.name), count) for f in fields(own)})
 
 
@@ -205,15 +198,13 @@ def pieces(
 
     rows: how many at a time, on average: so many pieces, all of about as many tokens. tokens: instead of `rows`, as
     many as make at most this many tokens, prompts and padding included. Each process gets its share; own: `index` is
-    its share already. Sharded, all get as many pieces. Yields (which, ids, attention_mask, T): a micro-batch as
-    `token_logps` wants it, with T columns of replies.
+    its share already. Yields (which, ids, attention_mask, T): a micro-batch as `token_logps` wants it, T columns of it
+    replies.
     """
     P, lengths = ids.shape[1] - mask.shape[1], attention.sum(-1).cpu()
     order = index[lengths[index].argsort(stable=True)]
     order = order if own else processes.deal(order)
     sizes = _filled(lengths[order], _evenly(lengths[order], rows) if tokens is None else tokens)
-    if processes.sharded:
-        sizes = _at_least(int(processes.largest(len(sizes), ids.device)), sizes)
     for some in order.split(sizes):
         T, start = int(mask[some].sum(-1).max()), P - int(attention[some, :P].sum(-1).max())
         yield some, ids[some, start : P + T], attention[some, start : P + T], T
@@ -231,19 +222,6 @@ def _filled(lengths: Tensor, tokens: int) -> list[int]:
         if not sizes or (sizes[-1] + 1) * longest > tokens:  # one text always goes
             sizes, longest = [*sizes, 0], length
         sizes[-1] += 1
-    return sizes
-
-
-def _at_least(count: int, sizes: list[int]) -> list[int]:
-    """So many pieces, by cutting the largest ones in two.
-
-    >>> _at_least(4, [5, 2])
-    [2, 1, 2, 2]
-    """
-    while len(sizes) < count:
-        place = sizes.index(max(sizes))
-        half = sizes[place] // 2
-        sizes = [*sizes[:place], half, sizes[place] - half, *sizes[place + 1 :]]
     return sizes
 
 

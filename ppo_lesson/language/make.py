@@ -27,7 +27,6 @@ from . import world
 from .data import Pair, write
 from .measure import LONGEST, REPLIES, agreement, make_rankings, quality, reward_quality
 from .models import ScalarModel, tiny_llama
-from .questions import questions
 from .reward import REWARD, normalize, train_reward
 from .sft import PRETRAIN, SFT, pretrain, sft
 from .text import load_tokenizer, train_tokenizer
@@ -42,12 +41,16 @@ CUSTOMERS = 300  # help-desk prompts in ppo_data.jsonl
 
 
 def make_texts(folder: Path = DATA) -> None:
-    """ppo_data.jsonl (prompts) and sft.jsonl (demonstrations); rankings need a model and come later."""
+    """ppo_data.jsonl (prompts) and sft.jsonl (demonstrations); rankings need a model and come later.
+
+    Questions were written by hand: they stand in the course's ppo_data.jsonl, and are kept. Customers are drawn.
+    """
     rng, desk = random.Random(7), {}
     while len(desk) < CUSTOMERS:  # by text, so that none comes twice
         case = world.draw_case(rng)
         desk[world.prompt(case, rng)] = case.language
-    rows = [{"prompt": text, "kind": "question", "language": language} for language, text in questions()]
+    rows = [json.loads(line) for line in (DATA / "ppo_data.jsonl").read_text("utf-8").splitlines()]
+    rows = [row for row in rows if row["kind"] == "question"]
     rows += [{"prompt": text, "kind": "help desk", "language": language} for text, language in desk.items()]
     write(folder / "ppo_data.jsonl", rows)
     pairs = demonstrations(DEMONSTRATIONS, seed=11)
@@ -122,19 +125,6 @@ def make_models(tokenizer, folder: Path | None = None, *, seed: int = 0) -> dict
     return measured
 
 
-def fastest_threads(tokenizer, *, choices: tuple[int, ...] = (1, 2), steps: int = 6) -> dict[int, float]:
-    """Seconds of a pretraining step with each number of torch threads. On a busy machine more can be far slower."""
-    before, seconds, texts = torch.get_num_threads(), {}, documents(1500)
-    for threads in choices:
-        torch.set_num_threads(threads)
-        marks = []
-        for _ in pretrain(tiny_llama(len(tokenizer)), tokenizer, texts, replace(PRETRAIN, steps=steps + 2), seed=0):
-            marks.append(time.perf_counter())
-        seconds[threads] = (marks[-1] - marks[1]) / steps
-    torch.set_num_threads(before)
-    return seconds
-
-
 def _clocks() -> tuple[float, float]:
     return time.perf_counter(), time.process_time()
 
@@ -182,7 +172,7 @@ def main() -> None:
     parser.add_argument("--texts-only", action="store_true")
     parser.add_argument("--folder", type=Path, default=DATA, help="where to write (default: the course's data/)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="the first one's models are saved")
-    parser.add_argument("--threads", type=int, help="torch threads (default: the faster of 1 and 2, timed)")
+    parser.add_argument("--threads", type=int, default=1, help="torch threads (default: 1)")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     make_texts(options.folder)
@@ -192,11 +182,6 @@ def main() -> None:
     make_tokenizer().save_pretrained(options.folder / "tokenizer")
     tokenizer = load_tokenizer(options.folder / "tokenizer")
     print(f"tokenizer: {len(tokenizer)} tokens, {time.perf_counter() - start:.0f} s, and the texts")
-    if options.threads is None:
-        seconds = fastest_threads(tokenizer)
-        options.threads = min(seconds, key=seconds.get)
-        timed = ", ".join(f"{1000 * s:.0f} ms with {n}" for n, s in seconds.items())
-        print(f"threads: {options.threads}, the fastest (a step of pretraining takes {timed})")
     torch.set_num_threads(options.threads)
     runs = {}
     for seed in options.seeds:

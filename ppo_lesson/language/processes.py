@@ -4,9 +4,8 @@
     rlhf(..., processes=start())
 
 Everything random is drawn for the whole batch by every process, from one seed, and each keeps its rows; denominators
-are those of the whole batch, and gradients are summed. So the number of processes changes no update. Each holds the
-whole model, or with `accelerate launch --use_fsdp` a part of it: see `sharding`. Left out: several machines, for which
-there is `python -m ppo_lesson export verl`.
+are those of the whole batch, and gradients are summed. So the number of processes changes no update. Each holds all
+models. Left out: models that one GPU cannot hold, and several machines; both are work for verl, by `export`.
 """
 
 from __future__ import annotations
@@ -20,33 +19,19 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True)
 class Processes:
-    """This process is number `rank` of `size`; alone, all of this costs nothing. device: where its tensors belong.
-
-    sharded: each holds a part of the models only, so that all must do as many forward and backward passes.
-    """
+    """This process is number `rank` of `size`; alone, all of this costs nothing. device: where its tensors belong."""
 
     rank: int = 0
     size: int = 1
     device: str | None = None
-    sharded: bool = False
 
     @property
     def first(self) -> bool:
         """Whether this process writes files and talks."""
         return self.rank == 0
 
-    def check(self, config, profile=None) -> None:
-        """ValueError if a mini-batch has fewer replies than there are processes, or PPO-ptx fewer texts.
-
-        Sharded: also if they get unequal shares, or the profile scales losses.
-        """
-        if self.sharded and config.batch % (config.minibatches * self.size):
-            raise ValueError(
-                f"sharded, {self.size} processes need as many replies each of every mini-batch: batch={config.batch} "
-                f"must be a multiple of {config.minibatches * self.size} (minibatches={config.minibatches}, times them)"
-            )
-        if self.sharded and profile and profile.loss_scaling:
-            raise ValueError("float16, with its scaled losses, is not sharded: leave --use_fsdp out")
+    def check(self, config) -> None:
+        """ValueError if a mini-batch has fewer replies than there are processes, or PPO-ptx fewer texts."""
         if config.batch // config.minibatches < self.size:
             raise ValueError(
                 f"{self.size} processes share mini-batches of {config.batch // config.minibatches} replies (batch="
@@ -112,30 +97,12 @@ class Processes:
             return
         for p in parameters:
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-        self._together([p.grad for p in parameters if not is_cut(p)])  # backward has summed those that are
-
-    def clip(self, parameters: list, most: float) -> Tensor:
-        """Scale all gradients so that their norm is at most this; returns the norm that they had."""
-        if not self.sharded:
-            return torch.nn.utils.clip_grad_norm_(parameters, most)
-        cut = [p.grad.to_local() for p in parameters if is_cut(p)]
-        plain = [p.grad for p in parameters if not is_cut(p)]
-        norms = [torch.nn.utils.get_total_norm(some) for some in (cut, plain)]
-        norm = (self.total(norms[0].square()) + norms[1].square()).sqrt()
-        for grad in (*cut, *plain):
-            grad.mul_((most / (norm + 1e-6)).clamp(max=1.0))
-        return norm
-
-    def finite(self, tensors) -> Tensor:
-        """A number that is not finite if any of these is not; sharded, in whichever process."""
-        number = sum((x.to_local() if is_cut(x) else x).detach().sum() for x in tensors)
-        return self.total(number) if self.sharded else number
+        self._together([p.grad for p in parameters])
 
     def same(self, tensors: list) -> None:
         """Give all processes the first one's tensors, so that random weights start out equal."""
         for x in tensors if self.size > 1 else ():
-            if not is_cut(x):
-                distributed.broadcast(x.data, 0)
+            distributed.broadcast(x.data, 0)
 
     def _together(self, tensors: list, most: int = 2**24) -> None:
         """Sum many tensors in few messages of at most about `most` numbers each."""
@@ -152,11 +119,6 @@ class Processes:
 ALONE = Processes()
 
 
-def is_cut(x: Tensor) -> bool:
-    """Whether this process holds a part of the tensor only: torch's DTensor."""
-    return hasattr(x, "to_local")
-
-
 def start() -> Processes:
     """The processes that `torchrun` or `accelerate launch` started, joined by accelerate; ALONE without these."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
@@ -168,7 +130,11 @@ def start() -> Processes:
             "several processes were started (WORLD_SIZE is above 1), which needs accelerate: "
             'pip install -c constraints.txt -e ".[gpu]"'
         ) from None
+    for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"):
+        if os.environ.get(name, "").lower() in ("true", "1"):
+            raise ValueError(
+                f"{name} asks for one model over several processes, and here each holds all of it: launch without "
+                f"--use_fsdp and --use_deepspeed, or take the run to verl with `python -m ppo_lesson export verl`"
+            )
     state = PartialState(cpu=not torch.cuda.is_available())
-    sharded = os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("true", "1")
-    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"  # or transformers 4 gives weights to the first only
-    return Processes(state.process_index, state.num_processes, str(state.device), sharded)
+    return Processes(state.process_index, state.num_processes, str(state.device))

@@ -4,8 +4,8 @@
         print(row["score"], row["kl_ref"])
 
 The losses are those that trained the robots: `gae`, `clipped_surrogate`, `value_loss`, `whiten`, `aggregate`. The same
-function runs on a laptop, on a GPU (`scale`, `lora`, `decode`) and in several processes (`processes`, `sharding`). Left
-out: replies that other machines sample meanwhile.
+function runs on a laptop, on a GPU (`scale`, `lora`, `decode`) and in several processes (`processes`). Left out:
+replies that other machines sample meanwhile.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
 from typing import ClassVar
 
 import torch
@@ -32,7 +31,6 @@ from .processes import ALONE, Processes
 from .sampling import token_logps, token_values
 from .scale import CPU, Profile, scaler_state
 from .sft import adamw, device, helpful
-from .sharding import apart, gather, put, shard
 from .text import reply_ids
 
 __all__ = ["RLHFConfig", "group_advantages", "rlhf", "shape_rewards", "update"]
@@ -116,8 +114,7 @@ def rlhf(
     actor, reference: causal language models. critic: a `ScalarModel`, or None with advantages="group". reward: a
     `ScalarModel`, or any function (prompt, reply) -> number. documents: plain texts for PPO-ptx. resume: a file; the
     run saves itself there every `checkpoint_every` iterations and goes on from it, bit by bit the same on a CPU.
-    profile: see `scale`, whose `roles` make the models for it. processes: see `processes`; all get the same rows. If
-    they share one model (`sharding`), all must write together, and an interrupt leaves the last checkpoint.
+    profile: see `scale`, whose `roles` make the models for it. processes: see `processes`; all get the same rows.
     Rows: score, kl_ref (nats a reply), length, ended, beta, entropy (nats a token; with entropy_coef=0 its estimate
     -log pi of the sampled tokens), approx_kl, clip_fraction, policy_loss, value_loss,
     explained_variance, ratio_error, grad_norm, lr, ptx_loss, seconds; replies: (prompt, reply, score, ended) of each,
@@ -125,9 +122,7 @@ def rlhf(
     """
     controller = own_controller(config, actor, critic, reference, prompts, documents)
     encoded = encode(config, actor, critic, reference, reward, prompts, tokenizer)
-    processes.check(config, profile)
-    for model in (actor, critic, reference):
-        shard(model, processes)
+    processes.check(config)
     stream = torch.tensor([i for text in documents for i in reply_ids(tokenizer, text)])
     learners = {"actor": actor} | ({} if critic is None else {"critic": critic})
     optimizers, tensors = {}, {}
@@ -135,17 +130,15 @@ def rlhf(
         parameters = [p for p in model.parameters() if p.requires_grad]
         lr = config.lr if name == "actor" else config.critic_lr
         optimizers[name], moments = adamw(parameters, lr, weight_decay=0.0)
-        apart(optimizers[name])
         tensors |= {f"{name}.{key}": x for key, x in moments.items()}
     settings = {f.name: repr(getattr(config, f.name)) for f in fields(config)}
     settings["prompts"] = f"{len(encoded)} with checksum {zlib.crc32(repr(encoded).encode())}"
     scaler = profile.scaler()
-    together = {"gather": partial(gather, processes=processes), "put": put} if processes.sharded else {}
-    run = checkpoint.Run(resume, settings, learners, tensors | scaler_state(scaler), controller, **together)
+    run = checkpoint.Run(resume, settings, learners, tensors | scaler_state(scaler), controller)
     processes.agree(len(run.rows), resume)
-    run.path = run.path if processes.first or together else None  # the others have read it, and never write
+    run.path = run.path if processes.first else None  # the others have read it, and never write
     processes.same([p for model in learners.values() for p in model.parameters() if p.requires_grad])
-    decode = decoder(actor, encoded, profile, processes)
+    decode = decoder(actor, encoded, profile)
     yield from map(dict, run.rows)
     for iteration in range(len(run.rows), config.iterations):
         start, rollout = time.perf_counter(), None
@@ -189,10 +182,10 @@ def rlhf(
                 processes=processes,
                 scaler=scaler,
             )
-            sums = {name: processes.finite(model.parameters()).item() for name, model in learners.items()}
+            sums = {name: sum(p.detach().sum() for p in model.parameters()).item() for name, model in learners.items()}
             _stop_if_diverged({f"a weight of the {name}": x for name, x in sums.items()}, config)
         except Exception as error:
-            if rollout is None and run.rows and not isinstance(error, FloatingPointError) and not together:
+            if rollout is None and run.rows and not isinstance(error, FloatingPointError):
                 run.save()  # the reward function failed, say; the models are what they were after the last iteration
             error.add_note(f"in iteration {iteration}. {run.what_is_safe()}")
             if run.rows and (rollout is not None or isinstance(error, FloatingPointError)):
@@ -205,7 +198,7 @@ def rlhf(
         run.rows.append(dict(row))
         replies = zip(rollout.prompts, rollout.texts, rollout.scores.tolist(), rollout.ended.tolist())
         row = row | {"replies": list(replies)}
-        yield from [row] if together else run.told(row)
+        yield from run.told(row)
     run.save()
 
 
@@ -266,7 +259,7 @@ def update(
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             processes.total_gradients(parameters)
             scaler.unscale_(optimizer)
-            norm = processes.clip(parameters, config.max_grad_norm)
+            norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
             row["grad_norm" if name == "actor" else "critic_grad_norm"] = norm.item()
         too_large = scaler.get_scale() > 1 and not all(math.isfinite(x) for x in row.values())
         if not too_large:

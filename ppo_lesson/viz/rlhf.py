@@ -3,7 +3,6 @@
     data_flow(3, B=64, P=21, T=33)                        an SVG string for `Panel`: the stages of one iteration
     side_by_side("before", "after", pairs)                replies to the same prompts
     run_card(runs, at=40, prompts=prompts, ...)           curves of some runs, and what they wrote at that point
-    monitor(runs, healthy, dials, notes)                  six numbers of some runs beside healthy ones, and a diagnosis
 
     with live_board(rows) as redraw:                      a dashboard, in place
         for row in interruptible(run):                    Kernel > Interrupt stops between two rows
@@ -145,30 +144,9 @@ def run_card(
     return _svg(parts, y - 6)
 
 
-def monitor(runs: Iterable[dict], healthy: Iterable[dict], dials: Sequence[tuple], notes: Sequence[str] = ()) -> str:
-    """Numbers of every iteration, three plots a row; healthy runs stay grey. notes: lines of text below.
-
-    runs, healthy: as in data/sweep.json. dials: (column of the rows, title, colour, (low, high)).
-    """
-    runs, healthy, parts = list(runs), list(healthy), []
-    last = max(len(run["rows"]["score"]) for run in runs)
-    for i, (name, title, colour, limits) in enumerate(dials):
-        series, grey = ([_column(run, name, last) for run in some if name in run["rows"]] for some in (runs, healthy))
-        plot = _plot(i % 3 * (WIDTH / 3), title, series, grey, colour, limits, last, last)
-        parts.append(f'<g transform="translate(0 {i // 3 * 172})">{plot}</g>')
-    y = 172 * -(-len(dials) // 3) + 18
-    parts += [_text(4, y + 18 * i, line, size=12.5) for i, line in enumerate(notes)]
-    return _svg(parts, y + 18 * len(notes))
-
-
 def _looks(run: dict, name: str, last: int) -> tuple[list, list]:
     shown = [look for look in run["looks"] if look["iteration"] <= last]
     return [look["iteration"] for look in shown], [look["held"][name] for look in shown]
-
-
-def _column(run: dict, name: str, last: int) -> tuple[list, list]:
-    numbers = run["rows"][name][:last]
-    return list(range(1, len(numbers) + 1)), numbers
 
 
 def _verdict(score: float, gold: float) -> str:
