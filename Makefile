@@ -1,5 +1,7 @@
 # make lab          install if needed, then open JupyterLab on notebook 00 (ARGS="--no-browser" and the like go to it)
-# make test         install what tests need; lint, unit tests, every notebook as you get it and once more solved
+# make test         install what tests need; lint, unit tests, every notebook as you get it
+# make check        in two minutes: lint, doctests, the fast tests
+# make portable     numeric tests and notebooks 00 to 09 as on other machines: older instructions, other numbers of threads
 # make notebooks    execute the notebooks and store their outputs (ARGS=--stale: only those that changed)
 # make browser      the notebooks in a real JupyterLab in Chromium (FULL="00 06": run these, open the others)
 # make screenshots  write the README's pictures into docs/images/
@@ -11,22 +13,43 @@
 
 PYTHON ?= python3
 VENV := .venv/bin/python
+NUMERIC := numeric and not slow
 ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
-NBVAL := $(VENV) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout 600 -n 2 --dist loadscope
+# On both cores. A worker that has nothing left takes over tests of the other; the cells of a notebook stay together.
+JOBS ?= 2
+PYTEST := $(VENV) -m pytest -n $(JOBS) --dist worksteal
+NBVAL := $(VENV) -m pytest -n $(JOBS) --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600
+# Which instructions torch and oneDNN may use, and how many threads. Machines that lack one of them ignore it.
+MACHINES ?= ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=SSE41 ONEDNN_MAX_CPU_ISA=AVX2 \
+            OMP_NUM_THREADS=2
 
-.PHONY: lab test notebooks browser screenshots bench colab-like clean
+.PHONY: lab test lint check portable portable-tests notebooks browser screenshots bench colab-like clean
 
 lab: .venv/.lab
 	$(VENV) -m jupyterlab $(ROOT_USER) $(ARGS) notebooks/00_start_here.ipynb
 
-test: .venv/.test
-	$(VENV) -m ruff check
-	$(ONE_THREAD) $(VENV) -m pytest
+test: lint
+	$(ONE_THREAD) $(PYTEST)
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
 	if ! ls notebooks/*.ipynb >/dev/null 2>&1; then echo "no notebooks here"; exit; fi; set -ex; \
-	$(ONE_THREAD) PPO_LESSON_HOME="$$home/unsolved" $(NBVAL) notebooks; \
-	$(ONE_THREAD) PPO_LESSON_HOME="$$home/solved" PPO_LESSON_SOLUTIONS=force $(NBVAL) notebooks
+	$(ONE_THREAD) PPO_LESSON_HOME="$$home" $(NBVAL) notebooks
+
+lint: .venv/.test
+	$(VENV) -m ruff check
+	$(VENV) -m ruff format --check
+
+check: lint
+	$(ONE_THREAD) $(PYTEST) -m "not slow"
+
+portable-tests: .venv/.test
+	@set -e; for machine in $(MACHINES); do echo "$$machine"; \
+	env $(ONE_THREAD) "$$machine" $(PYTEST) -q -m "$(NUMERIC)" tests; done
+
+portable: NUMERIC := numeric
+portable: portable-tests
+	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; set -e; for machine in $(MACHINES); do echo "$$machine"; \
+	env $(ONE_THREAD) "$$machine" PPO_LESSON_HOME="$$home" $(NBVAL) -q notebooks/0*.ipynb; done
 
 notebooks: .venv/.test
 	$(VENV) tools/notebooks.py execute $(ARGS)

@@ -1,4 +1,4 @@
-"""Every test runs on one thread, from a fixed seed, and keeps its progress file out of your home folder."""
+"""Every test runs on one thread (OMP_NUM_THREADS says another number), from a fixed seed, away from your home folder."""
 
 import os
 import random
@@ -12,7 +12,14 @@ HOME = tempfile.TemporaryDirectory(prefix="ppo_lesson_")  # gone when the tests 
 os.environ["PPO_LESSON_HOME"] = HOME.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the programs that tests start
 os.environ.setdefault("MPLBACKEND", "Agg")
-torch.set_num_threads(1)
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def pytest_collection_modifyitems(items):
+    """A test is numeric if its file names torch or numpy: `make portable` runs it as on other machines."""
+    for item in items:
+        if {"torch", "np"} & vars(getattr(item, "module", None) or object).keys():
+            item.add_marker(pytest.mark.numeric)
 
 
 @pytest.fixture(autouse=True)

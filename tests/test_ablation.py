@@ -27,6 +27,7 @@ def test_no_seed_was_used_for_tuning():
     assert min(ablation.SEEDS) >= 100
 
 
+@pytest.mark.slow
 def test_one_cell_comes_out_again():
     """The cheapest row, three of its seeds: inside the spread that is stored."""
     name = "10 epochs instead of 20"

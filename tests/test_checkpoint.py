@@ -173,6 +173,7 @@ def test_a_checkpoint_begins_everything_anew_so_its_rhythm_is_part_of_the_run():
     assert len(set(seeds)) == 2500 and all(0 <= s < 2**32 for s in seeds)
 
 
+@pytest.mark.slow
 def test_a_killed_program_goes_on(tmp_path):
     """The operating system ends it in the middle of the run; no handler of Python's runs."""
     script = f"""

@@ -42,6 +42,7 @@ def lines(path):
 # ---- from data to a trained model ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_three_commands_one_after_the_other(folder, tmp_path, capsys):
     sft = ["--model", f"{folder / 'model'}", "--data", f"{folder / 'pairs.jsonl'}", "--output", f"{tmp_path / 'sft'}"]
     assert cli.main(["sft", *sft, "--steps", "30", "--batch", "8", "--lr", "0.01"]) == 0
@@ -139,6 +140,7 @@ def test_what_help_says_is_what_the_settings_are(capsys):
     assert float(re.search(r"learning rate \((\S+) for small models", text)[1]) == config.lr
 
 
+@pytest.mark.slow
 def test_large_models_get_small_learning_rates(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(train.inputs, "SMALL", 1)
     short = ["--iterations", "1", "--batch", "4", "--max-new-tokens", "3"]
@@ -202,6 +204,7 @@ def test_a_second_control_c_stops_at_once(folder, tmp_path, capsys):
     assert "2 iterations are saved" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_killed_program_goes_on_to_the_same_weights(folder, tmp_path, whole):
     """kill -9 in the middle of an iteration; lines of metrics after the checkpoint are cut off."""
     killer = deadly(folder, "killer", 2 + 5 * 4 + 2, "os.kill(os.getpid(), signal.SIGKILL)")

@@ -55,6 +55,7 @@ def test_adapters_come_back_as_an_ordinary_model(folder, tmp_path, capsys):
     assert before.keys() == after.keys() and changed and not any("embed" in name or "norm" in name for name in changed)
 
 
+@pytest.mark.slow
 def test_two_processes_leave_what_one_leaves(folder, tmp_path):
     pytest.importorskip("accelerate")
     if sys.platform == "win32":
@@ -147,6 +148,7 @@ def test_a_reward_model_with_adapters_comes_back_whole(folder, tmp_path, monkeyp
     assert cli.main(["rlhf", *where, "--output", f"{tmp_path / 'rlhf'}", *shop.SHORT]) == 0
 
 
+@pytest.mark.slow
 @supervised
 def test_a_run_with_adapters_goes_on_where_it_was(command, folder, tmp_path, monkeypatch):
     """Stopped by an error in the middle, once."""

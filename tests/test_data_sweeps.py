@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
 from ppo_lesson.language import sweep
@@ -34,6 +35,7 @@ def test_trust_region():
     assert abs((new["fall"] > 5).double().mean() - (old["fall"] > 5).double().mean()) < 0.25
 
 
+@pytest.mark.slow
 def test_the_sweep_of_rlhf():
     """Every setting with its seeds; the targets are met; two iterations of one run again are those that are stored."""
     stored = json.loads(sweep.FILE.read_text("utf-8"))

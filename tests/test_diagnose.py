@@ -65,6 +65,7 @@ def no_alarm(rows):
 # ---- the sick --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PATIENTS)
 def test_a_sick_maze_run_gets_its_symptom_in_every_seed(name):
     rows = clinic.examine(PATIENTS[name], UNSEEN)
@@ -126,6 +127,7 @@ HEALTHY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", HEALTHY.values(), ids=HEALTHY)
 def test_no_alarm_in_the_maze_with_tables(settings):
     no_alarm(train("table", range(100, 164), **settings)[2])
@@ -135,12 +137,14 @@ def test_no_alarm_in_the_maze_with_networks():
     no_alarm(train("network", UNSEEN, **NETWORK)[2])
 
 
+@pytest.mark.slow
 def test_no_alarm_in_a_slippery_maze_of_little_time_nor_in_the_clinic():
     no_alarm(train("table", UNSEEN, Maze(slip=0.2, max_steps=30), iterations=40)[2])
     no_alarm(clinic.examine(None, range(100, 164)))
     no_alarm(clinic.examine(None, range(100, 108), vector=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "mode", "limit"), [(100, "next", 500), (101, "next", 500), (102, "next", 500), (103, "same", 100)]
 )
@@ -150,6 +154,7 @@ def test_no_alarm_on_cart_pole(seed, mode, limit):
     no_alarm(rows)
 
 
+@pytest.mark.slow
 def test_no_alarm_on_a_pendulum():
     env = gymnasium.make_vec("Pendulum-v1", 16, vectorization_mode="sync")
     config = PPOConfig(
@@ -166,6 +171,7 @@ def test_no_alarm_on_a_pendulum():
     env.close()
 
 
+@pytest.mark.slow
 def test_no_alarm_for_other_trainers():
     for trainer, config in ((reinforce, ReinforceConfig()), (actor_critic, ActorCriticConfig())):
         no_alarm(list(trainer(Maze(), TabularPolicy(seeds=(16,)), TabularCritic(seeds=(16,)), config, seed=UNSEEN)))

@@ -23,6 +23,7 @@ def versions_without(monkeypatch, **changed):
     return {finding.name: finding for finding in doctor.versions()}
 
 
+@pytest.mark.slow
 def test_this_computer_is_ready():
     run = subprocess.run([sys.executable, "-m", "ppo_lesson", "doctor"], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
@@ -32,6 +33,7 @@ def test_this_computer_is_ready():
     assert run.stdout.isascii()  # a Windows terminal can print it
 
 
+@pytest.mark.slow
 def test_it_never_imports_transformers():
     code = "import sys; from ppo_lesson.doctor import examine; examine(); print('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

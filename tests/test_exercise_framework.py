@@ -6,6 +6,7 @@ import textwrap
 
 import nbclient
 import nbformat
+import pytest
 import torch
 from tiny_exercise import SPEC, answer, course_of_one, no_scale, scaled_sum, told  # noqa: F401 (a fixture)
 
@@ -191,11 +192,13 @@ def test_hint_and_solution_on_request(capsys):
 # ---- a real kernel -----------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_import_of_the_exercises_is_light():
     code = "import sys, ppo_lesson.exercises; assert not {'transformers', 'matplotlib.pyplot'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_cells_of_a_notebook():
     """In a kernel: the stub is found in the cell's source, output is HTML with plain text, nothing on stderr."""
     cells = [

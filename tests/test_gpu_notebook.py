@@ -119,6 +119,7 @@ def test_the_exercise_is_the_planners_sum():
     assert (base + 2 * adapters // 8, adapters * 3 // 4) == (found.weights, found.gradients + found.optimizer)
 
 
+@pytest.mark.slow
 def test_half_a_billion_weights_fit_a_t4_with_lora_alone():
     config = Qwen2Config(
         hidden_size=896,

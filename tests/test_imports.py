@@ -39,6 +39,7 @@ def test_importing_the_package_imports_nothing_heavy():
     assert not loaded & {"torch", "numpy", "matplotlib", "transformers"}
 
 
+@pytest.mark.slow
 def test_no_module_below_the_language_part_imports_transformers():
     loaded = top_level_imports(IMPORT_ALL)
     assert {"torch", "gymnasium", "ppo_lesson"} <= loaded

@@ -35,6 +35,7 @@ def test_the_text_files_come_again_byte_for_byte(tmp_path):
         assert (tmp_path / name).read_bytes() == (DATA / name).read_bytes(), f"{name}: make it again with the command"
 
 
+@pytest.mark.slow
 def test_the_tokenizer_comes_again_byte_for_byte(tmp_path):
     make.make_tokenizer().save_pretrained(tmp_path)
     assert (tmp_path / "tokenizer.json").read_bytes() == (DATA / "tokenizer" / "tokenizer.json").read_bytes()
@@ -116,6 +117,7 @@ def test_a_language_model_is_as_good_as_the_datasheet_says(folder, stage, tokeni
     assert found["right tip"] == pytest.approx(said[f"{stage}: right tip"], abs=0.15)
 
 
+@pytest.mark.slow
 def test_the_reward_model_is_as_good_as_the_datasheet_says(tokenizer, facts):
     reward, said = ScalarModel.load(DATA / "reward_model"), next(iter(facts["seeds"].values()))
     held = measure.make_rankings(load_language_model(DATA / "sft_model"), tokenizer, 60, seed=31, unseen=True)

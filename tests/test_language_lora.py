@@ -123,6 +123,7 @@ def test_rlhf_moves_both_adapters_and_nothing_else():
         assert torch.equal(plain[name], p), name
 
 
+@pytest.mark.slow
 def test_reward_rises():
     config = replace(CONFIG, iterations=25, batch=32, micro_batch=32, kl=None)
     _, _, _, rows = train(config)

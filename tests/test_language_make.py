@@ -120,6 +120,7 @@ def small(monkeypatch, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_the_same(small, tokenizer, monkeypatch):
     (small / "a").mkdir(), (small / "b").mkdir()
     whole = make.make_models(tokenizer, small / "a", seed=1)
@@ -144,6 +145,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(small, tokenizer, monkeypatch):
     assert ScalarModel.load(small / "a" / "reward_model").std != 1, "it is normalized"
 
 
+@pytest.mark.slow
 def test_the_command_prints_every_seed_and_the_mean_and_saves_the_first(small, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["make", "--folder", str(small / "out"), "--seeds", "4", "5", "--threads", "1"])
     make.main()

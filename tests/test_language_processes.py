@@ -16,6 +16,7 @@ from ppo_lesson.language.experience import pieces
 from ppo_lesson.language.processes import ALONE, Processes, start
 
 pytest.importorskip("accelerate", reason="several processes need accelerate, of the extra [gpu]")
+pytestmark = pytest.mark.slow  # each starts Python twice
 HERE = Path(__file__).parent
 
 

@@ -80,18 +80,22 @@ def bandit(**settings):
     return (best - (logp.exp() * (r - BETA * (logp - ref))).sum()).item()
 
 
+@pytest.mark.slow
 def test_kl_in_the_reward_reaches_the_known_optimum():
     assert 0 <= bandit(kl=FixedKL(BETA)) < 1e-3
 
 
+@pytest.mark.slow
 def test_a_k2_loss_reaches_the_known_optimum():
     assert 0 <= bandit(kl=None, kl_loss=BETA, whiten_advantages=False) < 1e-3
 
 
+@pytest.mark.slow
 def test_a_k1_loss_does_not_for_its_gradient_is_zero():
     assert bandit(kl=None, kl_loss=BETA, kl_loss_kind="k1", whiten_advantages=False) > 0.1
 
 
+@pytest.mark.slow
 def test_a_k3_loss_ends_near_it_but_not_there_for_it_is_the_other_direction():
     assert 2e-3 < bandit(kl=None, kl_loss=BETA, kl_loss_kind="k3", whiten_advantages=False) < 0.1
 
@@ -233,6 +237,7 @@ def test_options_train(settings):
         assert all(-2 <= row["score"] <= 1 for row in rows)
 
 
+@pytest.mark.slow
 def test_reward_rises_with_a_rule():
     config = replace(SHORT, iterations=30, batch=64, micro_batch=32, lr=3e-3, critic_lr=3e-3, kl=None)
     rows, _ = run(config, lambda prompt, reply: reply.count("d"))

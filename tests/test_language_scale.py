@@ -239,6 +239,7 @@ class Numbers(Letters):
         return " ".join(map(str, ids))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_plan_is_within_15_percent_of_the_measured_peak(case):
     model_config, profile, batch, prompt, reply, micro = CASES[case]
@@ -292,6 +293,7 @@ LLAMA_70B = LlamaConfig(
 BATCH = RLHFConfig(batch=64, max_new_tokens=128)
 
 
+@pytest.mark.slow
 def test_large_models_are_planned_without_their_weights():
     full = plan(QWEN, choose("gpu", H200, static_decode=False), BATCH, prompt=128)
     assert full.weights == 4 * (2 * 494_032_768 + 494_032_768), "actor, reference and a critic on the tied trunk"
@@ -305,6 +307,7 @@ def test_large_models_are_planned_without_their_weights():
     assert "GiB at the peak (weights" in str(large)
 
 
+@pytest.mark.slow
 def test_a_reward_model_and_no_critic_are_counted():
     judged, alone = (plan(QWEN, CPU, BATCH, prompt=128, reward=r) for r in (QWEN, None))
     assert judged.peak - alone.peak == judged.weights - alone.weights == 4 * 494_032_768
@@ -312,6 +315,7 @@ def test_a_reward_model_and_no_critic_are_counted():
     assert plan(QWEN, CPU, group, prompt=128).gradients * 2 == alone.gradients
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused_with_what_does():
     lora()
     small = choose("gpu", T4)
@@ -344,6 +348,7 @@ def test_folders_that_are_not_models(load, tmp_path):
         load_or_explain(load, tmp_path)
 
 
+@pytest.mark.slow
 def test_no_network_is_one_sentence():
     program = (
         "from ppo_lesson.language.scale import load_or_explain\n"

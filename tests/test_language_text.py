@@ -82,6 +82,7 @@ def test_the_end_is_not_padding(tokenizer):
     assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (0, 1) and tokenizer.padding_side == "left"
 
 
+@pytest.mark.slow
 def test_training_it_again_gives_the_same():
     texts = [text for row in grammar(200) for text in row]
     a, b = (train_tokenizer(texts, vocab_size=400).backend_tokenizer.to_str() for _ in range(2))

@@ -522,6 +522,7 @@ FP16 = choose("cpu", half=torch.float16, loss_scaling=True)
 each_half = pytest.mark.parametrize("profile", [BF16, FP16], ids=["bfloat16", "float16"])
 
 
+@pytest.mark.slow
 @each_trainer
 @each_half
 def test_half_precision_learns_what_float32_learns(what, profile, tokenizer):

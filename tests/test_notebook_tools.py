@@ -94,6 +94,7 @@ def test_a_cell_that_looks_like_a_cell_line_is_refused():
         notebooks.to_text(nb)
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path):
     tool = [sys.executable, str(ROOT / "tools" / "notebooks.py")]
     path = tmp_path / "98_sample.ipynb"
@@ -118,6 +119,7 @@ def test_executed_outputs_carry_nothing_of_this_run(executed):
     assert nb.metadata.kernelspec.name == "python3"
 
 
+@pytest.mark.slow
 def test_executing_again_changes_nothing_but_seconds(executed, tmp_path):
     again = tmp_path / executed.name
     shutil.copy(executed, again)

@@ -217,6 +217,7 @@ def test_one_update_from_the_same_data_is_the_same_by_both_roads():
     assert not torch.allclose(results[0][0], policy.logits)
 
 
+@pytest.mark.slow
 def test_the_maze_is_learned_through_a_vector_environment():
     J = []
     for seed, mode in zip(range(300, 306), (*MODES, *MODES)):
@@ -433,6 +434,7 @@ def test_and_become_wrong_with_the_bug_they_are_for(number, sabotage, run, far, 
 # ---- what it learns --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_cart_pole_is_learned():
     """In less than a third of the steps that the settings are for, with larger ones; at first it is about 22."""
     config = dataclasses.replace(CARTPOLE, iterations=15, lr=4e-3, critic_lr=4e-3)

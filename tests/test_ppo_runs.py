@@ -69,6 +69,7 @@ def test_beta_follows_the_papers_rule_from_the_kl_of_each_row():
     assert rule.beta == 1.0, "a configuration is not changed by a run"
 
 
+@pytest.mark.slow
 def test_clip_alone_lets_the_kl_run_a_stop_or_a_strong_penalty_holds_it():
     largest = {}
     for name, settings in {

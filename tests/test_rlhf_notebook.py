@@ -61,6 +61,7 @@ def test_best_of_n_grows_with_n(sweep):
     assert table["kl"] == pytest.approx([math.log(n) - (n - 1) / n for n in table["n"]], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_the_start_of_every_run_is_the_same_policy_here_too(sweep):
     """The look before training, made again: another processor may draw other replies, the mean stays near."""
     threads = torch.get_num_threads()

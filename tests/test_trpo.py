@@ -325,6 +325,7 @@ def test_trpo_asks_for_one_seed_and_stops_a_critic_that_diverges():
 # ---- Gymnasium vector environments -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_trpo_runs_a_vector_environment_with_standardized_observations_and_masked_steps():
     env = gymnasium.make_vec("CartPole-v1", num_envs=8)  # NEXT_STEP: some steps are nobody's
     policy, critic = MLPPolicy(4, 2, seed=0, standardize=True), MLPCritic(4, seed=1, standardize=True)

@@ -107,6 +107,7 @@ def test_bands_stand_where_they_are_said_to_be():
     assert [ax.get_title() for ax in fig.axes] == [d.title for d in DIALS]
 
 
+@pytest.mark.slow
 def test_two_runs_of_many_seeds_and_an_update():
     runs = {"healthy": rows_of(entropy=torch.rand(5)), "patient": rows_of(ratio_error=0.3)}
     fig, update = dashboard(runs)

@@ -174,6 +174,7 @@ print("seen", seen)
 """
 
 
+@pytest.mark.slow
 def test_a_real_kernel_is_interrupted_and_goes_on():
     """Kernel > Interrupt in the middle of a row, then the same cell once more."""
     manager, client = start_new_kernel(kernel_name="python3")
