@@ -1,4 +1,4 @@
-"""Every test runs on one thread (OMP_NUM_THREADS says another number), from a fixed seed, away from your home folder."""
+"""Every test runs on one thread (or OMP_NUM_THREADS of them), from a fixed seed, away from your home folder."""
 
 import os
 import random
