@@ -46,8 +46,8 @@ class VectorBatch:
     def restart(self, seeds) -> None:
         """All environments and all random numbers from the beginning, for a sequence of one seed."""
         self.generators = [torch.Generator().manual_seed(seeds[0])]
-        observations, _ = self._call(self.env.reset, seed=seeds[0])
-        self.observations = self._checked("observations", observations)
+        observations, _ = self._call(self.env.reset, "observations, info", seed=seeds[0])
+        self.observations = self._observed("reset", "observations", observations)
         self.returns = np.zeros(self.n)
         self.resetting = np.zeros(self.n, dtype=bool)  # NEXT_STEP: these ignore the next action and begin an episode
 
@@ -80,8 +80,10 @@ class VectorBatch:
 
         actions: (n,) or (n, size). Flags are never both set; `mask` is false where an environment only started anew.
         """
-        observed, rewards, terminated, truncated, info = self._call(self.env.step, self._into_the_box(actions))
-        observed, rewards = self._checked("observations", observed), self._checked("rewards", rewards)
+        answer = "observations, rewards, terminated, truncated, info"
+        observed, rewards, terminated, truncated, info = self._call(self.env.step, answer, self._into_the_box(actions))
+        observed, rewards = self._observed("step", "observations", observed), self._rewards(rewards)
+        terminated, truncated = self._flags("terminated", terminated), self._flags("truncated", truncated)
         mask = ~self.resetting
         terminated, truncated = terminated & mask, truncated & ~terminated & mask
         ended = terminated | truncated
@@ -92,8 +94,9 @@ class VectorBatch:
             if self.mode == AutoresetMode.SAME_STEP:
                 arrived = self._final_observations(observed, info, ended)
             else:
-                again, _ = self._call(self.env.reset, options={"reset_mask": ended.copy()})
-                observed = self._checked("observations", again)
+                reset_mask = {"reset_mask": ended.copy()}
+                again, _ = self._call(self.env.reset, "observations, info", options=reset_mask)
+                observed = self._observed("reset", "observations", again)
         self.observations = observed
         self.returns += rewards * mask
         finished = self.returns * ended
@@ -110,7 +113,7 @@ class VectorBatch:
     def _into_the_box(self, actions: Tensor) -> np.ndarray:
         space = self.action_space
         if isinstance(space, Discrete):
-            return actions.numpy() + space.start
+            return (actions.numpy() + space.start).astype(space.dtype, copy=False)
         return actions.numpy().clip(space.low, space.high).astype(space.dtype, copy=False)
 
     def _final_observations(self, observed: np.ndarray, info: dict, ended: np.ndarray) -> np.ndarray:
@@ -118,34 +121,89 @@ class VectorBatch:
         if "final_obs" not in info:
             raise ValueError(
                 "env.metadata['autoreset_mode'] is SAME_STEP, but info has no 'final_obs' in a step that ended an "
-                "episode; without the true final observation a truncated episode cannot be valued"
+                "episode; without the true final observation a truncated episode cannot be valued. "
+                "DictInfoToList hides it: leave that wrapper out"
             )
         arrived, these = observed.copy(), np.flatnonzero(ended)
-        arrived[these] = self._checked("final_obs", [info["final_obs"][i] for i in these], these)
+        arrived[these] = self._observed("step", "final_obs", [info["final_obs"][i] for i in these], these)
         return arrived
 
-    def _checked(self, name: str, x, environments=None) -> np.ndarray:
-        """A copy (environments reuse their arrays), refused unless finite. environments: whose rows, if not all."""
-        x = np.array(x)
+    def _array(self, function: str, name: str, x, rows=None) -> np.ndarray:
+        """A copy (environments reuse their arrays) of what `function` gave, refused unless real and finite numbers.
+
+        rows: whose they are, if not those of all environments. The first axis must have one entry for each of them.
+        """
+        space = self.observation_space.shape if name in ("observations", "final_obs") else ()
+        wanted = (self.n if rows is None else len(rows), *space)
+        given, shape = f"the environment's {function}() gave {name}", f"shape {wanted}, one entry for each environment"
+        try:
+            if isinstance(x, Tensor):
+                x = (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy()  # numpy knows no bfloat16
+            x = np.array(x)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{given} that make no array: {error}. They must have {shape}") from None
+        if x.dtype.kind not in "biuf":
+            raise ValueError(
+                f"{given} of dtype {x.dtype}; they must be real numbers, {shape}. Convert them in {function}"
+            )
+        if x.shape != wanted:
+            remedy = f"Mend {function}, or the step of the single environments"
+            if x.shape == (*wanted, 1):
+                remedy = f"Return {name}[..., 0]; of a single environment, a plain number"
+            raise ValueError(f"{given} of shape {x.shape}; they must have {shape}. {remedy}")
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             row, *rest = np.argwhere(~np.isfinite(x))[0].tolist()
-            which = row if environments is None else environments[row]
             raise ValueError(
-                f"the environment gave non-finite {name}: {x[(row, *rest)]} in environment {which}"
-                f"{f' at {rest}' if rest else ''}. Mend it, or wrap it so that it ends an episode before that"
+                f"the environment gave non-finite {name}: {x[(row, *rest)]} in environment "
+                f"{row if rows is None else rows[row]}{f' at {rest}' if rest else ''}. Mend it, or wrap it so that it "
+                f"ends an episode before that"
             )
-        if name == "rewards":
-            return x
-        if isinstance(self.observation_space, Discrete):
-            return x.astype(np.int64) - self.observation_space.start  # ids from 0
-        return x if x.dtype.kind == "f" else x.astype(np.float32)
+        return x
 
-    def _call(self, function, *args, **kwargs):
-        """What the environment answers; if it fails, its error with the place where it happened."""
+    def _rewards(self, x) -> np.ndarray:
+        """(n,) float64, whatever kind of real numbers the environment counts in."""
+        return self._array("step", "rewards", x).astype(np.float64, copy=False)
+
+    def _flags(self, name: str, x) -> np.ndarray:
+        """(n,) bool: 0 and 1 are taken for what they say; anything else would be taken for a number somewhere."""
+        x = self._array("step", name, x)
+        if x.dtype == bool:
+            return x
+        if not ((x == 0) | (x == 1)).all():
+            i = np.flatnonzero((x != 0) & (x != 1))[0]
+            raise ValueError(
+                f"the environment's step() gave {name} = {x[i]} in environment {i}; it must be True or False, or 1 or "
+                f"0. Return {name} as bool, for example step_count >= limit"
+            )
+        return x.astype(bool)
+
+    def _observed(self, function: str, name: str, x, rows=None) -> np.ndarray:
+        """(n, ...) floating point numbers; for a Discrete space ids from 0, int64."""
+        x = self._array(function, name, x, rows)
+        if not isinstance(self.observation_space, Discrete):
+            return x if x.dtype.kind == "f" else x.astype(np.float32)
+        ids = x.astype(np.int64)
+        if (ids != x).any():
+            i = np.flatnonzero(ids != x)[0]
+            raise ValueError(
+                f"the environment's {function}() gave {name} = {x[i]} in environment {i if rows is None else rows[i]}; "
+                f"{self.observation_space} has whole numbers. Return ids, or make the space a Box"
+            )
+        return ids - self.observation_space.start
+
+    def _call(self, function, answer: str, *args, **kwargs) -> tuple:
+        """What the environment answers, a tuple named `answer`; if it fails, its error with where it happened."""
         try:
-            return function(*args, **kwargs)
+            given = function(*args, **kwargs)
         except Exception as error:
             raise RuntimeError(f"the environment failed in {function.__name__}(): {error!r}") from error
+        if not isinstance(given, tuple | list) or len(given) != answer.count(",") + 1:
+            what = f"{len(given)} things" if isinstance(given, tuple | list) else type(given).__name__
+            raise ValueError(
+                f"the environment's {function.__name__}() must return ({answer}), as Gymnasium's do; got {what}. An "
+                f"environment of the old gym needs a wrapper"
+            )
+        return given
 
 
 def _check_spaces(observations, actions) -> None:
