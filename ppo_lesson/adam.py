@@ -13,7 +13,8 @@ from torch import Tensor
 class Adam:
     """groups: pairs (parameters, learning rate); seeds: the leading axes that all parameters share.
 
-    The parameters become views of `self.flat`, (*seeds, P); `self.grad` has the same shape.
+    The parameters become views of `self.flat`, (*seeds, P); `self.grad` has the same shape. RuntimeError in `backward`
+    and `check` if one is no longer a view, for then a step would not reach it. `release` gives each its own memory.
     """
 
     def __init__(self, groups, *, seeds: tuple[int, ...] = (), betas=(0.9, 0.999), eps: float = 1e-5):
@@ -30,10 +31,28 @@ class Adam:
         self.lr = torch.cat([torch.full((n,), float(lr), dtype=self.flat.dtype) for n, lr in zip(sizes, rates)])
         for p, value in zip(parameters, self.flat.split(sizes, -1)):
             p.data = value.view(p.shape)
+        self.places = [p.data_ptr() for p in parameters]
+
+    def check(self, **modules) -> None:
+        """RuntimeError unless the parameters that these modules learn with, and no others, are still held here."""
+        named = [(f"{m}.{n}", p) for m, module in modules.items() for n, p in module.named_parameters()]
+        held = {id(p): place for p, place in zip(self.parameters, self.places)}
+        for name, p in named:
+            if p.requires_grad != (id(p) in held) or (p.requires_grad and p.data_ptr() != held[id(p)]):
+                raise RuntimeError(_moved(name))
+
+    def release(self) -> None:
+        """Give every parameter that is still held its own memory again, so that it can be saved without the others."""
+        for p, place in zip(self.parameters, self.places):
+            if p.data_ptr() == place:
+                p.data = p.data.clone()
 
     def backward(self, loss: Tensor, *, keep_graph: bool = False) -> None:
         """The gradient of `loss`, one number that sums the seeds' losses, into `self.grad`."""
-        gradients = torch.autograd.grad(loss, self.parameters, retain_graph=keep_graph)
+        if (now := [p.data_ptr() for p in self.parameters]) != self.places:
+            i = next(i for i, place in enumerate(self.places) if now[i] != place)
+            raise RuntimeError(_moved(f"parameter {i} of shape {tuple(self.parameters[i].shape)}"))
+        gradients = torch.autograd.grad(loss, self.parameters, retain_graph=keep_graph, materialize_grads=True)
         self.grad = torch.cat([g.reshape(*self.seeds, -1) for g in gradients], -1)
 
     def clip(self, max_norm: float | None) -> Tensor:
@@ -58,3 +77,11 @@ class Adam:
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold beside the parameters; restored by copying into these tensors."""
         return {"adam.mean": self.mean, "adam.square": self.square, "adam.steps": self.steps}
+
+
+def _moved(name: str) -> str:
+    return (
+        f"{name} was replaced, frozen or moved to other memory while the run was alive: no step would reach it. "
+        f"vector_to_parameters, load_state_dict(assign=True), .double(), .to() and requires_grad_ do that. Set values "
+        f"with load_state_dict(values), or p.copy_(value) under torch.no_grad(); all else before or after the run"
+    )

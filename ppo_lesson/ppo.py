@@ -86,36 +86,41 @@ def ppo(
     check_common(batch, policy, critic, config)
     validate.integer("minibatches", config.minibatches, 1, batch.n * config.steps)
     optimizer = Adam([(policy.parameters(), config.lr), (critic.parameters(), config.critic_lr)], seeds=batch.seeds)
-    scale_rewards = RewardScale(config.gamma) if config.normalize_rewards else None
-    modules = {"policy": policy, "critic": critic} | ({"reward_scale": scale_rewards} if scale_rewards else {})
-    run = checkpoint.Run(resume, _settings(batch, config), modules, optimizer.state(), controller)
-    yield from map(dict, run.rows)
-    for iteration in range(len(run.rows), config.iterations):
-        try:
-            if config.checkpoint_every and iteration and iteration % config.checkpoint_every == 0:
-                run.save()
-                batch.restart([checkpoint.fresh_seed(s, iteration) for s in batch.seed_numbers])
-                if scale_rewards is not None:
-                    scale_rewards.restart()
-            rollout = collect(batch, policy, config.steps, critic)
-        except (RuntimeError, ValueError) as error:
-            error.add_note(f"in iteration {iteration} of seed {seed}. {run.what_is_safe()}")
-            raise
-        if scale_rewards is not None:
-            rollout.rewards = scale_rewards(rollout.rewards, rollout.ended, rollout.mask)
-        scale = 1 - iteration / config.iterations if config.anneal else 1.0
-        row = {"iteration": iteration, "lr": config.lr * scale}
-        row |= ppo_update(policy, critic, optimizer, rollout, config, controller, batch, scale)
-        if controller is not None:  # beta is the one that this update used; the next may use another
-            row["beta"] = torch.as_tensor(controller.beta, dtype=torch.float64).expand(batch.seeds)
-            if isinstance(controller, PaperKL):
-                controller.update(kl_from_old=row["kl"])
-        observe(rollout.observations[rollout.mask] if not batch.seeds else rollout.observations, policy, critic)
-        steps = torch.full(batch.seeds, (iteration + 1) * batch.n * config.steps)
-        row = finish_row(row, steps, rollout, config)
-        run.rows.append(dict(row))  # yours may be changed, ours is saved
-        yield row
-    run.save()
+    try:
+        scale_rewards = RewardScale(config.gamma) if config.normalize_rewards else None
+        modules = {"policy": policy, "critic": critic} | ({"reward_scale": scale_rewards} if scale_rewards else {})
+        run = checkpoint.Run(resume, _settings(batch, config), modules, optimizer.state(), controller)
+        yield from map(dict, run.rows)
+        for iteration in range(len(run.rows), config.iterations):
+            try:
+                optimizer.check(policy=policy, critic=critic)
+                if config.checkpoint_every and iteration and iteration % config.checkpoint_every == 0:
+                    run.save()
+                    batch.restart([checkpoint.fresh_seed(s, iteration) for s in batch.seed_numbers])
+                    if scale_rewards is not None:
+                        scale_rewards.restart()
+                rollout = collect(batch, policy, config.steps, critic)
+            except (RuntimeError, ValueError) as error:
+                error.add_note(f"in iteration {iteration} of seed {seed}. {run.what_is_safe()}")
+                raise
+            if scale_rewards is not None:
+                rollout.rewards = scale_rewards(rollout.rewards, rollout.ended, rollout.mask)
+            scale = 1 - iteration / config.iterations if config.anneal else 1.0
+            row = {"iteration": iteration, "lr": config.lr * scale}
+            with torch.enable_grad():  # whatever surrounds the loop over our rows
+                row |= ppo_update(policy, critic, optimizer, rollout, config, controller, batch, scale)
+            if controller is not None:  # beta is the one that this update used; the next may use another
+                row["beta"] = torch.as_tensor(controller.beta, dtype=torch.float64).expand(batch.seeds)
+                if isinstance(controller, PaperKL):
+                    controller.update(kl_from_old=row["kl"])
+            observe(rollout.observations[rollout.mask] if not batch.seeds else rollout.observations, policy, critic)
+            steps = torch.full(batch.seeds, (iteration + 1) * batch.n * config.steps)
+            row = finish_row(row, steps, rollout, config)
+            run.rows.append(dict(row))  # yours may be changed, ours is saved
+            yield row
+        run.save()
+    finally:
+        optimizer.release()
 
 
 def ppo_update(policy, critic, optimizer, rollout: Rollout, config: PPOConfig, controller, batch, scale=1.0) -> dict:
@@ -201,7 +206,8 @@ def _gradient_error(optimizer, loss, logp, values, entropy, weights, targets, co
     known = [(logp, -weights), (values, config.value_coef * (values - targets).detach())]
     if entropy is not None:
         known.append((entropy, torch.full_like(entropy, -config.entropy_coef)))
-    *gradients, last = torch.autograd.grad(loss.sum(), [*(x for x, _ in known), optimizer.parameters[-1]])
+    asked = [*(x for x, _ in known), optimizer.parameters[-1]]
+    *gradients, last = torch.autograd.grad(loss.sum(), asked, materialize_grads=True)
     n, last = weights.shape[-1], last.reshape(*weights.shape[:-1], -1)
     pairs = [(g * n, right) for g, (_, right) in zip(gradients, known)]
     pairs.append((optimizer.grad[..., -last.shape[-1] :], last))

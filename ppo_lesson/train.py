@@ -170,7 +170,9 @@ def trpo(env, policy: nn.Module, critic: nn.Module, config: TRPOConfig, *, seed:
 # ---- one step of each network ----------------------------------------------------------------------------------
 
 
+@torch.enable_grad()
 def _policy_step(policy, optimizer, rollout, weights: Tensor, how: str, config) -> dict:
+    _still_held("policy", policy, optimizer)
     distribution = policy(rollout.observations)
     logp = distribution.log_prob(rollout.actions)
     loss = -aggregate(policy_gradient(logp, weights), rollout.mask, how, dim=PER_SEED)
@@ -183,7 +185,9 @@ def _policy_step(policy, optimizer, rollout, weights: Tensor, how: str, config) 
     return {"policy_loss": loss.detach(), "entropy": entropy, "grad_norm": gradients}
 
 
+@torch.enable_grad()
 def _critic_step(critic, optimizer, rollout, returns: Tensor, config) -> dict:
+    _still_held("critic", critic, optimizer)
     values = critic(rollout.observations)
     loss = aggregate(value_loss(values, returns), rollout.mask, dim=PER_SEED)
     optimizer.zero_grad()
@@ -191,6 +195,16 @@ def _critic_step(critic, optimizer, rollout, returns: Tensor, config) -> dict:
     optimizer.step()
     stop_if_diverged(config, critic=nn.utils.parameters_to_vector(critic.parameters()))
     return {"value_loss": loss.detach()}
+
+
+def _still_held(name: str, module, optimizer) -> None:
+    """RuntimeError if parameters were replaced while the run was alive: the optimizer would go on with the old ones."""
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if any(p.requires_grad and id(p) not in held for p in module.parameters()):
+        raise RuntimeError(
+            f"a parameter of {name} was replaced while the run was alive, as load_state_dict(assign=True) does: no "
+            f"step would reach it. Set values with load_state_dict(values), or p.copy_(value) under torch.no_grad()"
+        )
 
 
 def grad_norm(module: nn.Module, seeds: torch.Size) -> Tensor:
@@ -244,6 +258,11 @@ def check_common(batch, policy, critic, config) -> None:
     for rate in ("lr", "critic_lr"):
         validate.number(rate, getattr(config, rate, 0.0), 0.0)
     for name, module in (("policy", policy), ("critic", critic)):
+        if module is not None and not any(p.requires_grad for p in module.parameters()):
+            raise ValueError(
+                f"{name} has no parameter with requires_grad=True, so it cannot learn. To hold it still, leave them as "
+                f"they are and set its learning rate to 0"
+            )
         for parameter in () if module is None else module.parameters():
             if parameter.shape[: len(batch.seeds)] != torch.Size(batch.seeds):
                 raise ValueError(

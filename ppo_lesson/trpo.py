@@ -59,6 +59,7 @@ def conjugate_gradient(
     return x
 
 
+@torch.enable_grad()
 def trpo_step(
     policy: nn.Module,
     observations: Tensor,

@@ -1,11 +1,18 @@
 """Our Adam against torch.optim.Adam: equal for one seed, equal for each of many, and each can stand still alone."""
 
+import copy
+
+import gymnasium
 import pytest
 import torch
+from safetensors.torch import load_model, save_model
 from torch import nn
 
 from ppo_lesson.adam import Adam
-from ppo_lesson.policies import MLPPolicy, TabularCritic
+from ppo_lesson.maze import Maze
+from ppo_lesson.policies import MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
+from ppo_lesson.ppo import PPOConfig, ppo
+from ppo_lesson.train import ActorCriticConfig, ReinforceConfig, TRPOConfig, actor_critic, reinforce, trpo
 
 STEPS = 30
 
@@ -105,3 +112,169 @@ def test_a_gradient_of_zero_moves_nothing_and_divides_by_nothing():
         assert optimizer.clip(0.5).item() == 0
         optimizer.step()
     assert p.tolist() == [1, 1, 1]
+
+
+# ---- parameters that are re-pointed while a run is alive ------------------------------------------------------------
+
+
+def double_it(policy, _):
+    policy.double()
+
+
+def another_storage(policy, best):
+    nn.utils.vector_to_parameters(nn.utils.parameters_to_vector(best.parameters()).detach(), policy.parameters())
+
+
+def assigned(policy, best):
+    policy.load_state_dict(best.state_dict(), assign=True)
+
+
+def one_parameter(policy, best):
+    policy.net.biases[1] = best.net.biases[1]
+
+
+def frozen(policy, _):
+    policy.net.weights[0].requires_grad_(False)
+
+
+REPLACED = [another_storage, assigned, double_it, one_parameter, frozen]
+
+
+@pytest.mark.parametrize("replace", REPLACED, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("which", ["policy", "critic"])
+def test_a_run_whose_parameters_were_replaced_says_so_and_does_not_train_nothing(replace, which):
+    modules = {"policy": MLPPolicy(4, 2, hidden=(8,)), "critic": MLPCritic(4, hidden=(8,))}
+    best = copy.deepcopy(modules[which])
+    run = ppo(gymnasium.make_vec("CartPole-v1", 2), *modules.values(), PPOConfig(iterations=6, lr=1e-3), seed=0)
+    next(run), next(run)
+    replace(modules[which], best)
+    with pytest.raises(RuntimeError, match=rf"{which}\.net\.\w+\.\d was replaced.*load_state_dict\(values\)") as caught:
+        next(run)
+    assert "in iteration 2 of seed 0" in caught.value.__notes__[0]
+
+
+def test_values_may_be_set_while_a_run_is_alive():
+    policy, critic = MLPPolicy(4, 2, hidden=(8,)), MLPCritic(4, hidden=(8,))
+    best = {name: x.clone() for name, x in policy.state_dict().items()}
+    run = ppo(gymnasium.make_vec("CartPole-v1", 2), policy, critic, PPOConfig(iterations=6, lr=1e-3), seed=0)
+    next(run), next(run)
+    policy.load_state_dict(best)
+    assert next(run)["kl"] > 0
+    with torch.no_grad():
+        for name, p in policy.named_parameters():
+            p.copy_(best[name])
+    before = [p.clone() for p in policy.parameters()]
+    assert next(run)["kl"] > 0 and not any(torch.equal(a, b) for a, b in zip(policy.parameters(), before))
+
+
+def test_the_optimizer_itself_notices_too():
+    ps = parameters()
+    optimizer = Adam([(ps, 0.1)])
+    optimizer.backward(loss(ps, 0))
+    nn.utils.vector_to_parameters(nn.utils.parameters_to_vector(ps).detach(), ps)
+    with pytest.raises(RuntimeError, match=r"parameter 0 of shape \(3, 4\) was replaced"):
+        optimizer.backward(loss(ps, 1))
+
+
+def test_a_second_run_takes_the_networks_over_and_the_first_one_ends():
+    policy, critic = MLPPolicy(4, 2, hidden=(8,)), MLPCritic(4, hidden=(8,))
+    runs = [ppo(gymnasium.make_vec("CartPole-v1", 2), policy, critic, PPOConfig(), seed=s) for s in (0, 1)]
+    next(runs[0]), next(runs[1])
+    with pytest.raises(RuntimeError, match=r"policy\.net\.weights\.0 was replaced"):
+        next(runs[0])
+    before = [p.clone() for p in policy.parameters()]
+    assert next(runs[1])["kl"] > 0, "and the end of the first took nothing away from it"
+    assert not any(torch.equal(a, b) for a, b in zip(policy.parameters(), before))
+
+
+@pytest.mark.parametrize("how", ["to its end", "broken off", "failed"])
+def test_after_a_run_every_network_has_its_own_memory(how, tmp_path):
+    policy, critic = MLPPolicy(4, 2, hidden=(8,)), MLPCritic(4, hidden=(256, 256))
+    size = size_on_disk(policy, tmp_path)
+    config = PPOConfig(iterations=3, lr=1e30 if how == "failed" else 1e-3, target_kl=None)
+    rows = ppo(gymnasium.make_vec("CartPole-v1", 2), policy, critic, config, seed=0)
+    try:
+        for row in rows:
+            values = {name: x.clone() for name, x in policy.state_dict().items()}
+            if how == "broken off" and row["iteration"] == 1:
+                break
+    except FloatingPointError:
+        assert how == "failed"
+    rows.close()
+    assert size_on_disk(policy, tmp_path) <= size + 64, "the critic is not in the policy's file"
+    save_model(policy, str(tmp_path / "policy.safetensors"))
+    again = MLPPolicy(4, 2, hidden=(8,), seed=5)
+    load_model(again, str(tmp_path / "policy.safetensors"))
+    assert how == "failed" or all(torch.equal(x, values[name]) for name, x in again.state_dict().items())
+
+
+def size_on_disk(module, folder):
+    torch.save(module.state_dict(), folder / "state.pt")
+    return (folder / "state.pt").stat().st_size
+
+
+@pytest.mark.parametrize("trainer", ["reinforce", "actor_critic", "trpo"])
+def test_the_other_trainers_notice_a_replaced_parameter(trainer):
+    trainer, config = {
+        "reinforce": (reinforce, ReinforceConfig()),
+        "actor_critic": (actor_critic, ActorCriticConfig()),
+        "trpo": (trpo, TRPOConfig()),
+    }[trainer]
+    for which in ("policy", "critic")[trainer is trpo :]:  # trpo's policy has no optimizer
+        modules = {"policy": TabularPolicy(), "critic": TabularCritic()}
+        run = trainer(Maze(), *modules.values(), config, seed=0)
+        next(run)
+        modules[which].load_state_dict(copy.deepcopy(modules[which].state_dict()), assign=True)
+        with pytest.raises(RuntimeError, match=rf"a parameter of {which} was replaced while the run was alive"):
+            next(run)
+
+
+# ---- habits of those who bring their own networks -------------------------------------------------------------------
+
+
+class WithSpare(MLPPolicy):
+    """A head that plays no part."""
+
+    def __init__(self):
+        super().__init__(4, 2, hidden=(8,))
+        self.spare = nn.Linear(8, 3)
+
+
+def test_a_layer_that_plays_no_part_stands_still():
+    policy, critic = WithSpare(), MLPCritic(4, hidden=(8,))
+    spare, first = policy.spare.weight.clone(), policy.net.weights[0].clone()
+    critic.spare = nn.Linear(2, 2)  # the last parameter of all
+    row = list(ppo(gymnasium.make_vec("CartPole-v1", 2), policy, critic, PPOConfig(iterations=2, lr=1e-3), seed=0))[-1]
+    assert torch.equal(policy.spare.weight, spare) and not torch.equal(policy.net.weights[0], first)
+    assert row["kl"] > 0 and row["gradient_error"] < 1e-5
+
+
+@pytest.mark.parametrize("which", ["policy", "critic"])
+def test_a_network_that_cannot_learn_is_named_and_learning_rate_0_holds_it_still(which):
+    modules = {"policy": TabularPolicy(), "critic": TabularCritic()}
+    modules[which].requires_grad_(False)
+    for trainer, config in ((ppo, PPOConfig()), (actor_critic, ActorCriticConfig()), (trpo, TRPOConfig())):
+        with pytest.raises(ValueError, match=f"{which} has no parameter with requires_grad=True.*learning rate to 0"):
+            next(trainer(Maze(), *modules.values(), config, seed=0))
+    modules[which].requires_grad_(True)
+    start = [p.clone() for p in modules[which].parameters()]
+    list(
+        ppo(
+            Maze(), *modules.values(), PPOConfig(**{"policy": {"lr": 0.0}, "critic": {"critic_lr": 0.0}}[which]), seed=0
+        )
+    )
+    assert all(torch.equal(a, b) for a, b in zip(modules[which].parameters(), start))
+
+
+@pytest.mark.parametrize("trainer", ["ppo", "reinforce", "actor_critic", "trpo"])
+def test_gradients_that_are_switched_off_around_the_loop_change_nothing(trainer):
+    trainer, config = {
+        "ppo": (ppo, PPOConfig(iterations=3)),
+        "reinforce": (reinforce, ReinforceConfig(iterations=3)),
+        "actor_critic": (actor_critic, ActorCriticConfig(iterations=3)),
+        "trpo": (trpo, TRPOConfig(iterations=3)),
+    }[trainer]
+    usual = list(trainer(Maze(), TabularPolicy(), TabularCritic(), config, seed=0))
+    with torch.no_grad():
+        assert list(trainer(Maze(), TabularPolicy(), TabularCritic(), config, seed=0)) == usual
+        assert not torch.is_grad_enabled()
