@@ -84,6 +84,9 @@ def ppo(
     controller = _check_ppo(config, critic, resume)
     batch = make_batch(env, config, seed)
     check_common(batch, policy, critic, config)
+    if config.objective == "clip":  # refuses what does not fit together before the first step, not after it
+        nothing = torch.zeros(1)
+        clipped_surrogate(nothing, nothing, nothing, config.eps, eps_high=config.eps_high, dual_clip=config.dual_clip)
     validate.integer("minibatches", config.minibatches, 1, batch.n * config.steps)
     optimizer = Adam([(policy.parameters(), config.lr), (critic.parameters(), config.critic_lr)], seeds=batch.seeds)
     try:
@@ -293,14 +296,6 @@ def _check_ppo(config: PPOConfig, critic, resume) -> FixedKL | PaperKL | None:
         )
     if (config.objective == "penalty") != (config.kl is not None):
         raise ValueError(f"objective='penalty' and kl go together; got objective={config.objective!r}, kl={config.kl}")
-    for name, without in (("target_kl", "no stop"), ("max_grad_norm", "no limit")):
-        value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be positive, or None for {without}; got {value}")
-    for name in ("value_coef", "entropy_coef"):
-        validate.number(name, getattr(config, name))
-    for name in ("steps", "epochs"):
-        validate.integer(name, getattr(config, name), 1)
     if config.checkpoint_every is not None:
         validate.integer("checkpoint_every", config.checkpoint_every, 1)
     elif resume is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral
 
 import torch
@@ -251,12 +251,29 @@ def prepare(env, policy, critic, config, robots: str, seed) -> MazeBatch:
     return batch
 
 
+WHOLE = {"iterations": 1, "steps": 1, "epochs": 1, "minibatches": 1, "critic_steps": 0}  # and the least of each
+RANGES = {"lr": (0.0,), "critic_lr": (0.0,), "gamma": (0.0, 1.0), "lam": (0.0, 1.0), "damping": (0.0,)}
+RANGES |= {"eps": (0.0, 1.0), "value_coef": (0.0,), "entropy_coef": ()}
+POSITIVE = {  # and what None means, where it may stand
+    "delta": "",
+    "target_kl": "no stop",
+    "max_grad_norm": "no limit",
+    "value_clip": "the plain squared error",
+    "eps_high": "the width eps",
+    "dual_clip": "no second limit",
+}
+
+
 def check_common(batch, policy, critic, config) -> None:
     """Refuse settings that no trainer can use, and networks that do not have the batch's seeds."""
-    validate.integer("iterations", config.iterations, 1)
-    validate.number("gamma", config.gamma, 0.0, 1.0)
-    for rate in ("lr", "critic_lr"):
-        validate.number(rate, getattr(config, rate, 0.0), 0.0)
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if f.name in WHOLE:
+            validate.integer(f.name, value, WHOLE[f.name])
+        elif f.name in RANGES:
+            validate.number(f.name, value, *RANGES[f.name])
+        elif f.name in POSITIVE and not (value is None and POSITIVE[f.name]):
+            validate.positive(f.name, value, without=POSITIVE[f.name])
     for name, module in (("policy", policy), ("critic", critic)):
         if module is not None and not any(p.requires_grad for p in module.parameters()):
             raise ValueError(

@@ -79,11 +79,14 @@ def trpo_step(
     instead of the plain mean. The step length uses the damped F; shrink**k times it is accepted when KL <= delta and
     the surrogate improved (the paper, appendix C). Use damping 1e-3 for the tabular maze: 0.1 swamps its Fisher matrix.
     Returns diagnostics: accepted, kl, kl_before_line_search, surrogate_gain, step_fraction, grad_norm.
-    ValueError for a delta that is not positive, a negative damping, non-finite advantages, or weights that are negative
-    or all zero.
+    ValueError for a delta that is not positive, a negative damping, a shrink outside (0, 1), non-finite advantages, or
+    weights that are negative or all zero.
     """
-    if not delta > 0 or not damping >= 0:
+    if not 0 < delta < torch.inf or not 0 <= damping < torch.inf:
         raise ValueError(f"delta must be positive and damping not negative; got delta={delta}, damping={damping}")
+    if not 0 < shrink < 1:
+        raise ValueError(f"shrink must lie between 0 and 1: each try of the line search is shorter; got {shrink}")
+    validate.integer("tries", tries, 1)
     validate.not_empty("advantages", advantages)
     validate.finite("advantages", advantages)
     validate.same_shape(advantages=advantages, weights=weights)

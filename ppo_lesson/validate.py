@@ -12,13 +12,26 @@ from torch import Tensor
 def number(name: str, value, low: float = -math.inf, high: float = math.inf, *, why: str = "") -> float:
     """`value` as a finite float in [low, high], or a ValueError that says which of these it missed."""
     expected = "a finite number" if math.isinf(low) and math.isinf(high) else f"a number in [{low}, {high}]"
-    try:
-        x = float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise ValueError(f"{name} must be {expected}; got {value!r}") from None
+    x = _float(value)
     if not (math.isfinite(x) and low <= x <= high):
         raise ValueError(f"{name} must be {expected}; got {value!r}" + (f". {why}" if why else ""))
     return x
+
+
+def positive(name: str, value, *, without: str = "") -> float:
+    """`value` as a float above 0 (infinity counts), or a ValueError. without: what leaving it out means, if one may."""
+    x = _float(value)
+    if not x > 0:
+        raise ValueError(f"{name} must be positive{f', or None for {without}' if without else ''}; got {value!r}")
+    return x
+
+
+def _float(value) -> float:
+    """NaN for what is no number, a number in quotes included: it would be a text in the arithmetic."""
+    try:
+        return math.nan if isinstance(value, str | bytes) else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return math.nan
 
 
 def integer(name: str, value, low: int, high: float = math.inf) -> int:

@@ -277,6 +277,10 @@ BAD = {
     "weights all 0": ({"weights": torch.zeros(64)}, "weights must not be negative and not all zero"),
     "a weight below 0": ({"weights": torch.linspace(-1, 9, 64)}, "weights must not be negative"),
     "weights of another shape": ({"weights": torch.ones(3)}, r"weights \(3,\)"),
+    "delta infinite": ({"delta": math.inf}, "delta must be positive"),
+    "damping infinite": ({"damping": math.inf}, "damping not negative"),
+    "a line search that lengthens": ({"shrink": 1.25}, "shrink must lie between 0 and 1"),
+    "no try": ({"tries": 0}, "tries must be at least 1"),
     "no iteration": ({"iterations": 0}, "iterations must be at least 1"),
 }
 

@@ -1,0 +1,73 @@
+"""Every number in a trainer's configuration is looked at before anything is done with it."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from ppo_lesson import train, validate
+from ppo_lesson.maze import Maze
+from ppo_lesson.policies import TabularCritic, TabularPolicy
+from ppo_lesson.ppo import PPOConfig, ppo
+from ppo_lesson.train import ActorCriticConfig, ReinforceConfig, TRPOConfig, actor_critic, reinforce, trpo
+
+TRAINERS = {ReinforceConfig: reinforce, ActorCriticConfig: actor_critic, TRPOConfig: trpo, PPOConfig: ppo}
+NUMBERS = [
+    (kind, field.name, field.type)
+    for kind in TRAINERS
+    for field in dataclasses.fields(kind)
+    if field.type.split(" | ")[0] in ("int", "float")
+]
+
+
+def refused(kind, name, value):
+    """The message, and whether the networks are what they were."""
+    policy, critic = TabularPolicy(), TabularCritic()
+    with pytest.raises(ValueError, match=f"{name} must") as caught:
+        next(TRAINERS[kind](Maze(), policy, critic, kind(**{name: value}), seed=0))
+    assert not policy.logits.detach().any() and not critic.table.detach().any()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "type_"), NUMBERS, ids=[f"{kind.__name__}.{name}" for kind, name, _ in NUMBERS]
+)
+def test_no_number_of_any_configuration_may_be_nan_or_a_word_or_far_below_0(kind, name, type_, monkeypatch):
+    collected = []
+    for collect in ("fixed_steps", "whole_episodes"):
+        monkeypatch.setattr(train, collect, lambda *a: collected.append(a))
+    for value in (math.nan, "many"):
+        assert repr(value) in refused(kind, name, value)
+    if name != "entropy_coef":  # a price on entropy may be meant
+        low = -3 if "int" in type_ else -0.5
+        assert str(low) in refused(kind, name, low)
+    if "int" in type_:
+        assert "2.5" in refused(kind, name, 2.5)
+    if "None" not in type_:
+        assert "None" in refused(kind, name, None)
+    assert not collected, "before the first step, not after it"
+
+
+def test_there_are_numbers_to_look_at():
+    assert {name for kind, name, _ in NUMBERS if kind is PPOConfig} >= {
+        "max_grad_norm",
+        "lam",
+        "value_coef",
+        "dual_clip",
+    }
+
+
+@pytest.mark.parametrize("value", [0, 0.0, -1, math.nan, -math.inf, "1", torch.ones(2)])
+def test_a_limit_on_the_gradient_is_positive_or_none(value):
+    """A negative one would turn every gradient around, 0 would hold the policy still."""
+    with pytest.raises(ValueError, match=r"max_grad_norm must be positive, or None for no limit; got") as caught:
+        next(ppo(Maze(), TabularPolicy(), TabularCritic(), PPOConfig(max_grad_norm=value), seed=0))
+    assert repr(value) in str(caught.value)
+    assert next(ppo(Maze(), TabularPolicy(), TabularCritic(), PPOConfig(max_grad_norm=math.inf), seed=0))["kl"] > 0
+
+
+def test_positive_takes_numbers_of_every_kind():
+    assert validate.positive("x", torch.tensor(0.5)) == 0.5 and validate.positive("x", math.inf) == math.inf
+    with pytest.raises(ValueError, match=r"x must be positive; got None"):
+        validate.positive("x", None)
