@@ -1,5 +1,6 @@
 """The verdicts of `check`, the hints that open one after the other, and a real kernel."""
 
+import inspect
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,7 @@ import torch
 from tiny_exercise import SPEC, answer, course_of_one, no_scale, scaled_sum, told  # noqa: F401 (a fixture)
 
 from ppo_lesson.exercises import course, grade, hint, records, show_solution
+from ppo_lesson.exercises.edits import edited
 from ppo_lesson.exercises.spec import Exercise, require
 
 # ---- the three verdicts ------------------------------------------------------
@@ -224,3 +226,13 @@ def test_cells_of_a_notebook():
     for bundle in [bundles[4][0], bundles[5][1]]:
         assert {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"} == set(bundle)
     assert all(set(b) == {"text/plain", "text/html"} for b in [*bundles[1], *bundles[2], bundles[5][0], bundles[5][2]])
+
+
+def test_a_wrong_answer_is_an_edit_of_the_right_one():
+    x = torch.tensor([[1.0, 2.0]])
+    wrong = edited(scaled_sum, {"scale * x": "1 / scale * x"}, "divided")
+    assert wrong(x, 2.0).item() == 1.5 and scaled_sum(x, 2.0).item() == 6
+    assert wrong.__name__ == "divided" and "1 / scale" in inspect.getsource(wrong)
+    for text, times in (("nowhere", 0), ("scale", 4)):
+        with pytest.raises(ValueError, match=f"divided: scaled_sum must hold this text once, found {times} times"):
+            edited(scaled_sum, {text: "x"}, "divided")

@@ -16,6 +16,7 @@ from ..policies import TabularCritic, TabularPolicy
 from ..ppo import PPOConfig
 from ..returns import whiten
 from ..rollout import Rollout, fixed_steps
+from .edits import edited
 from .nb08_batches import minibatches
 from .nb08_losses import entropy, value_loss
 from .spec import Exercise, Mistake, close, require
@@ -138,64 +139,7 @@ def _policy_and_critic_learn(fn):
     close(mine[1].table.detach(), right[1].table.detach(), "The critic's values differ.", case=mine)
 
 
-# ---- wrong answers: the same update with one line changed --------------------
-
-
-def _update(
-    policy,
-    critic,
-    optimizer,
-    rollout,
-    config,
-    generator,
-    *,
-    zero_grad=True,
-    recompute=False,
-    sign=-1.0,
-    bonus_sign=-1.0,
-    white="part",
-    weight="advantages",
-    surrogate=clipped_surrogate,
-    clip_grad=True,
-    coefficient=None,
-    one_order=False,
-    reduce="mean",
-    kl="k3",
-    fraction=clip_fraction,
-):
-    advantages, returns = rollout.gae(config.gamma, config.lam)
-    columns = rollout.observations, rollout.actions, advantages, returns
-    observations, actions, advantages, returns = (x.flatten() for x in columns)
-    advantages = {"advantages": advantages, "returns": returns}[weight]
-    if white == "batch":
-        advantages = whiten(advantages)
-    with torch.no_grad():
-        logp_old = policy(observations).log_prob(actions)
-    parameters = [*policy.parameters(), *critic.parameters()]
-    trace, epochs = [], None
-    for _ in range(config.epochs):
-        if epochs is None or not one_order:
-            epochs = minibatches(len(actions), config.minibatches, generator)
-        for part in epochs:
-            distribution, values = policy(observations[part]), critic(observations[part])
-            logp, weights = distribution.log_prob(actions[part]), advantages[part]
-            old = logp.detach() if recompute else logp_old[part]
-            weights = whiten(weights) if white == "part" else weights
-            policy_loss = sign * getattr(surrogate(logp, old, weights, config.eps), reduce)()
-            critic_loss = getattr(value_loss(values, returns[part], None, None), reduce)()
-            bonus = entropy(distribution.logits).mean()
-            factor = config.value_coef if coefficient is None else coefficient
-            loss = policy_loss + factor * critic_loss + bonus_sign * config.entropy_coef * bonus
-            if zero_grad:
-                optimizer.zero_grad()
-            loss.backward()
-            norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm if clip_grad else torch.inf)
-            optimizer.step()
-            row = {"policy_loss": policy_loss, "value_loss": critic_loss, "entropy": bonus}
-            row["approx_kl"] = estimate(old, logp.detach(), kl).mean()
-            row["clip_fraction"] = fraction(logp, old, weights, config.eps)
-            trace.append({name: x.item() for name, x in (row | {"grad_norm": norm}).items()})
-    return trace
+# ---- wrong answers: edits of the solution's text; three call these -------
 
 
 def _max_for_min(logp, old, weights, eps):
@@ -208,68 +152,8 @@ def _min_of_the_ratios(logp, old, weights, eps):
     return torch.minimum(ratio, ratio.clamp(1 - eps, 1 + eps)) * weights
 
 
-def _no_zero_grad(*case):
-    return _update(*case, zero_grad=False)
-
-
-def _old_recomputed(*case):
-    return _update(*case, recompute=True)
-
-
-def _no_minus(*case):
-    return _update(*case, sign=1.0)
-
-
-def _entropy_punished(*case):
-    return _update(*case, bonus_sign=1.0)
-
-
-def _not_whitened(*case):
-    return _update(*case, white="no")
-
-
-def _whitened_at_once(*case):
-    return _update(*case, white="batch")
-
-
-def _returns_for_advantages(*case):
-    return _update(*case, weight="returns")
-
-
-def _maximum(*case):
-    return _update(*case, surrogate=_max_for_min)
-
-
-def _min_before_the_product(*case):
-    return _update(*case, surrogate=_min_of_the_ratios)
-
-
-def _gradient_not_clipped(*case):
-    return _update(*case, clip_grad=False)
-
-
-def _no_value_coefficient(*case):
-    return _update(*case, coefficient=1.0)
-
-
-def _one_order_for_all_epochs(*case):
-    return _update(*case, one_order=True)
-
-
-def _sums(*case):
-    return _update(*case, reduce="sum")
-
-
-def _no_entropy(*case):
-    return _update(*case, bonus_sign=0.0)
-
-
-def _outside_the_fence(*case):
-    return _update(*case, fraction=lambda logp, old, _, eps: (((logp - old).exp() - 1).abs() > eps).double().mean())
-
-
-def _signed_kl(*case):
-    return _update(*case, kl="k1")
+def _outside_the_fence(logp, old, weights, eps):
+    return ((logp - old).exp() - 1).abs().gt(eps).double().mean()
 
 
 UPDATE = Exercise(
@@ -280,90 +164,108 @@ UPDATE = Exercise(
     properties=[_one_row_each, _policy_and_critic_learn],
     mistakes=[
         Mistake(
-            _no_zero_grad,
+            edited(ppo_update, {"optimizer.zero_grad()": "pass"}, "no_zero_grad"),
             "Everything agrees until the grad_norm of the SECOND mini-batch: it still holds the gradient of the first. "
             "`backward` adds to what is there; call `optimizer.zero_grad()` before it, every time.",
             "tenstorrent/tt-blacksmith pull request 711, huggingface/transformers issue 340",
         ),
         Mistake(
-            _old_recomputed,
+            edited(ppo_update, {"logp_old[part]": "distribution.log_prob(actions[part]).detach()"}, "old_recomputed"),
             "The policy_loss of the second mini-batch is 0 and its approx_kl too: every ratio is 1. The old "
             "log-probabilities are taken once, before the first step, not anew in each mini-batch.",
             "reported in higgsfield-ai/higgsfield issue 20 and abhisheksuran/Reinforcement_Learning issue 4",
         ),
         Mistake(
-            _no_minus,
+            edited(ppo_update, {"-clipped_surrogate(": "clipped_surrogate("}, "no_minus"),
             "The first number that is off is a grad_norm, by a hair; then the policy_loss of the second mini-batch. "
             "The surrogate is to go UP and an optimizer goes down: policy_loss is MINUS its mean.",
             "natolambert/rlhf-book issue 125",
         ),
         Mistake(
-            _entropy_punished,
+            edited(ppo_update, {"- config.entropy_coef": "+ config.entropy_coef"}, "entropy_punished"),
             "The grad_norm of the first mini-batch is off by a hair, and the entropy falls a little faster than it "
             "should: the bonus has the wrong sign. The objective has + entropy, so the loss has - entropy.",
             "proposed in openai/universe-starter-agent pull request 110",
         ),
         Mistake(
-            _no_entropy,
+            edited(ppo_update, {" - config.entropy_coef * bonus": ""}, "no_entropy"),
             "The three terms of the first row are right and its grad_norm is off by a hair: the entropy is reported, "
             "but it is not in the loss. The loss has - config.entropy_coef * entropy.",
         ),
         Mistake(
-            _not_whitened,
+            edited(ppo_update, {"whiten(advantages[part])": "advantages[part]"}, "not_whitened"),
             "The very first number is off: policy_loss must be 0 in the first mini-batch, where all ratios are 1 and "
             "whitened advantages have mean 0. Yours are raw.",
         ),
         Mistake(
-            _whitened_at_once,
+            edited(
+                ppo_update,
+                {
+                    "whiten(advantages[part])": "advantages[part]",
+                    "    with torch": "    advantages = whiten(advantages)\n    with torch",
+                },
+                "whitened_at_once",
+            ),
             "The very first policy_loss is off: you whitened the whole rollout once. Here each mini-batch is whitened "
             "on its own. (Both are done in practice; the trace was made with the second.)",
             "cleanrl and Stable-Baselines3 whiten each mini-batch, Spinning Up the whole batch",
         ),
         Mistake(
-            _returns_for_advantages,
+            edited(ppo_update, {"whiten(advantages[part])": "whiten(returns[part])"}, "returns_for_advantages"),
             "The first grad_norm is off, and value_loss is right: the policy was weighted with the RETURNS. They are "
             "the critic's targets. The policy gets the advantages.",
         ),
         Mistake(
-            _maximum,
+            edited(ppo_update, {"clipped_surrogate(": "_max_for_min("}, "maximum"),
             "All agrees until a ratio leaves the fence; from there policy_loss is too small. You took the larger of "
             "the two products. The clipped surrogate is pessimistic: the smaller one.",
         ),
         Mistake(
-            _min_before_the_product,
+            edited(ppo_update, {"clipped_surrogate(": "_min_of_the_ratios("}, "min_before_the_product"),
             "All agrees until a ratio leaves the fence while A < 0. You took the minimum of the two RATIOS and then "
             "multiplied. Multiply both with A first, then take the smaller product.",
             "takuseno/ppo issue 3",
         ),
         Mistake(
-            _gradient_not_clipped,
+            edited(ppo_update, {"config.max_grad_norm": "torch.inf"}, "gradient_not_clipped"),
             "The first row is right, its grad_norm included; the second row is off. The norm was measured but the "
             "gradient was not shortened: `clip_grad_norm_(parameters, config.max_grad_norm)` does both.",
             "huggingface/trl 1.12: its PPO trainer never applied max_grad_norm",
         ),
         Mistake(
-            _no_value_coefficient,
+            edited(ppo_update, {"config.value_coef * critic_loss": "critic_loss"}, "no_value_coefficient"),
             "The three terms of the first row are right, and its grad_norm is too large: the value loss went into the "
             "total with weight 1. It has the weight config.value_coef.",
         ),
         Mistake(
-            _one_order_for_all_epochs,
+            edited(
+                ppo_update,
+                {
+                    "    for _": "    parts = minibatches(len(actions), config.minibatches, generator)\n    for _",
+                    "in minibatches(len(actions), config.minibatches, generator):": "in parts:",
+                },
+                "one_order_for_all_epochs",
+            ),
             "The whole first epoch agrees, and the second begins with another policy_loss: its mini-batches are those "
             "of the first. Call `minibatches` once for each epoch.",
             "leggedrobotics/rsl_rl issue 148",
         ),
         Mistake(
-            _sums,
+            edited(
+                ppo_update,
+                {"config.eps).mean()": "config.eps).sum()", "None, None).mean()": "None, None).sum()"},
+                "sums",
+            ),
             "value_loss of the first row is as many times too large as there are samples in a mini-batch. The three "
             "terms are means, not sums.",
         ),
         Mistake(
-            _outside_the_fence,
+            edited(ppo_update, {"clip_fraction(": "_outside_the_fence("}, "outside_the_fence"),
             "Only clip_fraction is off, and too large: you counted all ratios outside the fence. `clip_fraction` of "
             "notebook 06 counts those where the clip acts: the sign of A decides on which side.",
         ),
         Mistake(
-            _signed_kl,
+            edited(ppo_update, {'"k3"': '"k1"'}, "signed_kl"),
             "Policy, critic and every other column are right: only approx_kl is off, and some of it is negative. It is "
             "reported with the estimate that cannot be: `estimate(old, new, 'k3')`.",
             "DLR-RM/stable-baselines3 issue 417",
