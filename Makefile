@@ -7,6 +7,8 @@
 # make screenshots  write the README's pictures into docs/images/
 # make bench        the benchmarks, and how soon a picture follows its slider
 # make colab-like   the notebooks with the older packages that Colab has
+# make colab        the course as one file for Colab, dist/ppo-lesson-colab.zip (needs nothing installed)
+# make format       bring code and notebooks into the form that the tests want
 # make clean        remove everything that was made here, the virtual environment included
 #
 # PYTHON=python3.12 makes the environment with another Python. Paths are relative, so that spaces in them do no harm.
@@ -24,7 +26,7 @@ NBVAL := $(VENV) -m pytest -n $(JOBS) --dist loadscope --nbval-lax --nbval-curre
 MACHINES ?= ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=SSE41 ONEDNN_MAX_CPU_ISA=AVX2 \
             OMP_NUM_THREADS=2
 
-.PHONY: lab test lint check portable portable-tests notebooks browser screenshots bench colab-like clean
+.PHONY: lab test lint check portable portable-tests notebooks browser screenshots bench colab-like colab format clean
 
 lab: .venv/.lab
 	$(VENV) -m jupyterlab $(ROOT_USER) $(ARGS) notebooks/00_start_here.ipynb
@@ -67,8 +69,15 @@ bench: .venv/.bench
 colab-like: .venv/.test
 	$(VENV) tools/colab_like.py
 
+colab:
+	$(PYTHON) tools/colab_zip.py
+
+format: .venv/.test
+	$(VENV) -m ruff format
+	$(VENV) -m ruff check --fix
+
 clean:
-	rm -rf .venv .venv-colab .pytest_cache .ruff_cache screenshots ppo_lesson.egg-info
+	rm -rf dist .venv .venv-colab .pytest_cache .ruff_cache screenshots ppo_lesson.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Each file below says "installed" and is written last, with those of the smaller sets it contains. If .installing is still

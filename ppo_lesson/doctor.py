@@ -18,6 +18,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from ppo_lesson import __version__
+
 COURSE = Path(__file__).resolve().parent.parent
 INSTALL = "pip install -c constraints.txt -e . (in the course folder)"
 NEEDED = ("torch", "numpy", "matplotlib", "PIL", "gymnasium", "farama_notifications", "ipywidgets", "safetensors")
@@ -39,25 +41,31 @@ def on_colab():
     return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
 
 
-def ready():
+def ready(version=__version__):
     """Make sure that this Python has what the notebooks import; silent when it does.
 
-    On Colab the missing packages are installed without their dependencies, so that nothing Colab already loaded is
-    replaced. Anywhere else a ModuleNotFoundError names them and says what to do.
+    On Colab the missing packages are installed, in the course's ranges and without their dependencies, so that nothing
+    Colab already has is replaced; torch and numpy never. Anywhere else, and for these two, a ModuleNotFoundError names
+    them and says what to do. `version` is the notebook's: if the course has another one, a line says so.
 
     PyTorch, not imported yet, will use one thread, unless OMP_NUM_THREADS says otherwise: on tensors as small as the
     maze's, more of them only get in each other's way.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing and on_colab():
-        packages = ["pillow" if name == "PIL" else name for name in missing]
+    if version != __version__:
+        print(
+            f"This notebook is of version {version}, the course in {COURSE} of version {__version__}: open the "
+            f"notebook that came with it, or move the folder away, put version {version} there and restart the kernel."
+        )
+    missing = {name: "pillow" if name == "PIL" else name for name in NEEDED if find_spec(name) is None}
+    if missing and on_colab() and not {"torch", "numpy"} & set(missing):
+        packages = [name + requirements().get(name, "") for name in missing.values()]
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *packages], check=True)
     elif missing:
-        raise ModuleNotFoundError(
-            f"this Python ({sys.executable}) has no {', '.join(missing)}. "
-            f"Start the course with `make lab`, or install it into this Python: {INSTALL}"
+        advice = (
+            "choose a newer runtime" if on_colab() else f"start the course with `make lab`, or install it: {INSTALL}"
         )
+        raise ModuleNotFoundError(f"this Python ({sys.executable}) has no {', '.join(missing)}; {advice}")
 
 
 # ---- versions ------------------------------------------------------------------------------------------------------

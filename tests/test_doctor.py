@@ -169,4 +169,4 @@ def test_ready(monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda command, check: calls.append(command))
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
     doctor.ready()
-    assert calls[0][1:] == ["-m", "pip", "install", "--quiet", "--no-deps", "pillow", "gymnasium"]
+    assert calls[0][1:] == ["-m", "pip", "install", "--quiet", "--no-deps", "pillow>=10", "gymnasium>=1.1"]

@@ -107,8 +107,18 @@ def test_the_readme_lists_it(path):
 
 def test_first_code_cell_finds_the_course(path):
     assert code(path)[0].id == "bootstrap"
-    assert code(path)[0].source == notebooks.bootstrap()
-    assert len(code(path)[0].source.splitlines()) <= 12
+    assert code(path)[0].source == notebooks.bootstrap(), "run tools/notebooks.py refresh"
+
+
+def test_what_makes_it_ready_is_folded_and_a_line_says_so(path):
+    cells = read(path).cells
+    first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
+    assert "cells are folded" in cells[first - 1].source
+    last = next(i for i in range(first, len(cells)) if cells[i].cell_type == "markdown")
+    for cell in cells[first:last]:
+        only_imports = all(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(cell.source).body)
+        assert cell.metadata.get("jupyter", {}).get("source_hidden") or not only_imports, f"cell {cell.id} stands open"
+    assert cells[first].metadata.jupyter.source_hidden and cells[first + 1].metadata.jupyter.source_hidden
 
 
 def test_cells_are_short(path):

@@ -1,6 +1,5 @@
-"""tools/notebooks.py and tools/set_repo_url.py on a small notebook of their own; the first cell of all notebooks."""
+"""tools/notebooks.py and tools/set_repo_url.py on a small notebook of their own."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ SAMPLE = """\
 - <!-- minutes -->
 - <!-- colab -->
 
-# %% bootstrap
+# %% bootstrap tags=hide-input
 
 # %% folder tags=hide-input
 import os
@@ -69,6 +68,7 @@ def test_text_to_notebook_and_back(tmp_path):
     assert [cell.id for cell in nb.cells] == ["header", "bootstrap", "folder", "between", "picture"]
     assert [cell.cell_type for cell in nb.cells] == ["markdown", "code", "code", "markdown", "code"]
     assert nb.cells[1].source == notebooks.bootstrap()
+    assert nb.cells[1].metadata == nb.cells[2].metadata
     assert nb.cells[2].metadata == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
     assert "not measured yet" in nb.cells[0].source
     assert notebooks.to_text(nb) == SAMPLE
@@ -210,12 +210,12 @@ def test_one_command_sets_the_address_everywhere(copy):
     before = {path: path.read_text("utf-8") for path in copy.rglob("*.*") if path.is_file()}
     assert not any("colab.research.google.com" in text for text in before.values())  # no dead badge
     set_repo_url.set_address(ADDRESS + ".git/", copy)
-    assert notebooks.repository(copy) == ADDRESS
+    assert notebooks.project(copy)[0] == ADDRESS
     badge = "https://colab.research.google.com/github/someone/ppo-lesson/blob/main/notebooks/"
     assert badge + "00_start_here.ipynb" in (copy / "README.md").read_text("utf-8")
     for path in notebooks.all_notebooks(copy):
         assert badge + path.name in cells(path)["header"].source
-        assert f'REPOSITORY, folder = "{ADDRESS}"' in cells(path)["bootstrap"].source
+        assert f'find_course(repository="{ADDRESS}")' in cells(path)["bootstrap"].source
         assert notebooks.stale(path, ROOT) == []
     set_repo_url.set_address("", copy)
     assert {path: path.read_text("utf-8") for path in before} == before
@@ -225,73 +225,3 @@ def test_one_command_sets_the_address_everywhere(copy):
 def test_a_wrong_address_is_refused(copy, address):
     with pytest.raises(ValueError, match=r"https://github\.com/OWNER/REPO"):
         set_repo_url.set_address(address, copy)
-
-
-# ---- the first cell, in a Python that has nothing installed --------------------------------------------------------
-
-
-@pytest.fixture
-def bare(tmp_path):
-    """run(folder, cell, colab=False) -> CompletedProcess: the cell, without site-packages, next to empty stand-ins."""
-    stand_ins = tmp_path / "stand-ins"
-    (stand_ins / "google" / "colab").mkdir(parents=True)
-    for name in (
-        "torch",
-        "numpy",
-        "matplotlib",
-        "PIL",
-        "gymnasium",
-        "farama_notifications",
-        "ipywidgets",
-        "google/colab/__init__",
-    ):
-        (stand_ins / f"{name}.py").touch()
-    (stand_ins / "pip.py").write_text("import sys; print('pip', *sys.argv[1:])")
-    git = tmp_path / "bin" / "git"
-    git.parent.mkdir()
-    git.write_text(f'#!/bin/sh\necho git "$@"\nmkdir -p "$5" && cp -r "{ROOT / "ppo_lesson"}" "$5"\n')
-    git.chmod(0o755)
-
-    def run(folder, cell, colab=False, safetensors=True):
-        (stand_ins / "safetensors.py").touch() if safetensors else (stand_ins / "safetensors.py").unlink(
-            missing_ok=True
-        )
-        environment = os.environ | {
-            "PYTHONPATH": str(stand_ins),
-            "PATH": f"{git.parent}{os.pathsep}{os.environ['PATH']}",
-        }
-        code = ("import google.colab\n" if colab else "") + cell + "\nimport ppo_lesson; print(ppo_lesson.__file__)"
-        command = [sys.executable, "-S", "-c", code]
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-
-    return run
-
-
-def test_first_cell_in_a_clone(bare):
-    done = bare(ROOT / "tests", notebooks.BOOTSTRAP.format(address='""'))
-    assert done.stdout.strip() == str(ROOT / "ppo_lesson" / "__init__.py"), done.stderr
-
-
-def test_first_cell_away_from_the_course_gives_one_instruction(bare, tmp_path):
-    done = bare(tmp_path, notebooks.BOOTSTRAP.format(address=f'"{ADDRESS}"'))
-    assert done.returncode == 1
-    assert (
-        done.stderr.strip().splitlines()[-1].startswith("ModuleNotFoundError: Open this notebook in the course folder")
-    )
-
-
-def test_first_cell_on_colab(bare, tmp_path):
-    cell = notebooks.BOOTSTRAP.format(address=f'"{ADDRESS}"')
-    first = bare(tmp_path, cell, colab=True)
-    assert first.stdout.startswith(f"git clone --depth 1 {ADDRESS}"), first.stderr
-    assert str(tmp_path / "ppo-lesson" / "ppo_lesson") in first.stdout
-    second = bare(tmp_path, cell, colab=True, safetensors=False)  # a second run clones nothing, and installs what lacks
-    assert "git" not in second.stdout
-    assert "pip install --quiet --no-deps safetensors" in second.stdout
-
-
-def test_first_cell_on_colab_before_the_address_is_set(bare, tmp_path):
-    done = bare(tmp_path, notebooks.BOOTSTRAP.format(address='""'), colab=True)
-    assert "Open this notebook in the course folder" in done.stderr
-    shutil.copytree(ROOT / "ppo_lesson", tmp_path / "ppo-lesson" / "ppo_lesson")
-    assert bare(tmp_path, notebooks.BOOTSTRAP.format(address='""'), colab=True).returncode == 0

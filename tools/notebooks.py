@@ -4,6 +4,7 @@
     python tools/notebooks.py write notebooks/01_maze.ipynb 01.txt      the text into the notebook ("-" reads stdin)
     python tools/notebooks.py execute [notebooks/01_maze.ipynb ...]     run, store outputs and hashes (none named: all)
     python tools/notebooks.py stale                                     list notebooks whose outputs are out of date
+    python tools/notebooks.py refresh                                   what belongs to the tools, in all notebooks
 
 The text format. A cell ends where the next `# %% ` line begins; every id is fixed and unique within its notebook:
 
@@ -13,9 +14,10 @@ The text format. A cell ends where the next `# %% ` line begins; every id is fix
     # %% plot-values tags=hide-input
     draw_maze(ax, maze)                            code
 
-`# %% bootstrap` has no body: `write` fills in the cell that is the same in every notebook (BOOTSTRAP below). In the
+`# %% bootstrap` has no body: `write` fills in the cell that is the same in every notebook (tools/bootstrap.py). In the
 markdown cell `header` the line with `<!-- colab -->` and the line with `<!-- minutes -->` belong to the tools: `write`
-and `execute` fill them with the Colab link and the measured run time. The tag hide-input folds a cell's source.
+and `execute` fill them with the Colab link and the measured run time. The tag hide-input folds a cell's source; the
+cells that make a notebook ready (SETUP below) always have it. `refresh` renews all that belongs to the tools.
 
 Left out: a paired text file beside each notebook. The notebook is the one source; the text is a view for editing.
 """
@@ -40,41 +42,37 @@ MAX_BYTES = 1_500_000
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
-BOOTSTRAP = """\
-# The same first cell in every notebook: it finds the course, and fetches it on Colab.
-import subprocess, sys
-from importlib.util import find_spec
-from pathlib import Path
-REPOSITORY, folder = {address}, Path("ppo-lesson").resolve()  # tools/set_repo_url.py writes the address
-if REPOSITORY and "google.colab" in sys.modules and not folder.exists():
-    subprocess.run(["git", "clone", "--depth", "1", REPOSITORY, str(folder)], check=True)
-sys.path[:0] = [str(p) for p in (folder, *folder.parents) if (p / "ppo_lesson" / "doctor.py").is_file()][:1]
-if find_spec("ppo_lesson") is None:
-    raise ModuleNotFoundError("Open this notebook in the course folder, or put that folder beside it as ppo-lesson.")
-from ppo_lesson.doctor import ready
-ready()"""
+BOOTSTRAP = Path(__file__).with_name("bootstrap.py").read_text("utf-8")
+SETUP = ("bootstrap", "imports", "imports-language", "drawing")  # ids of the cells that open a notebook, folded
 
+COLAB = (
+    "**Colab:** open this notebook there and upload `ppo-lesson-colab.zip`, which `make colab` writes, to its Files, "
+    "or to a folder `ppo-lesson` of the Drive that you mount."
+)
 CELL_LINE = re.compile(r"# %% (?:(?P<markdown>\[markdown\]) )?(?P<id>[A-Za-z0-9_-]{1,64})(?: tags=(?P<tags>[\w,-]+))?")
 
 
 # ---- the repository's address, and the two lines of the header card that the tools write ---------------------------
 
 
-def repository(root=ROOT):
-    """The repository's address from pyproject.toml, the one place where it stands; "" until it is set."""
-    return tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["ppo-lesson"]["repository"]
+def project(root=ROOT):
+    """(repository's address, version) from pyproject.toml, the one place where they stand; no address yet: ""."""
+    table = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    return table["tool"]["ppo-lesson"]["repository"], table["project"]["version"]
 
 
 def bootstrap(root=ROOT):
     """Source of the first code cell of every notebook."""
-    return BOOTSTRAP.format(address=json.dumps(repository(root)))
+    address, version = map(json.dumps, project(root))
+    text = BOOTSTRAP.replace('repository=""', f"repository={address}").replace('version=""', f"version={version}")
+    return text.rstrip("\n")
 
 
 def colab_line(path, root=ROOT):
     """One line of markdown: the Colab link of the notebook at `path`, or what to do while there is no address."""
-    address = repository(root)
+    address = project(root)[0]
     if not address:
-        return "**Colab:** open this notebook there and put the course folder beside it as `/content/ppo-lesson`."
+        return COLAB
     where = address.replace("https://github.com/", "https://colab.research.google.com/github/")
     return f"**Colab:** [open this notebook in Colab]({where}/blob/main/notebooks/{Path(path).name})"
 
@@ -101,6 +99,8 @@ def normalise(nb, path, root=ROOT):
     nb.metadata["ppo_lesson"] = nbformat.from_dict(meta)
     for cell in nb.cells:
         tags = cell.metadata.get("tags", [])
+        if cell.id in SETUP and "hide-input" not in tags:
+            tags = [*tags, "hide-input"]
         folded = {"jupyter": {"source_hidden": True}} if "hide-input" in tags else {}
         cell.metadata = nbformat.from_dict(({"tags": tags} if tags else {}) | folded)
         if cell.id == "bootstrap":
@@ -291,6 +291,12 @@ def all_notebooks(root=ROOT):
     return sorted((root / "notebooks").glob("*.ipynb"))
 
 
+def refresh(root=ROOT):
+    """Renew what belongs to the tools in every notebook: first cell, folds, two lines of the header; outputs stay."""
+    for path in all_notebooks(root):
+        save(normalise(nbformat.read(path, as_version=4), path, root), path)
+
+
 def main(argv=None):
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -304,6 +310,7 @@ def main(argv=None):
     run.add_argument("--stale", action="store_true", help="only those whose outputs are out of date")
     run.add_argument("--timeout", type=int, default=600, help="seconds a cell may take")
     commands.add_parser("stale")
+    commands.add_parser("refresh")
     args = parser.parse_args(argv)
 
     if args.command == "text":
@@ -313,6 +320,9 @@ def main(argv=None):
         text = sys.stdin.read() if args.textfile == "-" else Path(args.textfile).read_text("utf-8")
         old = nbformat.read(args.notebook, as_version=4) if args.notebook.exists() else None
         save(normalise(from_text(text, old), args.notebook), args.notebook)
+        return 0
+    if args.command == "refresh":
+        refresh()
         return 0
     if args.command == "stale":
         found = {path: why for path in all_notebooks() if (why := stale(path))}

@@ -10,20 +10,22 @@ import re
 import sys
 from pathlib import Path
 
-import nbformat
-
 import notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
+UNTRIED = "Nobody has run it on Colab itself yet; tests imitate it."
 
 
 def readme_line(address):
     """The README's Colab line: a badge that opens notebook 00, or words while there is no address."""
     if not address:
-        return "On Colab: open a notebook there and put the course folder beside it as `/content/ppo-lesson`."
+        return (
+            "On Colab: `make colab` writes `dist/ppo-lesson-colab.zip`; open a notebook there and upload the zip to "
+            f"its Files, or to a folder `ppo-lesson` of the Drive that you mount. {UNTRIED}"
+        )
     where = address.replace("https://github.com/", "https://colab.research.google.com/github/")
-    return f"[![Open notebook 00 in Colab]({BADGE})]({where}/blob/main/notebooks/00_start_here.ipynb)"
+    return f"[![Open notebook 00 in Colab]({BADGE})]({where}/blob/main/notebooks/00_start_here.ipynb) {UNTRIED}"
 
 
 def set_address(address, root=ROOT):
@@ -40,9 +42,7 @@ def set_address(address, root=ROOT):
     project.write_text(text, "utf-8", newline="\n")
     readme = root / "README.md"
     readme.write_text(notebooks.fill(readme.read_text("utf-8"), "colab", readme_line(address)), "utf-8", newline="\n")
-    for path in notebooks.all_notebooks(root):
-        nb = nbformat.read(path, as_version=4)
-        notebooks.save(notebooks.normalise(nb, path, root), path)
+    notebooks.refresh(root)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,222 @@
+"""The first cell of every notebook, and the zip that it unpacks on Colab.
+
+The cell runs in a Python that has nothing installed, next to empty stand-ins, one of them for `google.colab`; a folder
+of the test takes the place of /content. Nobody has seen it on Colab itself.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import colab_zip
+import pytest
+
+import notebooks
+from ppo_lesson import __version__, doctor
+
+ROOT = Path(__file__).resolve().parent.parent
+ADDRESS = "https://github.com/someone/ppo-lesson"
+STAND_INS = [*doctor.NEEDED, "google/colab/__init__"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The zip as `make colab` writes it."""
+    path = tmp_path_factory.mktemp("dist") / "ppo-lesson-colab.zip"
+    colab_zip.write(path)
+    return path
+
+
+@pytest.fixture
+def content(tmp_path):
+    """The folder that stands for /content."""
+    folder = tmp_path / "content"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, content):
+    """run(folder, address="", colab=True, without=(), between=None) -> CompletedProcess of the cell, in `folder`.
+
+    `between`: Python to run after a first try of the cell, which may fail; then it runs again, in the same kernel.
+    """
+    stand_ins, git = tmp_path / "stand-ins", tmp_path / "bin" / "git"
+    (stand_ins / "google" / "colab").mkdir(parents=True)
+    (stand_ins / "pip.py").write_text("import sys; print('pip', *sys.argv[1:])")
+    git.parent.mkdir()
+    git.write_text(f'#!/bin/sh\necho git "$@"\nmkdir -p "$5" && cp -r "{ROOT / "ppo_lesson"}" "$5"\n')
+    git.chmod(0o755)
+
+    def once(folder, address="", colab=True, without=(), between=None):
+        for name in STAND_INS:
+            (stand_ins / f"{name}.py").touch()
+        for name in without:
+            (stand_ins / f"{name}.py").unlink()
+        cell = notebooks.bootstrap().replace('repository=""', f'repository="{address}"')
+        cell = cell.replace('"/content"', repr(str(content)))
+        again = f"\ntry: exec(cell)\nexcept Exception as problem: print(problem)\n{between}" if between else ""
+        code = f"cell = {cell!r}{again}\nexec(cell)\nimport ppo_lesson; print(ppo_lesson.__file__)"
+        code = "import google.colab\n" * colab + code
+        places = {"PYTHONPATH": str(stand_ins), "PATH": f"{git.parent}{os.pathsep}{os.environ['PATH']}"}
+        clean = {name: value for name, value in os.environ.items() if name != "COLAB_RELEASE_TAG"}
+        command = [sys.executable, "-S", "-c", code]
+        return subprocess.run(command, cwd=folder, env=clean | places, capture_output=True, text=True)
+
+    return once
+
+
+def course(folder):
+    """What a run prints at its end when it took the course from `folder`."""
+    return f"{folder / 'ppo_lesson' / '__init__.py'}\n"
+
+
+# ---- the text ------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_formatted_short_and_says_its_version():
+    text = notebooks.bootstrap()
+    ruff = [sys.executable, "-m", "ruff", "format", "--check", "--stdin-filename", "cell.py", "-"]
+    assert subprocess.run(ruff, input=text + "\n", text=True, cwd=ROOT).returncode == 0
+    assert len(text.splitlines()) <= 25
+    assert text.endswith(f'ready(version="{__version__}")') and notebooks.project()[1] == __version__
+
+
+# ---- the four ways -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("colab", [False, True])
+def test_the_folder_around_it(run, content, whole, colab):
+    shutil.copy(whole, content)  # not even looked at
+    done = run(ROOT / "tests" / "browser", ADDRESS, colab)
+    assert (done.stdout, done.stderr) == (course(ROOT), "")
+
+
+def test_the_course_beside_it(run, tmp_path):
+    shutil.copytree(ROOT / "ppo_lesson", tmp_path / "ppo-lesson" / "ppo_lesson")
+    assert run(tmp_path, colab=False).stdout == course(tmp_path / "ppo-lesson")
+
+
+@pytest.mark.parametrize("place", [".", "drive/MyDrive/ppo-lesson"])
+def test_a_zip_is_unpacked_once(run, content, whole, place):
+    (content / place).mkdir(parents=True, exist_ok=True)
+    shutil.copy(whole, content / place)
+    first = run(content, ADDRESS)  # a zip that you brought comes before the repository
+    assert first.stdout.startswith(f"Unpacking {content / place}"), first.stderr
+    assert first.stdout.endswith(course(content / "ppo-lesson")) and "git" not in first.stdout
+    (content / "ppo-lesson" / "notebooks" / "mine.txt").write_text("mine")
+    again = run(content, ADDRESS)
+    assert again.stdout == course(content / "ppo-lesson")
+    assert (content / "ppo-lesson" / "notebooks" / "mine.txt").read_text() == "mine"
+
+
+def test_the_repository(run, content):
+    first = run(content, ADDRESS)
+    assert first.stdout.startswith(f"git clone --depth 1 {ADDRESS}"), first.stderr
+    assert first.stdout.endswith(course(content / "ppo-lesson"))
+    assert run(content, ADDRESS).stdout == course(content / "ppo-lesson")
+
+
+def test_nothing_at_all_says_what_to_upload(run, content, tmp_path, whole):
+    done = run(content)
+    message = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and message.startswith("FileNotFoundError: In Colab, upload ppo-lesson-colab.zip")
+    assert message.count(". ") == 1
+    assert run(tmp_path, ADDRESS, colab=False).stderr.strip().splitlines()[-1] == message  # nor is it cloned unasked
+    then = run(content, between=f"import shutil; shutil.copy({str(whole)!r}, {str(content)!r})")
+    assert then.stdout.endswith(course(content / "ppo-lesson")), then.stderr
+
+
+# ---- zips that are not as they should be ---------------------------------------------------------------------------
+
+
+def test_of_two_zips_the_newest_is_taken(run, content, whole):
+    newer = content / "ppo-lesson-colab (1).zip"  # what a browser calls the second download
+    shutil.copy(whole, newer)
+    (content / "ppo-lesson-colab.zip").write_bytes(b"an older one, and broken")
+    os.utime(content / "ppo-lesson-colab.zip", (1, 1))
+    done = run(content)
+    assert done.stdout.startswith(f"Unpacking {newer} (the newest of 2)\n"), done.stderr
+    assert done.stdout.endswith(course(content / "ppo-lesson"))
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "bytes"])
+def test_a_broken_zip_is_named(run, content, whole, damage):
+    data, zipped = bytearray(whole.read_bytes()), content / "ppo-lesson-colab.zip"
+    if damage == "bytes":
+        data[len(data) // 2 : len(data) // 2 + 9] = bytes(9)
+    zipped.write_bytes({"cut": data[:-1000], "empty": b"", "bytes": data}[damage])
+    done = run(content)
+    message = done.stderr.strip().splitlines()[-1]
+    assert message.startswith(f"ValueError: {zipped} is broken (") and "delete it and upload it again" in message
+    shutil.copy(whole, content)  # and what was unpacked of it is not taken for the course
+    assert run(content).stdout.endswith(course(content / "ppo-lesson"))
+
+
+def test_a_course_of_another_version_is_named_and_used(run, content, whole):
+    other = content / "ppo-lesson-colab.zip"
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(other, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name).replace(b'__version__ = "' + __version__.encode(), b'__version__ = "9.8'))
+    done = run(content)
+    line = done.stdout.splitlines()[1]
+    assert f"is of version {__version__}, the course in {content / 'ppo-lesson'} of version 9.8" in line
+    assert "open the notebook that came with it" in line
+    assert done.returncode == 0
+
+
+def test_another_zip_is_no_course(run, content):
+    with zipfile.ZipFile(content / "ppo-lesson-colab.zip", "w") as new:
+        new.writestr("something/else.txt", "else")
+    assert "upload ppo-lesson-colab.zip" in run(content).stderr
+
+
+# ---- packages ------------------------------------------------------------------------------------------------------
+
+
+def test_colab_installs_only_what_it_lacks(run):
+    here = ROOT / "notebooks"
+    assert "pip" not in run(here).stdout
+    done = run(here, without=["safetensors", "PIL"])
+    assert done.stdout.startswith("pip install --quiet --no-deps pillow>=10 safetensors>=0.4\n"), done.stderr
+    assert "has no safetensors" in run(here, colab=False, without=["safetensors"]).stderr
+
+
+@pytest.mark.parametrize("package", ["numpy", "torch"])
+def test_numpy_and_torch_are_never_touched(run, package):
+    done = run(ROOT / "notebooks", without=[package, "safetensors"])
+    assert "pip" not in done.stdout and f"has no {package}" in done.stderr
+
+
+# ---- the zip -------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_files_give_the_same_zip(whole, tmp_path):
+    copy = tmp_path / "elsewhere"
+    for name in colab_zip.contents():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes((ROOT / name).read_bytes())  # with today's date, in another order
+    again = tmp_path / "again.zip"
+    assert colab_zip.write(again, copy) == whole.stat().st_size < colab_zip.MAX_BYTES
+    assert again.read_bytes() == whole.read_bytes()
+
+
+def test_what_is_in_the_zip(whole):
+    with zipfile.ZipFile(whole) as archive:
+        names = [name.removeprefix("ppo-lesson/") for name in archive.namelist()]
+    assert names[-1] == "ppo_lesson/doctor.py"
+    assert not [name for name in names if name.startswith(("tests", "tools")) or "__pycache__" in name]
+    git = subprocess.run(["git", "ls-files", *colab_zip.FOLDERS], cwd=ROOT, capture_output=True, text=True)
+    if git.returncode == 0 and git.stdout:
+        assert {name for name in git.stdout.splitlines() if (ROOT / name).is_file()} <= set(names)
+
+
+def test_too_large_a_zip_is_not_written(tmp_path):
+    target = tmp_path / "ppo-lesson-colab.zip"
+    target.write_text("the one before")
+    with pytest.raises(ValueError, match=r"more than 1,000; its largest files: ppo-lesson/data/.*safetensors"):
+        colab_zip.write(target, limit=1000)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["the one before"]

@@ -1,0 +1,25 @@
+# The same first cell in every notebook: it finds the course. On Colab it unpacks its zip, or clones its repository.
+import importlib.util, os, pathlib, subprocess, sys, zipfile, zlib
+
+
+def find_course(repository, colab=pathlib.Path("/content")):
+    beside, folder, name = pathlib.Path.cwd() / "ppo-lesson", colab / "ppo-lesson", "ppo-lesson-colab*.zip"
+    found = [str(place) for place in (*beside.parents, beside, folder) if (place / "ppo_lesson/doctor.py").is_file()]
+    if not found and "google.colab" in sys.modules:
+        if zips := sorted([*colab.glob(name), *colab.glob(f"drive/MyDrive/ppo-lesson/{name}")], key=os.path.getmtime):
+            print("Unpacking", zips[-1], f"(the newest of {len(zips)})" if zips[1:] else "")
+            try:
+                zipfile.ZipFile(zips[-1]).extractall(colab)  # its last file is doctor.py: with it all others are there
+            except (zipfile.BadZipFile, zlib.error, EOFError) as problem:
+                raise ValueError(f"{zips[-1]} is broken ({problem}): delete it and upload it again.") from None
+        elif repository:
+            subprocess.run(["git", "clone", "--depth", "1", repository, str(folder)], check=True)
+    return found[:1] or [str(place) for place in [folder] if place.is_dir()]
+
+
+sys.path[:0] = find_course(repository="")
+if importlib.util.find_spec("ppo_lesson") is None:
+    raise FileNotFoundError(
+        "In Colab, upload ppo-lesson-colab.zip and run this again. Elsewhere, keep the notebook in the course's folder."
+    )
+importlib.import_module("ppo_lesson.doctor").ready(version="")
