@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .diagnose_replies import REPLIES
+from .history import ALWAYS, ENOUGH, Table
 
 SHARE = 0.25  # of the seeds must show a symptom before it is named
-ENOUGH = 20  # rows before a trend is a trend
 ROUNDING = 1e-3  # known numbers may be off by this much (float32 needs less than 1e-5)
 
 
@@ -44,78 +44,51 @@ def diagnose(history: Iterable[dict], *, eps: float = 0.2) -> list[Symptom]:
     symptom is named if a quarter of the seeds show it, with medians over those. eps: the widest clip range of the run.
     Trends need at least 20 rows. TypeError for rows that are not dicts, ValueError for arrays of different lengths.
     """
-    table = _Table(history)
     symptoms = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # "all NaN": nothing to judge
-        for rule in RULES:
-            sick, *numbers = rule.judge(table, eps) if len(table) else (np.zeros(1, bool),)
-            if sick.sum() >= max(1, SHARE * sick.size):
-                words = rule.words.format(*(np.nanmedian(np.broadcast_to(x, sick.shape)[sick]) for x in numbers))
-                if sick.size > 1:
-                    words += f" ({sick.sum()} of {sick.size} seeds)"
-                symptoms.append(Symptom(rule.name, words, rule.try_first))
+    for rule, sick, numbers in _asked(Table(history), eps):
+        if sick.sum() >= max(1, SHARE * sick.size):
+            words = rule.words.format(*(np.nanmedian(np.broadcast_to(x, sick.shape)[sick]) for x in numbers))
+            if sick.size > 1:
+                words += f" ({sick.sum()} of {sick.size} seeds)"
+            symptoms.append(Symptom(rule.name, words, rule.try_first))
     return symptoms
 
 
 def report(history: Iterable[dict], *, eps: float = 0.2) -> str:
-    """The same as text to print."""
-    history = list(history)
-    symptoms = diagnose(history, eps=eps)
-    if not symptoms:
-        return f"No symptom in {len(history)} rows."
-    return "\n".join(f"{i}. {symptom}" for i, symptom in enumerate(symptoms, 1))
+    """The same as text to print. Without a symptom it tells how many rules could be asked: few rows clear nobody."""
+    table = Table(history)
+    symptoms, n = diagnose(table.rows, eps=eps), len(table)
+    if symptoms:
+        return "\n".join(f"{i}. {symptom}" for i, symptom in enumerate(symptoms, 1))
+    asked = f"{len(_asked(table, eps))} of {len(RULES)} rules could be asked"
+    if n == 0:
+        return f"No row, so {asked}. Pass what the trainer yielded: report(list(ppo(...)))."
+    if n < ENOUGH:
+        return f"No symptom in {n} rows, but that is no all-clear: {asked}. Trends need {ENOUGH} rows."
+    if all(np.isnan(table[name]).all() for name in ALWAYS):
+        return f"No symptom in {n} rows, but that is no all-clear: {asked}. They hold none of {', '.join(ALWAYS)}."
+    return f"No symptom in {n} rows; {asked}, the others found no numbers of theirs."
 
 
-class _Table:
-    """table[name]: (T, K) numbers of T rows and K seeds, NaN where a row has none."""
-
-    def __init__(self, history: Iterable[dict]):
-        self.rows, self.columns = list(history), {}
-        for row in self.rows:
-            if not isinstance(row, dict):
-                raise TypeError(f"history must be rows as a trainer yields them, dicts; got {type(row).__name__}")
-        sizes = {np.size(row[name]) for row in self.rows for name in ALWAYS if name in row}
-        self.seeds = max(sizes, default=1)
-        if sizes - {1, self.seeds}:
-            raise ValueError(f"history mixes arrays of {sorted(sizes)} seeds; diagnose each run by itself")
-
-    def __len__(self):
-        return len(self.rows)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self.columns:
-            each = (np.ravel(np.asarray(row.get(name, np.nan), dtype=float)) for row in self.rows)
-            self.columns[name] = np.array([np.broadcast_to(x, self.seeds) for x in each])
-        return self.columns[name]
-
-    def largest(self, name: str) -> np.ndarray:
-        return np.nanmax(self[name], 0)
-
-    def trend(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Medians of the first three numbers and of the last quarter, (K,) each; NaN with fewer than ENOUGH."""
-        enough = np.isfinite(x).sum(0) >= ENOUGH
-        order = np.argsort(~np.isfinite(x), axis=0, kind="stable")  # the numbers first, in the order of time
-        start, end = np.take_along_axis(x, order, 0)[:3], x[-max(1, len(x) // 4) :]
-        return np.where(enough, np.median(start, 0), np.nan), np.where(enough, np.nanmedian(end, 0), np.nan)
-
-    def second_half(self, name: str) -> np.ndarray:
-        return self[name][len(self) // 2 :] if len(self) >= ENOUGH else np.full((1, self.seeds), np.nan)
-
-    def reward(self) -> np.ndarray:
-        x = self["return_mean"]
-        return self["score"] if np.isnan(x).all() else x
+def _asked(table: Table, eps: float) -> list[tuple]:
+    """(rule, which seeds are sick, its numbers) of every rule that could be asked: its first number is one."""
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # "all NaN": nothing to judge
+        for rule in RULES if len(table) else ():
+            sick, *numbers = rule.judge(table, eps)
+            if np.isfinite(numbers[0]).any():
+                found.append((rule, sick, numbers))
+    return found
 
 
 # ---- how each symptom is judged: (table, eps) -> which seeds are sick (K,), and the numbers of its sentence ----------
-
-ALWAYS = ("policy_loss", "value_loss", "entropy", "grad_norm", "kl", "approx_kl")  # defined whenever they are there
 
 
 def _not_finite(table, eps):
     there = np.array([[name in row for row in table.rows] for name in ALWAYS])[..., None]  # (names, T, 1)
     bad = (~np.isfinite([table[name] for name in ALWAYS]) & there).any(0)  # (T, K)
-    return bad.any(0), bad.argmax(0)
+    return bad.any(0), bad.argmax(0) if there.any() else np.full(table.seeds, np.nan)
 
 
 def _above(name: str, limit: float):
@@ -143,14 +116,25 @@ def _learning(table) -> np.ndarray:
     return np.nan_to_num(table["lr"], nan=1.0) > 0
 
 
+def _count(judged) -> np.ndarray:
+    """How many rows were judged, (K,); NaN where none was."""
+    return np.where(np.isfinite(judged).any(0), np.isfinite(judged).sum(0), np.nan)
+
+
+def _frozen(table, eps):
+    kl, gradient, learning = (x[len(table) // 2 :] for x in (table["kl"], table["grad_norm"], _learning(table)))
+    judged = np.where((gradient > 0) & learning & (len(table) > 2), kl, np.nan)
+    return (judged == 0).all(0), _count(judged), np.nanmedian(gradient, 0)
+
+
 def _ratio_stuck(table, eps):
     judged = np.where(_learning(table) & (table["advantage_std"] > 0.5), np.abs(table["policy_gain"]), np.nan)
-    return np.nanmax(judged, 0) < 1e-6, np.isfinite(judged).sum(0), table.largest("kl")
+    return np.nanmax(judged, 0) < 1e-6, _count(judged), table.largest("kl")
 
 
 def _chasing_critic(table, eps):
     judged = np.where(_learning(table), np.abs(table["value_gain"]), np.nan)
-    return np.nanmax(judged, 0) < 1e-5, np.isfinite(judged).sum(0), np.nanmedian(table["value_loss"], 0)
+    return np.nanmax(judged, 0) < 1e-5, _count(judged), np.nanmedian(table["value_loss"], 0)
 
 
 def _above_ceiling(table, eps):
@@ -209,9 +193,10 @@ def _saturated(table, eps):
 
 
 def _none_ended(table, eps):
-    said = table.largest("ended") == 0 if len(table) >= 3 else np.zeros(table.seeds, bool)
-    unseen = np.isnan(table["ended"]).all(0) & np.isnan(table.reward()).all(0) & (len(table) >= 30)
-    return said | unseen, np.full(table.seeds, len(table))
+    told = np.isfinite(table["ended"]).any(0)
+    judged = len(table) >= np.where(told, 3, 30)
+    none = np.where(told, table.largest("ended") == 0, np.isnan(table.reward()).all(0))
+    return judged & none, np.where(judged, len(table), np.nan)
 
 
 @dataclass(frozen=True)
@@ -284,6 +269,12 @@ RULES = (  # the most serious first
         "lr is {:.0f} in every row.",
         "the schedule's length and its first value.",
         lambda table, eps: (table.largest("lr") == 0, table.largest("lr")),
+    ),
+    Rule(
+        "policy frozen",
+        "in all {:.0f} rows of the second half the KL from the old policy is 0, though the gradient is {:.2g} long.",
+        "was a parameter replaced while the run was alive? Are all weights 0 (mini-batches of one step)? Then lr.",
+        _frozen,
     ),
     Rule(
         "KL runaway",

@@ -361,11 +361,73 @@ def test_the_evidence_holds_the_numbers_and_how_many_seeds():
 
 
 def test_a_report_is_text_the_most_serious_first():
-    assert report(history(5)) == "No symptom in 5 rows." and report([]) == "No symptom in 0 rows."
     text = report(iter(history(approx_kl=0.8, ratio_error=0.5)))
     first, try_this, second, _ = text.splitlines()
     assert first.startswith("1. ratio off 1: ") and try_this.startswith("    try first: ")
     assert second.startswith("2. KL runaway: ")
+
+
+RULES = len(diagnose.RULES)
+FEW = {  # rows: how many rules can be asked, counted by hand, and the rest of the sentence
+    "none": (
+        [],
+        f"No row, so 0 of {RULES} rules could be asked. Pass what the trainer yielded: report(list(ppo(...))).",
+    ),
+    "two": (
+        history(2),  # not finite, learning rate 0, KL runaway
+        f"No symptom in 2 rows, but that is no all-clear: 3 of {RULES} rules could be asked. Trends need 20 rows.",
+    ),
+    "19": (
+        history(19),
+        f"No symptom in 19 rows, but that is no all-clear: 3 of {RULES} rules could be asked. Trends need 20 rows.",
+    ),
+    "20": (
+        history(20),  # and collapse, falling, flat, gradient, critic loss, dead critic, saturated
+        f"No symptom in 20 rows; 10 of {RULES} rules could be asked, the others found no numbers of theirs.",
+    ),
+    "rows that say nothing": (
+        [{"iteration": t} for t in range(25)],
+        f"No symptom in 25 rows, but that is no all-clear: 0 of {RULES} rules could be asked. They hold none of "
+        "policy_loss, value_loss, entropy, grad_norm, kl, approx_kl.",
+    ),
+    "returns alone": (
+        [{"return_mean": t / 10} for t in range(25)],
+        f"No symptom in 25 rows, but that is no all-clear: 2 of {RULES} rules could be asked. They hold none of "
+        "policy_loss, value_loss, entropy, grad_norm, kl, approx_kl.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("rows", "expected"), FEW.values(), ids=FEW)
+def test_no_symptom_is_an_all_clear_only_where_rules_could_be_asked(rows, expected):
+    assert report(rows) == expected
+    many = [{name: np.array([x] * 4) if name != "iteration" else x for name, x in row.items()} for row in rows]
+    assert report(many) == expected
+
+
+def test_a_healthy_run_is_cleared_by_all_that_is_not_about_replies():
+    rows = train("table", 0)[2]
+    about_others = len(diagnose.REPLIES) + 1  # and "no episode ended", which waits for 30 rows
+    found = report(rows)
+    assert found.startswith(f"No symptom in {len(rows)} rows; ")
+    asked = int(found.split("; ")[1].split(" of ")[0])
+    assert RULES - about_others - 3 <= asked <= RULES - about_others  # a critic or a clip may have nothing to tell
+    assert report(rows[:3]).startswith("No symptom in 3 rows, but that is no all-clear: ")
+
+
+@pytest.mark.parametrize("start", [0, 3, 12])
+def test_a_policy_that_never_moves_though_it_has_a_gradient(start):
+    """As after a parameter was replaced in row `start`."""
+    still = {"kl": lambda t: 0.01 if t < start else 0.0}
+    assert names(history(**still)) == ["policy frozen"]
+    assert names(history(**still | {"kl": lambda t: 0.01 if t < start or t == 23 else 0.0})) == []
+    assert names(history(**still, grad_norm=0.0)) == [] and names(history(**still, lr=0.0)) == ["learning rate 0"]
+    (symptom,) = diagnose.diagnose(history(**still))
+    assert "all 12 rows of the second half" in symptom.evidence and "0.3 long" in symptom.evidence
+
+
+def test_two_rows_are_too_few_to_call_a_policy_frozen():
+    assert names(history(2, kl=0.0)) == [] and names(history(3, kl=0.0)) == ["policy frozen"]
 
 
 def test_the_ceiling_is_the_widest_clip_range():
@@ -386,4 +448,5 @@ def test_it_stands_on_numpy_alone():
     nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
     named = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
     named |= {"." * n.level + (n.module or "") for n in nodes if isinstance(n, ast.ImportFrom)}
-    assert named <= {"__future__", "warnings", "collections.abc", "dataclasses", "numpy", ".diagnose_replies"}
+    own = {".diagnose_replies", ".history"}
+    assert named <= {"__future__", "warnings", "collections.abc", "dataclasses", "numpy"} | own

@@ -1,0 +1,53 @@
+"""The rows of a run as columns of numbers: what `diagnose` asks its questions of. Left out: every judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+ENOUGH = 20  # rows before a trend is a trend
+ALWAYS = ("policy_loss", "value_loss", "entropy", "grad_norm", "kl", "approx_kl")  # defined whenever they are there
+
+
+class Table:
+    """table[name]: (T, K) numbers of T rows and K seeds, NaN where a row has none."""
+
+    def __init__(self, history: Iterable[dict]):
+        self.rows, self.columns = list(history), {}
+        for row in self.rows:
+            if not isinstance(row, dict):
+                raise TypeError(f"history must be rows as a trainer yields them, dicts; got {type(row).__name__}")
+        sizes = {np.size(row[name]) for row in self.rows for name in (*ALWAYS, "return_mean") if name in row}
+        self.seeds = max(sizes, default=1)
+        if sizes - {1, self.seeds}:
+            raise ValueError(f"history mixes arrays of {sorted(sizes)} seeds; diagnose each run by itself")
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.columns:
+            each = (np.ravel(np.asarray(row.get(name, np.nan), dtype=float)) for row in self.rows)
+            self.columns[name] = np.array([np.broadcast_to(x, self.seeds) for x in each])
+        return self.columns[name]
+
+    def largest(self, name: str) -> np.ndarray:
+        """Of all rows, (K,)."""
+        return np.nanmax(self[name], 0)
+
+    def trend(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Medians of the first three numbers and of the last quarter, (K,) each; NaN with fewer than ENOUGH."""
+        enough = np.isfinite(x).sum(0) >= ENOUGH
+        order = np.argsort(~np.isfinite(x), axis=0, kind="stable")  # the numbers first, in the order of time
+        start, end = np.take_along_axis(x, order, 0)[:3], x[-max(1, len(x) // 4) :]
+        return np.where(enough, np.median(start, 0), np.nan), np.where(enough, np.nanmedian(end, 0), np.nan)
+
+    def second_half(self, name: str) -> np.ndarray:
+        """The rows of the second half; one row of NaN with fewer than ENOUGH rows in all."""
+        return self[name][len(self) // 2 :] if len(self) >= ENOUGH else np.full((1, self.seeds), np.nan)
+
+    def reward(self) -> np.ndarray:
+        """The return, or the score of a language model."""
+        x = self["return_mean"]
+        return self["score"] if np.isnan(x).all() else x
