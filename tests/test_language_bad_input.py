@@ -17,7 +17,7 @@ from filelock import FileLock
 from tiny_language import Letters, build
 
 from ppo_lesson import checkpoint, cli
-from ppo_lesson.commands import report
+from ppo_lesson.commands import report, train
 from ppo_lesson.kl import FixedKL
 from ppo_lesson.language import rlhf, sft
 from ppo_lesson.language.data import Pair, Ranking
@@ -294,9 +294,28 @@ SETTINGS = {
     "not allowed together": (["--set", "advantages=group"], ["replies must be 2 or more"]),
     "does not divide": (["--set", "replies=3"], ["batch must be a multiple"]),
     "lr below 0": (["--set", "critic_lr=-1"], ["critic_lr must be"]),
+    "gradients turned around": (["--set", "max_grad_norm=-1"], ["max_grad_norm must be positive; got -1.0"]),
+    "gradients of no length": (["--set", "max_grad_norm=0"], ["max_grad_norm must be positive; got 0.0"]),
+    "gradients of no number": (["--set", "max_grad_norm=nan"], ["max_grad_norm must be positive; got nan"]),
+    "all scores alike": (["--set", "score_clip=-1"], ["score_clip must be positive, or None for no limit; got -1.0"]),
+    "no mini-batch": (["--set", "minibatches=0"], ["minibatches must be at least 1; got 0"]),
     "all held out": (["--held", "24"], ["--held 24", "24 examples"]),
     "plain texts": (["--set", "ptx_coef=1"], ["needs documents"]),
 }
+
+
+def test_settings_are_looked_at_before_the_model_is(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(train.inputs, "language_model", lambda name: pytest.fail("it was loaded"))
+    refused(folder, tmp_path, capsys, "--set", "score_clip=0", words=["score_clip must be positive"])
+
+
+@pytest.mark.parametrize("command", ["sft", "reward"])
+def test_settings_of_supervised_training_too(command, folder, tmp_path, capsys):
+    data = {"sft": "pairs", "reward": "rankings"}[command]
+    where = [command, "--model", f"{folder / 'model'}", "--data", f"{folder / data}.jsonl"]
+    for setting, words in {"max_grad_norm=-1": "max_grad_norm must be positive", "lr=nan": "lr must be"}.items():
+        refused(folder, tmp_path / "out", capsys, command=[*where, "--set", setting], words=[words])
+        assert not (tmp_path / "out" / "run.json").exists()
 
 
 @pytest.mark.parametrize(("more", "words"), SETTINGS.values(), ids=SETTINGS)

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from .. import validate
-from ..language import before, data, memory, processes, reward, rlhf, scale, sft
+from ..language import before, data, memory, processes, reward, rlhf, scale, settings, sft
 from ..language.experience import roll_out
 from ..language.models import ScalarModel
 from ..language.sampling import generate, token_logps
@@ -118,6 +118,7 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     names = ("iterations", "batch", "epochs", "max_new_tokens", "lr", "target_kl", "seed", "checkpoint_every")
     start = rlhf.RLHFConfig(checkpoint_every=10)
     config = options.with_kl(options.changed(start, given, names), given)
+    settings.check(config)
     profile = _profile(given, team)
     actor = inputs.language_model(given["model"])
     tokenizer = inputs.tokenizer_of(given["tokenizer"], given["model"], actor)
@@ -191,7 +192,9 @@ def _supervised(given: dict, model, count: int, profile: scale.Profile) -> sft.S
     config = sft.SupervisedConfig(batch=min(16, count), lr=lr, checkpoint_every=100)
     config = options.changed(config, given, ("steps", "batch", "lr", "checkpoint_every"))
     steps = config.steps if inputs.said(given, "steps") else max(1, math.ceil(2 * count / max(1, config.batch)))
-    return replace(config, steps=steps)
+    config = replace(config, steps=steps)
+    settings.check(config)
+    return config
 
 
 def _check_fit(model, tokenizer, pairs: list[tuple[str, str]]) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 import warnings
 
-from .. import validate
-from ..kl import FixedKL, PaperKL, ZieglerKL
+from ..kl import FixedKL, ZieglerKL
+from . import settings
 from .models import ScalarModel
 from .sft import check_lengths
 from .text import prompt_ids
@@ -17,12 +17,7 @@ from .text import prompt_ids
 
 def own_controller(config, actor, critic, reference, prompts, documents) -> FixedKL | ZieglerKL | None:
     """Refuse settings that do not fit together; give this run its own copy of the KL controller."""
-    if config.kl is not None and not isinstance(config.kl, FixedKL | ZieglerKL):
-        about = " PaperKL is about the old policy and belongs to ppo" if isinstance(config.kl, PaperKL) else ""
-        raise TypeError(f"kl must be a FixedKL, a ZieglerKL or None; got {type(config.kl).__name__}.{about}")
-    for name, known in (("advantages", ("gae", "group")), ("kl_loss_kind", ("k1", "k2", "k3"))):
-        if getattr(config, name) not in known:
-            raise ValueError(f"{name} must be one of {known}; got {getattr(config, name)!r}")
+    settings.check(config)
     if (config.advantages == "gae") != (critic is not None):
         raise ValueError(
             f"advantages='gae' needs a critic and 'group' has none; got {config.advantages!r}, {critic!r:.40}"
@@ -31,32 +26,17 @@ def own_controller(config, actor, critic, reference, prompts, documents) -> Fixe
         raise ValueError(
             f"advantages='group' compares replies to one prompt: replies must be 2 or more; got {config.replies}"
         )
-    for name in (
-        "iterations",
-        "batch",
-        "replies",
-        "epochs",
-        "minibatches",
-        "micro_batch",
-        "max_new_tokens",
-        "ptx_batch",
-    ):
-        validate.integer(name, getattr(config, name), 1)
     if config.batch % config.replies or config.minibatches > config.batch:
         raise ValueError(
             f"batch must be a multiple of replies={config.replies} and at least minibatches={config.minibatches}; got "
             f"{config.batch}"
         )
-    for name in ("lr", "critic_lr", "entropy_coef", "kl_loss", "ptx_coef", "no_eos_penalty", "warmup", "seed"):
-        validate.number(name, getattr(config, name), 0)
     if actor is reference:
         raise ValueError("actor and reference are the same object: the reference would learn too; use copy.deepcopy")
     if not prompts or isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
         raise ValueError(f"prompts must be a list of at least one text; got {prompts!r:.60}")
     if config.ptx_coef and not documents:
         raise ValueError(f"ptx_coef={config.ptx_coef} needs documents=, plain texts like those of pretraining")
-    if config.checkpoint_every is not None:
-        validate.integer("checkpoint_every", config.checkpoint_every, 1)
     return copy.deepcopy(config.kl)
 
 

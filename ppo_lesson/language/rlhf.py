@@ -14,15 +14,14 @@ import math
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from typing import ClassVar
+from dataclasses import fields
 
 import torch
 from torch import Tensor
 
 from .. import checkpoint
 from ..diagnose import report
-from ..kl import FixedKL, ZieglerKL, estimate
+from ..kl import ZieglerKL, estimate
 from ..objectives import aggregate, clip_fraction, clipped_surrogate, explained_variance, value_loss
 from .before import encode, own_controller
 from .decode import decoder
@@ -30,69 +29,11 @@ from .experience import Rollout, advantages_of, group_advantages, pieces, roll_o
 from .processes import ALONE, Processes
 from .sampling import token_logps, token_values
 from .scale import CPU, Profile, scaler_state
-from .sft import adamw, device, helpful
+from .settings import RLHFConfig
+from .sft import adamw, device
 from .text import reply_ids
 
 __all__ = ["RLHFConfig", "group_advantages", "rlhf", "shape_rewards", "update"]
-
-
-@helpful
-@dataclass(frozen=True)
-class RLHFConfig:
-    """`iterations` times: `batch` replies, then `epochs` passes over them in `minibatches` steps each.
-
-    replies: sampled for each prompt (GRPO needs several). micro_batch: rows in memory at a time, on average; changes no
-    gradient. rescore: the old log-probabilities come from one more forward, as the reference's do, so that the KL of
-    equal models is exactly 0; without, the sampler's are taken: faster, and as good where both compute in float32.
-    kl: about the reference, in the reward: FixedKL, ZieglerKL, or None. kl_loss: its coefficient in the loss, with
-    kl_loss_kind "k2" (right gradient), "k3" (as GRPO has it) or "k1" (no gradient at all, to see it fail).
-    advantages: "gae" with a critic, or "group" without one. aggregate: how token losses become one (`aggregate`).
-    ptx_coef: weight of the language-model loss on `documents` (PPO-ptx). no_eos_penalty: taken off a reply that was
-    cut. score_clip: scores are limited to +-this. target_kl: stop the epochs where k3 from the old policy exceeds 1.5
-    times this. warmup: iterations until the full learning rate; anneal: then down to 0 on a line.
-    """
-
-    ELSEWHERE: ClassVar = {
-        "beta": "kl=FixedKL(beta)",
-        "kl_coef": "kl=FixedKL(beta)",
-        "learning_rate": "lr",
-        "cliprange": "eps",
-    }
-    iterations: int = 60
-    batch: int = 64
-    replies: int = 1
-    epochs: int = 2
-    minibatches: int = 2
-    micro_batch: int = 16
-    max_new_tokens: int = 48
-    temperature: float = 1.0
-    rescore: bool = True
-    lr: float = 6e-4
-    critic_lr: float = 1e-3
-    warmup: int = 5
-    anneal: bool = False
-    gamma: float = 1.0
-    lam: float = 0.95
-    eps: float = 0.2
-    eps_high: float | None = None
-    dual_clip: float | None = None
-    value_clip: float | None = 0.2
-    entropy_coef: float = 0.0
-    kl: FixedKL | ZieglerKL | None = field(default_factory=lambda: FixedKL(0.1))
-    kl_loss: float = 0.0
-    kl_loss_kind: str = "k2"
-    advantages: str = "gae"
-    scale_groups: bool = True
-    whiten_advantages: bool = True
-    aggregate: str = "token-mean"
-    ptx_coef: float = 0.0
-    ptx_batch: int = 16
-    no_eos_penalty: float = 0.0
-    score_clip: float | None = None
-    target_kl: float | None = None
-    max_grad_norm: float = 1.0
-    checkpoint_every: int | None = None
-    seed: int = 0
 
 
 def rlhf(

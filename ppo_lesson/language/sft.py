@@ -8,8 +8,6 @@ documents of a pretraining row, and micro-batches: all examples of a step are co
 
 from __future__ import annotations
 
-import difflib
-import functools
 import math
 import zlib
 from collections.abc import Iterator, Sequence
@@ -23,32 +21,8 @@ from ..objectives import aggregate
 from .data import Pair
 from .sampling import full_mask, token_logps
 from .scale import CPU, Profile, scaler_state
+from .settings import check, helpful
 from .text import pad_left, pad_right, prompt_ids, reply_ids
-
-
-def helpful(cls):
-    """A dataclass of settings that answers a misspelled field with the one that was probably meant."""
-    init = cls.__init__
-
-    @functools.wraps(init)
-    def checked(self, *args, **settings):
-        for name in settings:
-            if unknown := misspelled(cls, name):
-                raise TypeError(unknown)
-        init(self, *args, **settings)
-
-    cls.__init__ = checked
-    return cls
-
-
-def misspelled(cls, name: str) -> str:
-    """What to answer to settings of `cls` that have no field `name`; "" if there is one. cls.ELSEWHERE: other names."""
-    known, elsewhere = [f.name for f in fields(cls)], getattr(cls, "ELSEWHERE", {})
-    if name in known:
-        return ""
-    close = (difflib.get_close_matches(name, [*known, *elsewhere], 1) or [""])[0]
-    meant = f"Did you mean {elsewhere.get(close, close)}?" if close else f"There are {', '.join(known)}"
-    return f"{cls.__name__} has no field {name!r}. {meant}"
 
 
 @helpful
@@ -190,17 +164,13 @@ def train_steps(model, batch_loss, examples: list, config, seed: int, resume, pr
 
 def _check(config, count: int, seed: int, resume) -> None:
     """Refuse settings that cannot work, before anything is trained."""
-    for name, value, low in (("seed", seed, 0), ("steps", config.steps, 1), ("warmup", config.warmup, 0)):
-        validate.integer(name, value, low)
-    if validate.integer("batch", config.batch, 1) > count:
+    check(config)
+    validate.integer("seed", seed, 0)
+    if config.batch > count:
         raise ValueError(f"batch={config.batch} is more than the {count} examples there are; lower it, or give more")
-    validate.number("weight_decay", config.weight_decay, 0)
-    for name in ("lr", "max_grad_norm"):
-        if validate.number(name, getattr(config, name), 0) == 0:
-            raise ValueError(f"{name} must be above 0; with 0 nothing is learned")
-    if config.checkpoint_every is not None:
-        validate.integer("checkpoint_every", config.checkpoint_every, 1)
-    elif resume is not None:
+    if config.lr == 0:
+        raise ValueError("lr must be above 0; with 0 nothing is learned")
+    if resume is not None and config.checkpoint_every is None:
         raise ValueError("resume needs checkpoint_every=..., how many steps between two checkpoints, in the config")
 
 

@@ -1,0 +1,47 @@
+"""Every setting of the language trainers is looked at before anything is computed; a new field is not forgotten."""
+
+import dataclasses
+import math
+
+import pytest
+
+from ppo_lesson.kl import PaperKL
+from ppo_lesson.language.rlhf import RLHFConfig
+from ppo_lesson.language.settings import check
+from ppo_lesson.language.sft import SupervisedConfig
+
+FIELDS = [(kind, f.name, f.type) for kind in (RLHFConfig, SupervisedConfig) for f in dataclasses.fields(kind)]
+AT_ZERO = {"max_grad_norm", "score_clip", "value_clip", "target_kl", "eps", "eps_high", "dual_clip", "temperature"}
+
+
+def message(kind, **setting):
+    with pytest.raises((ValueError, TypeError), match=f"{next(iter(setting))} must") as caught:
+        check(kind(**setting))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "name", "type_"), FIELDS, ids=[f"{k.__name__}.{name}" for k, name, _ in FIELDS])
+def test_no_setting_may_be_nan_a_word_or_far_below_0(kind, name, type_):
+    for value in (math.nan, "many", -3 if "int" in type_ else -0.5):
+        found = message(kind, **{name: value})
+        assert name == "kl" or repr(value) in found or str(value) in found
+    if "int" in type_:
+        assert "2.5" in message(kind, **{name: 2.5})
+    if "None" not in type_:
+        assert "None" in message(kind, **{name: None})
+    if name in AT_ZERO:
+        message(kind, **{name: 0})
+
+
+@pytest.mark.parametrize("kind", [RLHFConfig, SupervisedConfig])
+def test_what_can_work_is_let_through(kind):
+    check(kind())
+    none = {f.name: None for f in dataclasses.fields(kind) if "None" in f.type}
+    check(kind(**none, max_grad_norm=math.inf))
+
+
+def test_what_a_refusal_says():
+    assert message(RLHFConfig, score_clip=-1) == "score_clip must be positive, or None for no limit; got -1"
+    assert "0.2 is usual" in message(RLHFConfig, eps=1.5) and "3 is usual" in message(RLHFConfig, dual_clip=1.0)
+    assert "belongs to ppo" in message(RLHFConfig, kl=PaperKL(1.0, 0.01))
+    assert "token-mean" in message(RLHFConfig, aggregate="mean")
