@@ -3,11 +3,13 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
 import pytest
 import set_repo_url
+import yaml
 
 import notebooks
 
@@ -198,7 +200,7 @@ def test_too_large_a_notebook_is_refused(tmp_path, monkeypatch):
 def copy(tmp_path, executed):
     """A small copy of the repository: what set_repo_url touches, and two notebooks."""
     (tmp_path / "notebooks").mkdir()
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "CITATION.cff"):
         shutil.copy(ROOT / name, tmp_path)
     for name in ("00_start_here.ipynb", "98_sample.ipynb"):
         shutil.copy(executed, tmp_path / "notebooks" / name)
@@ -211,6 +213,13 @@ def test_one_command_sets_the_address_everywhere(copy):
     assert not any("colab.research.google.com" in text for text in before.values())  # no dead badge
     set_repo_url.set_address(ADDRESS + ".git/", copy)
     assert notebooks.project(copy)[0] == ADDRESS
+    project = tomllib.loads((copy / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["urls"] == {
+        "Repository": ADDRESS,
+        "Issues": f"{ADDRESS}/issues",
+        "Changelog": f"{ADDRESS}/blob/main/CHANGELOG.md",
+    }
+    assert yaml.safe_load((copy / "CITATION.cff").read_text("utf-8"))["repository-code"] == ADDRESS
     badge = "https://colab.research.google.com/github/someone/ppo-lesson/blob/main/notebooks/"
     assert badge + "00_start_here.ipynb" in (copy / "README.md").read_text("utf-8")
     for path in notebooks.all_notebooks(copy):

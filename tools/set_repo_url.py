@@ -1,8 +1,8 @@
 """Tell the course where it is published: python tools/set_repo_url.py https://github.com/OWNER/REPO
 
-Writes the address into pyproject.toml, the one place where it stands, and renews what is made from it: the first cell
-of every notebook, the Colab line of every header card, the badge in the README. An empty address ("") takes all of it
-away again. Outputs stay fresh: neither the first cell nor any text is part of a notebook's hash.
+Writes the address into pyproject.toml, the one place where it stands, and renews what is made from it: the project's
+links there, CITATION.cff, the first cell of every notebook, the Colab line of every header card, the badge in the
+README. An empty address ("") takes all of it away again. Outputs stay fresh: their hash knows none of these.
 """
 
 import json
@@ -28,6 +28,12 @@ def readme_line(address):
     return f"[![Open notebook 00 in Colab]({BADGE})]({where}/blob/main/notebooks/00_start_here.ipynb) {UNTRIED}"
 
 
+def line_before(later, key, value, text):
+    """`text` with one line `key` + `value` before the line that begins with `later`; with none if `value` is empty."""
+    text = re.sub(rf"(?m)^{key}\b.*\n", "", text)
+    return re.sub(rf"(?m)^(?={later}\b)", f"{key}{value}\n", text, count=1) if value else text
+
+
 def set_address(address, root=ROOT):
     """Write `address` into pyproject.toml and renew README and notebooks under `root`."""
     address = address.strip().removesuffix("/").removesuffix(".git")
@@ -35,13 +41,21 @@ def set_address(address, root=ROOT):
         raise ValueError(
             f"the address must look like https://github.com/OWNER/REPO, as Colab needs it; got {address!r}"
         )
-    project = root / "pyproject.toml"
+    project, citation, readme = (root / name for name in ("pyproject.toml", "CITATION.cff", "README.md"))
     text, count = re.subn(r"(?m)^repository = .*$", f"repository = {json.dumps(address)}", project.read_text("utf-8"))
     if count != 1:
         raise ValueError(f"{project} must have exactly one line 'repository = ...'; it has {count}")
-    project.write_text(text, "utf-8", newline="\n")
-    readme = root / "README.md"
-    readme.write_text(notebooks.fill(readme.read_text("utf-8"), "colab", readme_line(address)), "utf-8", newline="\n")
+    pages = {"Repository": "", "Issues": "/issues", "Changelog": "/blob/main/CHANGELOG.md"}
+    urls = ", ".join(f"{name} = {json.dumps(address + page)}" for name, page in pages.items())
+    written = {
+        project: line_before("dynamic", "urls", f" = {{ {urls} }}" if address else "", text),
+        citation: line_before(
+            "license", "repository-code", f": {address}" if address else "", citation.read_text("utf-8")
+        ),
+        readme: notebooks.fill(readme.read_text("utf-8"), "colab", readme_line(address)),
+    }
+    for path, text in written.items():
+        path.write_text(text, "utf-8", newline="\n")
     notebooks.refresh(root)
 
 
