@@ -1,4 +1,4 @@
-# The same first cell in every notebook: it finds the course. On Colab it unpacks its zip, or clones its repository.
+# Finds the course, on Colab too. The same in every notebook.
 import importlib.util, os, pathlib, subprocess, sys, zipfile, zlib
 
 
