@@ -9,8 +9,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import set_repo_url
 import yaml
 
+import notebooks
 import ppo_lesson
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,6 +69,12 @@ def test_a_name_that_leads_nowhere_is_seen():
     )
     fence = "\n```\nmake gone  # twice\nmake test\npython notebooks/01*.ipynb data/x.json:3\n```\n"
     assert missing(text + fence) == ["data/x.json", "make gone", "tests/gone.py", "ppo_lesson.gone", "gone.toml"]
+
+
+def test_the_readme_has_the_line_of_the_tools_about_colab():
+    """Among other things: nobody has run the course there."""
+    line = set_repo_url.readme_line(notebooks.project()[0])
+    assert f"{line} <!-- colab -->" in (ROOT / "README.md").read_text("utf-8") and "Nobody has run it" in line
 
 
 # ---- metadata ------------------------------------------------------------------------------------------------------
