@@ -13,7 +13,22 @@ from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
 from ppo_lesson.maze import Maze
-from ppo_lesson.viz import NEW, OLD, Panel, Replay, choice, draw_maze, fan, figure, key, slider, stops, stroke, toggle
+from ppo_lesson.viz import (
+    NEW,
+    OLD,
+    Panel,
+    Replay,
+    choice,
+    draw_maze,
+    fan,
+    figure,
+    key,
+    slider,
+    stops,
+    stroke,
+    text,
+    toggle,
+)
 from ppo_lesson.viz import panel as panel_module
 from ppo_lesson.viz.style import render
 
@@ -239,15 +254,62 @@ def test_words_are_escaped():
 # ---- speed -------------------------------------------------------------------
 
 
-def test_slow_panels_wait_for_the_release_of_the_mouse(monkeypatch):
-    assert curve_panel(live=False).controls["gamma"].continuous_update is False
-    monkeypatch.setattr(panel_module, "SLOW", 0.0)
-    panel, eager = curve_panel(), curve_panel(live=True)
-    for p in (panel, eager):
-        p.controls["gamma"].value = 0.1
-        assert p.controls["gamma"].continuous_update is True
-        p.controls["gamma"].value = 0.2
-    assert panel.controls["gamma"].continuous_update is False and eager.controls["gamma"].continuous_update is True
+class Clock:
+    """Stands in for the module `time`: every redraw takes as long as the next entry of `seconds` says."""
+
+    def __init__(self, *seconds):
+        self.readings = [x for s in seconds for x in (0.0, s)]
+
+    def perf_counter(self):
+        return self.readings.pop(0)
+
+
+def follows(panel, monkeypatch, *seconds) -> list[bool]:
+    """Move the slider once for every entry of `seconds`. Does it follow the mouse after each move?"""
+    monkeypatch.setattr(panel_module, "time", Clock(*seconds))
+    found = []
+    for i in range(len(seconds)):
+        panel.controls["gamma"].value = 0.1 + 0.01 * i
+        found.append(panel.controls["gamma"].continuous_update)
+    return found
+
+
+def test_a_slow_panel_waits_for_the_release_of_the_mouse_and_recovers(monkeypatch):
+    assert follows(curve_panel(), monkeypatch, 0.4, 0.4, 0.1, 0.1, 0.1, 0.4) == [True, False, False, False, True, True]
+    # one slow redraw between quick ones, or one that is neither, is no reason to change; counting starts again
+    assert follows(curve_panel(), monkeypatch, 0.4, 0.2, 0.4, 0.1, 0.4) == [True] * 5
+    again = follows(curve_panel(), monkeypatch, 0.4, 0.4, 0.4, 0.1, 0.1, 0.2, 0.1, 0.1, 0.1, 0.4, 0.4)
+    assert again == [True] + [False] * 7 + [True, True, False]
+
+
+def test_who_chooses_when_a_panel_redraws_is_obeyed(monkeypatch):
+    assert follows(curve_panel(live=True), monkeypatch, 0.4, 0.4, 0.4) == [True] * 3
+    assert follows(curve_panel(live=False), monkeypatch, 0.1, 0.1, 0.1, 0.1) == [False] * 4
+
+
+def test_recovering_leaves_a_line_of_text_alone(monkeypatch):
+    monkeypatch.setattr(panel_module, "time", Clock(*[0.4] * 2, *[0.1] * 3))
+    panel = Panel({"word": text("word", "a"), "x": slider("x", 0, 9, 1, 0)}, lambda word, x: f"<svg>{x}</svg>", "x")
+    for x in range(1, 6):
+        panel.controls["x"].value = x
+    assert panel.controls["x"].continuous_update and not panel.controls["word"].continuous_update
+
+
+def test_a_busy_panel_without_a_browser_draws_at_once():
+    panel = curve_panel(busy="training 64 robots …")
+    assert panel.sweep() == {"gamma": 3} == curve_panel().sweep()
+    panel.controls["gamma"].value = 0.5
+    assert panel.alt == "Weights at gamma 0.50 with end 0.000." and panel.png == curve_panel().set(gamma=0.5).png
+    assert panel._words.value == ""
+
+
+def test_the_same_values_are_not_drawn_again():
+    """A replay that jumps to its last frame moves its own slider while the slider's move is handled."""
+    drawn = []
+    panel = Panel({"x": slider("x", 0, 9, 1, 0)}, lambda x: drawn.append(x) or "<svg/>", "x", busy="counting …")
+    panel.controls["x"].observe(lambda change: setattr(panel.controls["x"], "value", 9.0), names="value")
+    panel.controls["x"].value = 5
+    assert drawn == [0, 5, 9]
 
 
 # ---- what the notebook keeps -------------------------------------------------
@@ -292,6 +354,15 @@ def test_labels_are_wide_enough_and_equal():
     panel = Panel(controls, lambda a, b: "<svg/>", "x")
     widths = {c.style.description_width for c in panel.controls.values()}
     assert len(widths) == 1 and float(widths.pop().removesuffix("em")) > 0.5 * len("γ a rather long label")
+
+
+@pytest.mark.parametrize("picture, width", [("figure", 624), ('<svg width="740" height="9"></svg>', 764)])
+def test_a_slider_is_as_long_as_its_picture_and_has_a_line_of_its_own(picture, width):
+    picture = figure()[0] if picture == "figure" else picture
+    controls = {"a": slider("a", 0, 1, 0.1, 0), "b": stops("b", [1, 2], 1), "c": choice("c", [1, 2], 1)}
+    panel = Panel({**controls, "d": toggle("d")}, lambda a, b, c, d: picture, "x")
+    assert panel.widget.layout.max_width == f"{width}px"
+    assert [panel.controls[name].layout.flex for name in "abcd"] == ["1 1 100%", "1 1 100%", None, None]
 
 
 # ---- replays -----------------------------------------------------------------

@@ -8,6 +8,7 @@
 
 How it is fast: what does not move is drawn once and kept as a bitmap; moving a slider draws only the animated artists
 on a copy of it (blitting), in about 15 ms. If anything else changed, `Figure.stale` tells, and everything is redrawn.
+What takes long, a training, says so (`busy=`) and is done for the newest values only; see busy.py.
 How it survives: the cell's output also carries a PNG and its words, for GitHub and for notebooks that were not run yet.
 Left out: `interact` and `Output` (they make the page jump), ipympl (dead on Colab), anything fetched from the network.
 """
@@ -18,6 +19,7 @@ import base64
 import html
 import inspect
 import math
+import re
 import sys
 import time
 
@@ -26,9 +28,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from .busy import WhenAtRest, browsers_loop, card
 from .style import css_size, png, require_alt
 
 SLOW = 0.3  # seconds; after two redraws in a row that take longer, sliders wait for the release of the mouse
+QUICK = 0.15  # seconds; after three redraws in a row that take less, they follow the mouse again
 
 # ---- controls ----------------------------------------------------------------
 
@@ -132,14 +136,18 @@ class Panel:
     draw(**values): returns a Figure made once outside, or an SVG string; or a pair of it and a dict of numbers.
     alt: words for readers who cannot see the picture, with the numbers shown: a format string, or a function that
         returns the text. Both receive the values of the controls and the numbers from `draw`.
-    live: True: redraw while a slider moves. False: when it is released. None: live, unless redrawing proves slow.
+    live: True: redraw while a slider moves. False: when it is released. None: live, and on release as long as redrawing
+        is slow: two in a row over 0.3 s; three in a row under 0.15 s make it live again.
+    busy: what a panel that computes for long says meanwhile, over its old picture: "training 64 robots …". Such a panel
+        waits until the hand rests and computes the newest values only; those passed over are left out.
     toolbar: widgets shown above the controls (a replay's play button); their values do not go to `draw`.
 
     For tests, without a browser: `.set(gamma=0.5)`, `.values`, `.png` (bytes; None for SVG), `.svg`, `.alt`, `.error`,
-    `.sweep()`. Raises ValueError if names do not fit, and whatever `draw` or `alt` raises at the first picture.
+    `.sweep()`; they draw at once, with `busy` too. Raises ValueError if names do not fit, and whatever `draw` or `alt`
+    raises at the first picture.
     """
 
-    def __init__(self, controls: dict, draw, alt, *, live: bool | None = None, toolbar=()):
+    def __init__(self, controls: dict, draw, alt, *, live: bool | None = None, busy: str = "", toolbar=()):
         for name, control in controls.items():
             if not hasattr(control, "value"):
                 example = "slider('γ discount', 0, 1, 0.01, 0.9)"
@@ -150,23 +158,33 @@ class Panel:
             raise ValueError(f"draw must take the arguments {', '.join(controls)}: {problem}") from None
         self.controls, self._draw, self._alt, self.live = dict(controls), draw, alt, live
         self.error = self.png = self.svg = self._blit = None
-        self._tag, self._slow, self._holding = "", 0, False
-        self._picture = W.HTML()
+        self._tag, self._pace, self._holding, self._tried = "", 0, False, None
+        self._busy, self._later = busy, WhenAtRest(self._move)
+        self._picture, self._words = W.HTML(), W.HTML()
+        self._eager = [control for control in controls.values() if getattr(control, "continuous_update", False)]
         labelled = [control for control in controls.values() if not isinstance(control, W.Checkbox)]
         em = 0.56 * max([len(control.description) for control in labelled], default=0) + 1
         for control in labelled:
-            room = 44 if isinstance(control, W.Text) else 23
-            control.style.description_width, control.layout.width = f"{em:.1f}em", f"{em + room:.1f}em"
+            control.style.description_width = f"{em:.1f}em"
+            if hasattr(control, "readout") or isinstance(control, W.Text):  # a slider: a line of its own, to its end
+                control.layout = W.Layout(width="auto", min_width="0", flex="1 1 100%")
+            else:
+                control.layout = W.Layout(width=f"{em + 23:.1f}em", max_width="100%")
         for control in controls.values():
             control.observe(self._moved, names="value")
         if live is False:
-            self._wait_for_release()
-        row = {"display": "flex", "flex_flow": "row wrap", "align_items": "center", "max_width": "900px"}
+            self._follow(False)
+        row = {"display": "flex", "flex_flow": "row wrap", "align_items": "center"}
         rows = [W.Box(list(widgets), layout=row) for widgets in (toolbar, controls.values()) if widgets]
-        self.widget = W.VBox([*rows, self._picture])
+        place = {"grid_area": "1 / 1", "min_width": "0"}  # both in one place: the words over the picture
+        self._picture.layout, self._words.layout = W.Layout(**place), W.Layout(**place, margin="40px auto auto")
+        grid = {"display": "grid", "grid_template_columns": "minmax(0, 1fr)"}
+        stack = W.Box([self._picture, self._words], layout=grid)
+        self.widget = W.VBox([*rows, stack])
         self._update()
         if self.error:
             raise self.error
+        self.widget.layout.max_width = f"{self._width() + 24}px"  # a slider is as long as the picture is wide
 
     @property
     def values(self) -> dict:
@@ -203,34 +221,64 @@ class Panel:
         self.set(**start)
         return counts
 
-    def _wait_for_release(self) -> None:
-        for control in self.controls.values():
-            if hasattr(control, "continuous_update"):
-                control.continuous_update = False
+    def _width(self) -> int:
+        """How many CSS pixels wide the picture is."""
+        if self._blit:
+            return css_size(self._blit.fig)["width"]
+        found = re.search(r"<svg[^>]*?\swidth=[\"']([\d.]+)", self.svg)
+        return round(float(found[1])) if found else 900
+
+    def _follow(self, live: bool) -> None:
+        """Sliders send every value on their way (live), or where they are released."""
+        for control in self._eager:
+            control.continuous_update = live
 
     def _moved(self, _change) -> None:
         if self._holding:
             return
-        began = time.perf_counter()
-        self._update()
-        self._slow = self._slow + 1 if time.perf_counter() - began > SLOW else 0
-        if self.live is None and self._slow == 2:
-            self._wait_for_release()
+        loop = browsers_loop() if self._busy else None
+        if loop is None:
+            return self._move()
+        self._words.value = card(self._busy)
+        self._later.start(loop)
+
+    def _move(self) -> None:
+        """Redraw for a control that was moved by hand, unless that is done; then see whether the panel keeps pace."""
+        if self.values != self._tried or self.error:
+            began = time.perf_counter()
+            try:
+                self._update()
+            except KeyboardInterrupt:  # the kernel's interrupt button
+                self._fail(KeyboardInterrupt("it was interrupted; move a control to draw it again"))
+            took = time.perf_counter() - began
+            if took > SLOW:
+                self._pace = max(self._pace, 0) + 1
+            else:
+                self._pace = min(self._pace, 0) - 1 if took < QUICK else 0
+            if self.live is None and self._pace in (2, -3):
+                self._follow(self._pace < 0)
+        if self.values == self._tried:  # else a message came while this was drawn, and put the words there again
+            self._words.value = ""
 
     def _update(self) -> None:
         """Draw for the present values. An exception becomes a red line under the old picture, until the next move."""
+        values = self._tried = self.values
         try:
-            drawn = self._draw(**self.values)
+            drawn = self._draw(**values)
             picture, numbers = drawn if isinstance(drawn, tuple) else (drawn, {})
-            facts = {**self.values, **numbers}
+            facts = {**values, **numbers}
             self.alt = require_alt(self._alt(**facts) if callable(self._alt) else self._alt.format(**facts))
             self._tag, self.error = self._encode(picture, html.escape(self.alt)), None
             self._picture.value = self._tag
         except Exception as problem:
-            self.error = problem
-            words = html.escape(f"{type(problem).__name__}: {problem}".splitlines()[0][:200])
-            alert = f'<div role="alert" style="color:#b3261e">This picture could not be drawn. {words}</div>'
-            self._picture.value = self._tag + alert
+            self._fail(problem)
+
+    def _fail(self, problem: BaseException) -> None:
+        """A red line under the old picture."""
+        self.error = problem
+        words = html.escape(f"{type(problem).__name__}: {problem}".splitlines()[0][:200])
+        alert = f'<div role="alert" style="color:#b3261e">This picture could not be drawn. {words}</div>'
+        self._picture.value = self._tag + alert
 
     def _encode(self, picture, alt: str) -> str:
         """The picture as HTML, of a fixed size: no flicker, no jumping page."""
