@@ -1,5 +1,7 @@
 """Whatever a learner writes, `check` says what happened and the notebook goes on."""
 
+import builtins
+import getpass
 import io
 import math
 import signal
@@ -67,9 +69,19 @@ def recursion(x, scale):
     return recursion(x, scale)
 
 
+def asks(x, scale):
+    return x.sum(-1) * float(input("scale? "))
+
+
+def asks_in_secret(x, scale):
+    return x.sum(-1) * float(getpass.getpass())
+
+
 @pytest.mark.parametrize(
     "fn, words",
     [
+        (asks, "raised EOFError: there is no keyboard here: all that the function needs comes as its arguments (line "),
+        (asks_in_secret, "raised EOFError: there is no keyboard here"),
         (raises, "raised AttributeError: 'Tensor' object has no attribute 'nonsense' (line "),
         (changes_input, "changed its argument x"),
         (returns_nothing, "returned None"),
@@ -91,6 +103,14 @@ def test_check_says_what_happened(capsys, fn, words):
     assert words in out
     assert "Until it is right, the reference is used below." in out
     assert " at 0x" not in out
+
+
+def test_the_keyboard_is_back_afterwards(capsys):
+    """In a kernel `input` asks the notebook; a question inside of a check would block every later cell."""
+    before = builtins.input, getpass.getpass, builtins.breakpoint
+    told(capsys, asks)
+    told(capsys, leaves_python)
+    assert (builtins.input, getpass.getpass, builtins.breakpoint) == before
 
 
 def test_line_of_the_error_is_quoted(capsys):

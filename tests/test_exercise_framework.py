@@ -223,9 +223,11 @@ def test_cells_of_a_notebook():
     )
     assert "did not finish within 1 second" in bundles[3][0]["text/plain"]
     assert outputs[4][0].text == "3.0\n"
-    for bundle in [bundles[4][0], bundles[5][1]]:
+    for bundle in [bundles[4][0], bundles[5][0], bundles[5][1]]:
         assert {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"} == set(bundle)
-    assert all(set(b) == {"text/plain", "text/html"} for b in [*bundles[1], *bundles[2], bundles[5][0], bundles[5][2]])
+    assert all(set(b) == {"text/plain", "text/html"} for b in [*bundles[1], *bundles[2], bundles[5][2]])
+    assert "<summary>Show the answer</summary>" in bundles[5][0]["text/html"], "a run of all cells opens no answer"
+    assert "none of 1 made" in bundles[5][2]["text/plain"]
 
 
 def test_a_wrong_answer_is_an_edit_of_the_right_one():

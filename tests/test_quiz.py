@@ -6,10 +6,10 @@ import re
 import ipywidgets as W
 import pytest
 
-from ppo_lesson.exercises import predict, quiz, records, reset, reveal
+from ppo_lesson.exercises import predict, prediction, quiz, records, reset, reveal, show
 from ppo_lesson.exercises.course import modules, predictions, questions
 from ppo_lesson.exercises.nb00_start import PREDICTIONS
-from ppo_lesson.exercises.prediction import prediction_widget
+from ppo_lesson.exercises.prediction import prediction_widget, reveal_widget
 from ppo_lesson.exercises.quizzes import quiz_page, quiz_text, quiz_widget
 from ppo_lesson.exercises.spec import Choice, Question
 
@@ -32,6 +32,7 @@ TWO = [
 def home(monkeypatch, tmp_path):
     monkeypatch.setenv("PPO_LESSON_HOME", str(tmp_path))
     monkeypatch.setitem(records._state, "memory", None)
+    prediction._waiting.clear()
 
 
 # ---- what authors write ------------------------------------------------------
@@ -99,10 +100,46 @@ def test_wrong_prediction_may_be_changed_before_the_reveal_only(capsys):
     assert records.read()["predictions"]["00.q1"]["choice"] == CHOICES[2]
 
 
-def test_prediction_after_the_reveal_does_not_count(capsys):
+def test_run_all_spends_no_prediction(capsys):
+    """`predict` and its `reveal` have both run before anything was answered."""
+    form = prediction_widget("00.q1", CHOICES)
     reveal("00.q1")
-    out = capsys.readouterr().out
-    assert out.startswith('No prediction recorded. `reset("00.q1")` starts this question over.') and KEY.why in out
+    assert records.read()["predictions"] == {}, "a reveal that nobody has answered or opened leaves no trace"
+    shown = prediction._waiting["00.q1"]
+    assert KEY.answer not in shown.answer.value and shown.button.layout.display != "none"
+    form.radio.value = KEY.answer
+    form.button.click()
+    assert records.read()["predictions"]["00.q1"] == {"choice": KEY.answer, "shown": True}
+    for value in (form.status.value, shown.answer.value):
+        assert f"You predicted: {KEY.answer}. Right." in value and show.markup(KEY.why) in value
+    assert "Recorded: " in form.status.value and shown.button.layout.display == "none"
+    form.radio.value = CHOICES[0]
+    form.button.click()
+    assert "Not counted" in form.status.value and records.read()["predictions"]["00.q1"]["choice"] == KEY.answer
+
+
+def test_answer_opens_only_where_reveal_has_run(capsys):
+    reveal("00.q1")
+    earlier = prediction._waiting["00.q1"]
+    reveal("00.q1")  # the cell ran again: its output has another form now
+    form, other = prediction_widget("00.q1", CHOICES), prediction_widget("01.q1", ["a", "b"])
+    other.radio.value = "a"
+    other.button.click()
+    assert "Answer: " not in other.status.value and KEY.answer not in prediction._waiting["00.q1"].answer.value
+    form.radio.value = CHOICES[0]
+    form.button.click()
+    assert "came out differently" in form.status.value and KEY.answer not in earlier.answer.value
+    assert "00.q1" not in prediction._waiting
+    capsys.readouterr()
+    reveal("00.q1")
+    assert capsys.readouterr().out.startswith(f"✗ You predicted: {CHOICES[0]}.") and not prediction._waiting
+
+
+def test_prediction_after_the_answer_was_opened_does_not_count():
+    shown = reveal_widget("00.q1")
+    shown.button.click()
+    assert 'No prediction recorded. <code>reset("00.q1")</code> starts this question over.' in shown.answer.value
+    assert show.markup(KEY.why) in shown.answer.value and shown.button.layout.display == "none"
     form = prediction_widget("00.q1", CHOICES)
     form.radio.value = KEY.answer
     form.button.click()
@@ -110,6 +147,49 @@ def test_prediction_after_the_reveal_does_not_count(capsys):
     reset("00.q1")
     form.button.click()
     assert records.read()["predictions"]["00.q1"] == {"choice": KEY.answer}
+
+
+def test_button_compares_with_an_answer_of_another_kernel():
+    """The same notebook in a second kernel has recorded an answer since this reveal ran."""
+    shown = reveal_widget("00.q1")
+    records.update("predictions", "00.q1", lambda entry: {"choice": KEY.answer})
+    shown.button.click()
+    assert f"You predicted: {KEY.answer}. Right." in shown.answer.value
+
+
+@pytest.mark.parametrize(
+    "old, counts",
+    [
+        ({"revealed": True}, True),  # spent by a Run All, unseen: given back
+        ({"revealed": False}, True),
+        ({"choice": CHOICES[0], "revealed": True}, False),
+        ({"choice": CHOICES[0]}, True),
+        ({"shown": True}, False),
+        ({"choice": 5, "shown": "yes"}, True),
+    ],
+)
+def test_records_of_earlier_versions_are_read(old, counts):
+    records.update("predictions", "00.q1", lambda entry: old)
+    form = prediction_widget("00.q1", CHOICES)
+    form.radio.value = KEY.answer
+    form.button.click()
+    assert ("Not counted" not in form.status.value) is counts
+    assert (records.read()["predictions"]["00.q1"].get("choice") == KEY.answer) is counts
+
+
+def test_without_a_front_end_the_answer_is_folded(monkeypatch):
+    seen = []
+    monkeypatch.setattr(show, "emit", lambda page, text, widget=None: seen.append((page, text, widget)))
+    reveal("00.q1")
+    page, text, widget = seen.pop()
+    folded = page[page.index("<details>") : page.index("</details>")]
+    assert page.count("<details>") == 1 and "<summary>Show the answer</summary>" in page
+    assert show.markup(KEY.answer) in folded and show.markup(KEY.answer) not in page.replace(folded, "")
+    assert KEY.answer in text and widget is prediction._waiting["00.q1"]
+    records.update("predictions", "00.q1", lambda entry: {"choice": KEY.answer})
+    reveal("00.q1")
+    page, text, widget = seen.pop()
+    assert "<details>" not in page and widget is None and text.startswith("✓")
 
 
 def test_recorded_prediction_is_shown_when_the_cell_runs_again():
@@ -183,5 +263,6 @@ def test_only_core_widgets_that_ipywidgets_7_has_too():
     def kinds(widget):
         return {type(widget)} | {k for child in getattr(widget, "children", ()) for k in kinds(child)}
 
-    used = kinds(quiz_widget("00", TWO)) | kinds(prediction_widget("00.q1", CHOICES))
+    forms = quiz_widget("00", TWO), prediction_widget("00.q1", CHOICES), reveal_widget("00.q1")
+    used = set().union(*map(kinds, forms))
     assert used <= {W.VBox, W.HTML, W.RadioButtons, W.Button}

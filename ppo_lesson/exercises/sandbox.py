@@ -7,8 +7,10 @@ too. Left out: security. The function is the learner's own, in the learner's own
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import ctypes
+import getpass
 import inspect
 import io
 import linecache
@@ -120,24 +122,32 @@ def _by_thread(job, seconds):
 
 @contextlib.contextmanager
 def isolated():
-    """Keep prints and warnings from the notebook, switch gradients on, restore all random numbers; one thread.
+    """Keep prints, warnings and questions from the notebook, gradients on, restore all random numbers; one thread.
 
     Entered by the thread that waits, never by the one that may be abandoned: so everything is put back in any case.
+    A question (`input`) raises: it would wait in the notebook, and no other cell would run until it is answered.
     One thread, because the tensors are tiny: on a busy machine torch's threads mostly wait for each other.
     """
     threads, prints = torch.get_num_threads(), io.StringIO()
+    keyboard = builtins.input, getpass.getpass
     states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
     try:
         torch.set_num_threads(1)
+        builtins.input = getpass.getpass = _no_keyboard
         with warnings.catch_warnings(), contextlib.redirect_stdout(prints), contextlib.redirect_stderr(prints):
             warnings.simplefilter("ignore")
             with torch.enable_grad():
                 yield
     finally:
+        builtins.input, getpass.getpass = keyboard
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.random.set_rng_state(states[2])
         torch.set_num_threads(threads)
+
+
+def _no_keyboard(*_args, **_keywords):
+    raise EOFError("there is no keyboard here: all that the function needs comes as its arguments")
 
 
 def reseed() -> None:
