@@ -3,6 +3,7 @@
 The Makefile runs with a stand-in for Python that writes down what it was asked to do and installs nothing.
 """
 
+import inspect
 import os
 import re
 import shutil
@@ -12,9 +13,14 @@ import sys
 import tomllib
 from pathlib import Path
 
+import colab_like
 import constraints
+import nbformat
 import pytest
 from packaging.requirements import Requirement
+
+import notebooks
+from ppo_lesson.exercises import catalog, solution
 
 ROOT = Path(__file__).resolve().parent.parent
 STAND_IN = """#!/bin/sh
@@ -53,19 +59,34 @@ def test_constraints_hold_on_every_platform():
 
 
 def test_colab_fits_the_ranges():
-    """Versions of Colab's runtime of 2026-08 (googlecolab/backend-info)."""
-    colab = {
-        "torch": "2.11.0",
-        "numpy": "2.0.2",
-        "matplotlib": "3.10.0",
-        "ipywidgets": "7.7.1",
-        "gymnasium": "1.3.0",
-        "ipykernel": "6.17.1",
-        "transformers": "5.15.0",
-    }
+    """Versions of Colab's runtime, of the month that tools/colab.toml names."""
     ranges = {requirement.name: requirement.specifier for requirement in direct()}
-    for package, version in colab.items():
-        assert ranges[package].contains(version), package
+    named = {package: x for package, x in colab_like.COLAB["versions"].items() if package in ranges}
+    assert len(named) >= 7 and all(ranges[package].contains(version) for package, version in named.items())
+
+
+def test_colab_like_says_how_old_its_list_is_and_what_it_borrows(monkeypatch):
+    made, wanted = colab_like.COLAB["date"], colab_like.COLAB["versions"]["torch"]
+    monkeypatch.setattr(colab_like.metadata, "version", lambda name: "9.9.9")
+    first, *others = colab_like.about(made.replace(year=made.year + 10))  # no age is an error
+    assert f"{made:%B %Y}" in first and re.search(r"\b365[23] days old", first)
+    assert any(line.startswith(f"torch 9.9.9 in place of {wanted}: ") for line in others)
+    monkeypatch.setattr(colab_like.metadata, "version", lambda name: f"{wanted}+cpu")
+    assert not any(line.startswith("torch") for line in colab_like.about(made))
+    assert "numpy==" in " ".join(colab_like.packages()) and "torch" not in " ".join(colab_like.packages())
+
+
+def test_colab_like_types_the_solutions():
+    """In place of each stub, between `@exercise` and `check`; other cells stay as they are."""
+    cells = [c.source for path in notebooks.all_notebooks() for c in nbformat.read(path, 4).cells]
+    stubs = [source for source in cells if source.startswith("@exercise(")]
+    assert len(stubs) >= len(catalog())
+    for source in stubs:
+        typed = colab_like.solved(source)
+        id = typed.split('"')[1]
+        assert inspect.getsource(solution(id)) in typed and typed.splitlines()[-1] == source.splitlines()[-1]
+        assert typed.splitlines()[0] == source.splitlines()[0] and typed.count("def ") < source.count("def ") + 3
+    assert colab_like.solved("check(nothing)") == "check(nothing)"
 
 
 @pytest.fixture
