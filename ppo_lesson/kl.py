@@ -32,11 +32,12 @@ def exact(logits_p: Tensor, logits_q: Tensor) -> Tensor:
 def estimate(logp: Tensor, logp_ref: Tensor, kind: str) -> Tensor:
     """KL(pi || pi_ref) at actions sampled from pi, per element (Schulman 2020, "Approximating KL divergence").
 
-    With d = logp - logp_ref:
+    With d = logp - logp_ref, and while the actions are those of pi itself:
         "k1"  d                 unbiased, may be negative. As a reward: right gradient. As a loss: none at all.
         "k2"  d^2 / 2           biased value. As a loss: exactly the gradient of KL(pi || pi_ref).
         "k3"  exp(-d) - 1 + d   unbiased, never negative: for logs and stopping rules. As a loss: the gradient of the
                                 other direction, KL(pi_ref || pi).
+    From the second step on one rollout they are those of pi_old, and none of this holds: see `estimate_off_policy`.
 
     >>> estimate(torch.tensor([0.5]).log(), torch.tensor([0.25]).log(), "k3")
     tensor([0.1931])
@@ -51,6 +52,23 @@ def estimate(logp: Tensor, logp_ref: Tensor, kind: str) -> Tensor:
     if kind == "k3":
         return torch.expm1((-d).clamp(max=20)) + d
     raise ValueError(f"kind must be 'k1', 'k2' or 'k3'; got {kind!r}")
+
+
+def estimate_off_policy(logp: Tensor, logp_old: Tensor, logp_ref: Tensor, kind: str) -> Tensor:
+    """KL(pi || pi_ref) at actions sampled from pi_old, per element, for a loss: its gradient in logp is right for all.
+
+    ratio * k with ratio = pi / pi_old, limited as in `objectives.surrogate`. For k1 and k3 the ratio is live: value and
+    gradient of the mean are those of the KL, wherever pi has moved (DeepSeek-V3.2, sec. 3.1, for k3). For k2 it is a
+    number, for k2 has the right gradient and a biased value already. Of tokens: given their prefixes, and those are
+    still pi_old's, as in every ratio of PPO. No gradient flows into logp_old and logp_ref.
+
+    >>> logp = torch.tensor([0.5]).log()
+    >>> estimate_off_policy(logp, torch.tensor([0.25]).log(), logp, "k2"), estimate(logp, logp, "k2")
+    (tensor([0.]), tensor([0.]))
+    """
+    validate.same_shape(logp=logp, logp_old=logp_old, logp_ref=logp_ref)
+    ratio = (logp - logp_old.detach()).clamp(-20, 20).exp()
+    return (ratio.detach() if kind == "k2" else ratio) * estimate(logp, logp_ref.detach(), kind)
 
 
 @dataclass

@@ -40,6 +40,7 @@ OTHER = {
     "kl": FixedKL(0.02),
     "kl_loss": 0.05,
     "kl_loss_kind": "k3",
+    "kl_loss_ratio": False,
     "advantages": "group",
     "scale_groups": False,
     "whiten_advantages": False,
@@ -56,6 +57,7 @@ OTHER = {
 BESIDE = {
     "replies": {"minibatches": 2},
     "kl_loss_kind": {"kl_loss": 0.05},
+    "kl_loss_ratio": {"kl_loss": 0.05},
     "ptx_batch": {"ptx_coef": 0.5},
     "advantages": {"replies": 4, "kl": None},
     "scale_groups": {"replies": 4, "kl": None, "advantages": "group"},
@@ -148,10 +150,17 @@ def test_an_adaptive_target_is_a_replys_sum_here_and_a_tokens_mean_there():
 
 
 def test_both_prices_of_kl_at_once_fit_into_verl_alone():
-    config = replace(PLAIN, kl=FixedKL(0.1), kl_loss=0.05)
+    config = replace(PLAIN, kl=FixedKL(0.1), kl_loss=0.05, kl_loss_ratio=False)
     assert there_and_back(config, "verl") == (config, set())
     back, lost = there_and_back(config, "openrlhf")
     assert lost == {"kl"} and back.kl is None and back.kl_loss == 0.05
+
+
+@pytest.mark.parametrize("library", ["verl", "openrlhf"])
+def test_neither_of_them_has_the_ratio_in_the_loss(library):
+    back, lost = there_and_back(replace(PLAIN, kl=None, kl_loss=0.05), library)
+    assert lost == {"kl_loss_ratio"} and not back.kl_loss_ratio
+    assert there_and_back(replace(PLAIN, kl=None), library)[1] == set(), "without a price there is nothing to lose"
 
 
 def test_a_limit_that_cannot_be_switched_off_is_set_out_of_reach():

@@ -2,13 +2,14 @@
 the rules that choose beta."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 from torch.distributions import Categorical, kl_divergence
 
-from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL, estimate, exact
+from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL, estimate, estimate_off_policy, exact
 from ppo_lesson.maze import Maze
 from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
@@ -66,6 +67,95 @@ def test_trap_11_what_each_estimate_pulls_towards_as_a_loss_and_as_a_reward(seed
     cosine = backward @ forward / np.linalg.norm(backward) / np.linalg.norm(forward)
     assert cosine < 0.99, "these two pulls are different, or the test shows nothing"
     assert np.allclose(torch.autograd.grad(exact(logits, logq), logits)[0], backward, atol=1e-14)
+
+
+# ---- off policy: the actions are those of pi_old ---------------------------------------------------------------------
+
+EPS = torch.finfo(torch.float64).eps
+
+
+def away(logits, distance, seed):
+    """The policy that sampled: log-probabilities, moved by `distance` in a random direction. (8,)"""
+    step = torch.tensor(np.random.default_rng(1000 + seed).normal(size=ACTIONS))
+    return torch.log_softmax(logits.detach() + distance * step, -1)
+
+
+def listed(logits, logp_old, k):
+    """Mean over actions drawn from pi_old of k, its gradient, and what rounding may do to one of its entries."""
+    mean = (logp_old.exp() * k).sum()
+    gradient = torch.autograd.grad(mean, logits, retain_graph=True)[0]
+    room = 50 * ACTIONS * EPS * (1 + k.detach().abs().max()).item()  # eight terms, some ten operations each, twice
+    return mean.item(), gradient, room
+
+
+@pytest.mark.parametrize("distance", [0.0, 0.03, 0.3, 1.0, 2.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_off_policy_every_kind_has_the_gradient_of_the_kl_and_k1_and_k3_its_value(seed, distance):
+    logits, logq = pair(seed)
+    logp, logp_old = torch.log_softmax(logits, -1), away(logits, distance, seed)
+    right = torch.tensor(backward_kl_gradient(softmax(logits.detach().numpy()), np.exp(logq.numpy())))
+    for kind in ("k1", "k2", "k3"):
+        mean, gradient, room = listed(logits, logp_old, estimate_off_policy(logp, logp_old, logq, kind))
+        assert (gradient - right).abs().max() < room, kind
+        assert (abs(mean - exact(logits, logq).item()) < room) == (kind != "k2")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_a_ratio_no_kind_is_right_off_policy_and_k2_gets_worse_the_farther(seed):
+    """Which is what a loss without it does from the second step of a rollout on."""
+    logits, logq = pair(seed)
+    logp = torch.log_softmax(logits, -1)
+    right = torch.tensor(backward_kl_gradient(softmax(logits.detach().numpy()), np.exp(logq.numpy())))
+    off = {kind: [] for kind in ("k1", "k2", "k3")}
+    for distance in (0.0, 0.1, 0.3, 1.0):
+        for kind, found in off.items():
+            _, gradient, room = listed(logits, away(logits, distance, seed), estimate(logp, logq, kind))
+            found.append(((gradient - right).norm() / right.norm()).item())
+    assert off["k2"][0] < room and off["k2"] == sorted(off["k2"])
+    assert min(off["k2"][1], *off["k1"], *off["k3"]) > 0.01
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_k2_wants_its_ratio_as_a_number_and_the_others_theirs_live(seed):
+    """The other way round k2 follows its own biased mean, k1 pulls nowhere, k3 in the other direction."""
+    logits, logq = pair(seed)
+    logp, logp_old = torch.log_softmax(logits, -1), away(logits, 0.3, seed)
+    right = torch.tensor(backward_kl_gradient(softmax(logits.detach().numpy()), np.exp(logq.numpy())))
+    ratio = (logp - logp_old).exp()
+    for kind in ("k1", "k2", "k3"):
+        swapped = (ratio if kind == "k2" else ratio.detach()) * estimate(logp, logq, kind)
+        assert (listed(logits, logp_old, swapped)[1] - right).abs().max() > 0.01, kind
+
+
+@pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
+def test_for_tokens_the_gradient_is_that_of_the_kl_after_each_prefix(kind):
+    """All replies of two tokens out of three, listed: pi_old chose the prefixes, as in every ratio of PPO."""
+    rng = np.random.default_rng(5)
+    first, second, old1, old2, ref1, ref2 = (torch.tensor(rng.normal(size=shape)) for shape in ((3,), (3, 3)) * 3)
+    first.requires_grad_(), second.requires_grad_()
+    loss = 0.0
+    for a, b in product(range(3), repeat=2):
+        (logp, old, ref) = (
+            torch.stack([x.log_softmax(-1)[a], y.log_softmax(-1)[a, b]])
+            for x, y in ((first, second), (old1, old2), (ref1, ref2))
+        )
+        loss = loss + old.sum().exp() * estimate_off_policy(logp, old, ref, kind).sum()
+    right = exact(first, ref1) + (old1.softmax(-1) * exact(second, ref2)).sum()
+    for x in (first, second):
+        found, wanted = (torch.autograd.grad(y, x, retain_graph=True)[0] for y in (loss, right))
+        assert torch.allclose(found, wanted, rtol=0, atol=50 * 9 * 10 * EPS)
+
+
+def test_the_ratio_is_limited_and_nothing_flows_where_it_must_not():
+    logp, old, ref = (torch.tensor([x], requires_grad=True, dtype=torch.float64) for x in (-0.5, -90.0, -1.0))
+    for kind in ("k1", "k2", "k3"):
+        k = estimate_off_policy(logp, old, ref, kind)
+        assert k.isfinite().all() and torch.autograd.grad(k, logp, retain_graph=True)[0].isfinite().all()
+        assert torch.autograd.grad(k.sum(), (old, ref), allow_unused=True) == (None, None)
+    with pytest.raises(ValueError, match="kind must be"):
+        estimate_off_policy(logp, old, ref, "k4")
+    with pytest.raises(ValueError, match=r"one shape: logp \(1,\), logp_old \(2,\)"):
+        estimate_off_policy(logp, torch.zeros(2).double(), ref, "k2")
 
 
 @pytest.mark.parametrize("seed", range(5))

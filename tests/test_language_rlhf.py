@@ -10,7 +10,7 @@ import torch
 from tiny_language import Letters, build
 
 from ppo_lesson import objectives, returns
-from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL
+from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL, estimate, estimate_off_policy
 from ppo_lesson.language import experience, rlhf
 from ppo_lesson.language.experience import Rollout, advantages_of, group_advantages, pieces, roll_out, shape_rewards
 from ppo_lesson.language.models import ScalarModel, without_dropout
@@ -86,18 +86,20 @@ def test_kl_in_the_reward_reaches_the_known_optimum():
 
 
 @pytest.mark.slow
-def test_a_k2_loss_reaches_the_known_optimum():
-    assert 0 <= bandit(kl=None, kl_loss=BETA, whiten_advantages=False) < 1e-3
+@pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
+def test_a_loss_with_its_ratio_reaches_the_known_optimum(kind):
+    assert 0 <= bandit(kl=None, kl_loss=BETA, kl_loss_kind=kind, whiten_advantages=False) < 1e-3
 
 
 @pytest.mark.slow
-def test_a_k1_loss_does_not_for_its_gradient_is_zero():
-    assert bandit(kl=None, kl_loss=BETA, kl_loss_kind="k1", whiten_advantages=False) > 0.1
+def test_a_plain_k1_loss_does_not_for_its_gradient_is_zero():
+    assert bandit(kl=None, kl_loss=BETA, kl_loss_kind="k1", kl_loss_ratio=False, whiten_advantages=False) > 0.1
 
 
 @pytest.mark.slow
-def test_a_k3_loss_ends_near_it_but_not_there_for_it_is_the_other_direction():
-    assert 2e-3 < bandit(kl=None, kl_loss=BETA, kl_loss_kind="k3", whiten_advantages=False) < 0.1
+def test_a_plain_k3_loss_ends_near_it_but_not_there_for_it_is_the_other_direction():
+    plain = {"kl_loss_kind": "k3", "kl_loss_ratio": False, "whiten_advantages": False}
+    assert 2e-3 < bandit(kl=None, kl_loss=BETA, **plain) < 0.1
 
 
 def test_the_gradient_is_that_of_J_over_all_sequences():
@@ -192,6 +194,33 @@ def test_trap_8_micro_batches_change_no_gradient(how):
         torch.testing.assert_close(g, gradients[0], atol=1e-6, rtol=1e-4)
 
 
+@pytest.mark.parametrize("ratio", [True, False])
+@pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
+def test_the_kl_loss_off_policy_is_that_of_its_estimate_however_it_is_split(kind, ratio):
+    """Without advantages nothing else is left of the loss; old log-probabilities are shaken: ratios are off 1."""
+    gradients = []
+    for micro in (0, 1, 4):
+        actor, _, rollout = sampled(SHORT)
+        noise = torch.Generator().manual_seed(7)
+        rollout.logp = rollout.logp + 0.4 * torch.randn(rollout.mask.shape, generator=noise) * rollout.mask
+        rollout.logp_ref = rollout.logp_ref - 0.4 * torch.randn(rollout.mask.shape, generator=noise) * rollout.mask
+        tokens, every = int(rollout.mask.sum()), torch.arange(8)
+        config = replace(SHORT, kl_loss=0.3, kl_loss_kind=kind, kl_loss_ratio=ratio)
+        if micro:
+            for piece in pieces(rollout.ids, rollout.attention_mask, rollout.mask, every, micro):
+                rlhf.actor_loss(actor, rollout, 0 * rollout.logp, piece, tokens, 8, config)[0].backward()
+        else:
+            logp = token_logps(actor, rollout.ids, rollout.attention_mask, rollout.mask.shape[1])
+            k = estimate(logp, rollout.logp_ref, kind)
+            if ratio:
+                k = estimate_off_policy(logp, rollout.logp, rollout.logp_ref, kind)
+            (0.3 * k[rollout.mask].sum() / tokens).backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in actor.parameters()]))
+    assert gradients[0].abs().max() > 1e-3
+    for g in gradients[1:]:
+        torch.testing.assert_close(g, gradients[0], atol=1e-6, rtol=1e-4)
+
+
 def test_trap_1_the_first_ratio_is_exactly_1():
     rows, _ = run(SHORT, lambda p, r: len(r))
     assert rows[0]["ratio_error"] == 0.0 and all(row["ratio_error"] < 1e-5 for row in rows)
@@ -219,6 +248,7 @@ def test_trap_25_groups_of_one_or_of_equal_scores_have_no_advantage():
         {"kl": None},
         {"kl": ZieglerKL(0.2, target=0.01, horizon=20)},
         {"kl_loss": 0.1, "kl_loss_kind": "k3"},
+        {"kl_loss": 0.1, "kl_loss_ratio": False},
         {"eps_high": 0.3, "dual_clip": 3.0},
         {"value_clip": None, "entropy_coef": 0.01},
         {"advantages": "group", "replies": 4, "aggregate": "seq-mean-token-mean"},

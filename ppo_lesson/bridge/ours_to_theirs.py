@@ -195,6 +195,8 @@ def _begin(config, library):
         same = ours == "eps_high" and value == config.eps
         if value != NEUTRAL[ours] and not idle and not same:
             notes.append(Note("lost", ours, value, why))
+    if library != "trl" and config.kl_loss and config.kl_loss_ratio:
+        notes.append(Note("lost", "kl_loss_ratio", True, LOST[library]["kl_loss_ratio"]))
     return keys, notes
 
 

@@ -56,6 +56,7 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
     made["rescore"] = not keys[CORRECTION + "bypass_mode"]
     made["kl_loss"] = keys[A + "kl_loss_coef"] if keys[A + "use_kl_loss"] else 0.0
     made["kl_loss_kind"] = _kind(keys[A + "kl_loss_type"], made["kl_loss"], notes)
+    made |= {"kl_loss_ratio": False} if made["kl_loss"] else {}
     made["advantages"] = _one_of(keys, "algorithm.adv_estimator", {"gae": "gae", "grpo": "group"}, notes)
     modes = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum")
     made["aggregate"] = _one_of(keys, A + "loss_agg_mode", {mode: mode for mode in modes}, notes)
@@ -124,7 +125,7 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
     price, loss = keys["algo.kl.init_coef"], keys["algo.kl.use_loss"]
     made |= {"kl_loss": price if loss else 0.0, "kl": None}
     if loss:
-        made["kl_loss_kind"] = keys["algo.kl.estimator"]
+        made |= {"kl_loss_kind": keys["algo.kl.estimator"], "kl_loss_ratio": False}
     elif price:
         target, horizon = keys["algo.kl.target"], keys["algo.kl.horizon"]
         made["kl"] = _controller(price, "algo.kl.target", target, horizon, mean_length, notes)

@@ -62,7 +62,8 @@ QUIZ = [
         ],
     ),
     Question(
-        "Which sampled estimate may stand in a LOSS, so that autograd gives the gradient of KL(π ‖ π_ref)?",
+        "Samples come from π. Which estimate may stand as it is in a LOSS, so that autograd gives the gradient of "
+        "KL(π ‖ π_ref)?",
         [
             Choice("k1: it is unbiased", False, "Its value is; its gradient has the mean zero."),
             Choice("k2", True, "Its value is biased, but E[d ∇d] = E[d ∇ log π] is exactly the gradient."),

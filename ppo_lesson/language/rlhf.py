@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..diagnose import report
-from ..kl import ZieglerKL, estimate
+from ..kl import ZieglerKL, estimate, estimate_off_policy
 from ..objectives import aggregate, clip_fraction, clipped_surrogate, explained_variance, value_loss
 from .before import encode, own_controller
 from .decode import decoder
@@ -238,7 +238,9 @@ def actor_loss(actor, rollout: Rollout, advantages, piece: tuple, tokens: int, r
     if config.entropy_coef:
         per_token = per_token - config.entropy_coef * entropies
     if config.kl_loss:
-        per_token = per_token + config.kl_loss * estimate(logp, ref, config.kl_loss_kind)
+        kind = config.kl_loss_kind
+        k = estimate_off_policy(logp, old, ref, kind) if config.kl_loss_ratio else estimate(logp, ref, kind)
+        per_token = per_token + config.kl_loss * k
     count = tokens if config.aggregate == "token-mean" else replies
     loss = aggregate(per_token, mask, config.aggregate, denominator=count)
 

@@ -50,7 +50,8 @@ class RLHFConfig:
     gradient. rescore: the old log-probabilities come from one more forward, as the reference's do, so that the KL of
     equal models is exactly 0; without, the sampler's are taken: faster, and as good where both compute in float32.
     kl: about the reference, in the reward: FixedKL, ZieglerKL, or None. kl_loss: its coefficient in the loss, with
-    kl_loss_kind "k2" (right gradient), "k3" (as GRPO has it) or "k1" (no gradient at all, to see it fail).
+    kl_loss_kind "k1", "k2" or "k3". kl_loss_ratio: with the importance ratio, the right gradient in each step; without,
+    k2 has it in the first step of a rollout, k3 (as in GRPO's paper) another, k1 none: to compare, to see it fail.
     advantages: "gae" with a critic, or "group" without one. aggregate: how token losses become one (`aggregate`).
     ptx_coef: weight of the language-model loss on `documents` (PPO-ptx). no_eos_penalty: taken off a reply that was
     cut. score_clip: scores are limited to +-this. target_kl: stop the epochs where k3 from the old policy exceeds 1.5
@@ -86,6 +87,7 @@ class RLHFConfig:
     kl: FixedKL | ZieglerKL | None = field(default_factory=lambda: FixedKL(0.1))
     kl_loss: float = 0.0
     kl_loss_kind: str = "k2"
+    kl_loss_ratio: bool = True
     advantages: str = "gae"
     scale_groups: bool = True
     whiten_advantages: bool = True

@@ -67,13 +67,14 @@ SETTINGS |= {  # which knob stops hacking?
     "beta 0, clip 0.4": {"kl": None, "eps": 0.4, "iterations": 90},
     "beta 0, four epochs": {"kl": None, "epochs": 4, "iterations": 90},
 }
+PLAIN_LOSS = {"kl": None, "kl_loss": 0.1, "kl_loss_ratio": False}  # as published, to be compared
 SETTINGS |= {  # changes of RLHFConfig(); 60 iterations, and beta 0.1 in the reward, where nothing else is said
     "ziegler": {"kl": ZieglerKL(0.1, target=4.0, horizon=320)},
-    "loss k2": {"kl": None, "kl_loss": 0.1, "kl_loss_kind": "k2"},
-    "loss k3": {"kl": None, "kl_loss": 0.1, "kl_loss_kind": "k3"},
-    "loss k1": {"kl": None, "kl_loss": 0.1, "kl_loss_kind": "k1"},
+    "loss k2": PLAIN_LOSS | {"kl_loss_kind": "k2"},
+    "loss k3": PLAIN_LOSS | {"kl_loss_kind": "k3"},
+    "loss k1": PLAIN_LOSS | {"kl_loss_kind": "k1"},
     "ptx": {"ptx_coef": 0.5},
-    "grpo": {"advantages": "group", "replies": 4, "kl": None, "kl_loss": 0.1, "kl_loss_kind": "k3"},
+    "grpo": PLAIN_LOSS | {"kl_loss_kind": "k3", "advantages": "group", "replies": 4},
     "lr 3e-6": {"lr": 3e-6, "iterations": 40},
     "clip 0.001": {"eps": 0.001, "iterations": 40},
     "four epochs": {"epochs": 4, "iterations": 40},
