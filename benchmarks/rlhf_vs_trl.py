@@ -126,12 +126,17 @@ def ours(folder: Path, vocabulary: int, updates: int, micro: int, rescore: bool,
     from ppo_lesson.language.rlhf import RLHFConfig, rlhf
 
     policy, reference = (load_language_model(folder / "policy") for _ in range(2))
-    judge = AutoModelForSequenceClassification.from_pretrained(folder / "reward", dtype=torch.float32)
+    judge = AutoModelForSequenceClassification.from_pretrained(
+        folder / "reward", dtype=torch.float32, trust_remote_code=False
+    )
     reward = ScalarModel(judge.base_model, init_std=0.0)
     reward.head.weight.data.copy_(judge.score.weight.data)
     critic = ScalarModel(
-        AutoModelForSequenceClassification.from_pretrained(folder / "reward", dtype=torch.float32).base_model,
+        AutoModelForSequenceClassification.from_pretrained(
+            folder / "reward", dtype=torch.float32, trust_remote_code=False
+        ).base_model,
         init_std=0.0,
+        kind="critic",
     )
     critic.head.weight.data.copy_(judge.score.weight.data)  # TRL's value model starts from the reward model
     config = RLHFConfig(
@@ -159,9 +164,14 @@ def trl(folder: Path, vocabulary: int, updates: int, micro: int, _rescore: bool,
 
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")
     rows = [tokenizer(text)["input_ids"] for text in prompts(vocabulary)]
-    policy, reference = (AutoModelForCausalLM.from_pretrained(folder / "policy", dtype=torch.float32) for _ in range(2))
+    policy, reference = (
+        AutoModelForCausalLM.from_pretrained(folder / "policy", dtype=torch.float32, trust_remote_code=False)
+        for _ in range(2)
+    )
     judge, value = (
-        AutoModelForSequenceClassification.from_pretrained(folder / "reward", num_labels=1, dtype=torch.float32)
+        AutoModelForSequenceClassification.from_pretrained(
+            folder / "reward", num_labels=1, dtype=torch.float32, trust_remote_code=False
+        )
         for _ in range(2)
     )
     clocks = []

@@ -54,7 +54,7 @@ def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
         return _function(spec)
     if not Path(spec).is_dir():
         raise ValueError(f"--reward: there is no folder {spec}; give one that `reward` wrote, or FILE.py:FUNCTION")
-    judge, theirs = ScalarModel.load(_inside(spec, "head.safetensors")), None
+    judge, theirs = ScalarModel.load(_inside(spec, "head.safetensors"), kind="reward"), None
     if any((Path(spec) / file).exists() for file in TOKENIZER_FILES):
         theirs = load_tokenizer(spec).get_vocab()
     sizes = [x.config.get_text_config().vocab_size for x in (judge, model)]

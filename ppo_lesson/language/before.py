@@ -10,7 +10,7 @@ import warnings
 
 from ..kl import FixedKL, ZieglerKL
 from . import settings
-from .models import ScalarModel
+from .models import KINDS, ScalarModel
 from .sft import check_lengths
 from .text import prompt_ids
 
@@ -49,6 +49,8 @@ def encode(config, actor, critic, reference, reward, prompts, tokenizer) -> list
         )
     if empty := [text for text, ids in encoded if not ids]:
         raise ValueError(f"prompts: {empty[0]!r} has no token, so that nothing could decide the reply's first one")
+    if isinstance(reward, ScalarModel) and reward.kind == "critic":
+        raise ValueError(f"reward is a {KINDS['critic']}, where a {KINDS['reward']} is wanted")
     models = {"actor": actor, "critic": critic, "reference": reference}
     models |= {"reward model": reward} if isinstance(reward, ScalarModel) else {}
     size = actor.config.get_text_config().vocab_size

@@ -83,7 +83,8 @@ class Decoder:
         weights = model.merged() if hasattr(model, "merged") else dict(model.named_parameters())
         if self.twin is None:
             with torch.device(next(iter(weights.values())).device):
-                self.twin = AutoModelForCausalLM.from_config(model.config, dtype=self.half).eval()
+                twin = AutoModelForCausalLM.from_config(model.config, dtype=self.half, trust_remote_code=False)
+            self.twin = twin.eval()
         for name, p in self.twin.named_parameters():
             p.requires_grad_(False).copy_(weights[name])
         return self.twin

@@ -125,5 +125,5 @@ def views(model, *, rank: int, seed: int = 0, critic: bool = True) -> tuple[View
             p.data = p.data.float()
     _let_learn(model)
     without_dropout(model)
-    scores = ScalarModel(View(model, "critic"), init_std=0.0).to(head.weight.device) if critic else None
+    scores = ScalarModel(View(model, "critic"), init_std=0.0, kind="critic").to(head.weight.device) if critic else None
     return View(model, "actor"), scores, View(model, None)

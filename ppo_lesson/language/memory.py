@@ -186,7 +186,7 @@ def _model(key: str, layers: int | None = None, dtype=torch.float32):
         config.num_hidden_layers = layers
         if getattr(config, "layer_types", None):
             config.layer_types = config.layer_types[:layers]
-    return AutoModelForCausalLM.from_config(config, dtype=dtype)
+    return AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
 
 
 @lru_cache(maxsize=64)

@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
+from .loading import refuse_a_look_ahead, refuse_another_kind, whole
 from .sampling import hidden_states, token_logps
 
 disable_progress_bar()  # of loading weights, which takes no time here
@@ -40,9 +42,12 @@ def tiny_llama(vocab_size: int, *, width: int = 96, layers: int = 3, heads: int 
 def load_language_model(folder, *, dtype=torch.float32):
     """Any causal language model from a folder or, by name, from the hub. In eval mode, without dropout.
 
-    ValueError if the model does something to its logits that `sampling.token_logps` does not know.
+    ValueError for what `loading` refuses, for weights that are no numbers, and if the model does something to its
+    logits that `sampling.token_logps` does not know.
     """
-    model = without_dropout(AutoModelForCausalLM.from_pretrained(folder, dtype=dtype))
+    refuse_another_kind(folder)
+    model = without_dropout(whole(AutoModelForCausalLM, folder, dtype=dtype))
+    refuse_a_look_ahead(folder, model, lambda ids: model(input_ids=ids).logits[0])
     ids = torch.arange(8).remainder(model.config.get_text_config().vocab_size)[None]
     with torch.no_grad():
         own = model(input_ids=ids).logits[0, :-1].float().log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
@@ -67,15 +72,22 @@ def without_dropout(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
+KINDS = {  # and how one is told from the other
+    "critic": "critic (what `rlhf` writes into critic/: how good the actor's prospects are, half-way through a reply)",
+    "reward": "reward model (what `reward` writes into model/: how good a whole reply is)",
+}
+
+
 class ScalarModel(nn.Module):
-    """A transformer trunk with a linear head of one number per token: a critic, or a reward model.
+    """A transformer trunk with a linear head of one number per token. kind: "critic" or "reward".
 
     model(ids, attention_mask, position_ids) -> (B, L) float32, (number - mean) / std; mean 0 and std 1 until
     `reward.normalize` sets them.
     """
 
-    def __init__(self, trunk: nn.Module, *, init_std: float):
+    def __init__(self, trunk: nn.Module, *, init_std: float, kind: str = "reward"):
         super().__init__()
+        self.kind = kind
         self.trunk, self.config = trunk, trunk.config
         self.head = nn.Linear(trunk.config.hidden_size, 1, bias=False)
         nn.init.normal_(self.head.weight, std=init_std) if init_std else nn.init.zeros_(self.head.weight)
@@ -86,7 +98,7 @@ class ScalarModel(nn.Module):
     @classmethod
     def critic(cls, language_model) -> ScalarModel:
         """Values: a copy of the model's trunk, head 0, so that every value is 0 at first (Ziegler et al. 2019)."""
-        return cls(copy.deepcopy(language_model.base_model), init_std=0.0)
+        return cls(copy.deepcopy(language_model.base_model), init_std=0.0, kind="critic")
 
     @classmethod
     def reward(cls, language_model, *, seed: int = 0) -> ScalarModel:
@@ -102,21 +114,31 @@ class ScalarModel(nn.Module):
             return (self.head(hidden.float())[..., 0] - self.mean) / self.std
 
     def save(self, folder) -> None:
-        """An ordinary Hugging Face folder of the trunk, and head.safetensors beside it."""
+        """An ordinary Hugging Face folder of the trunk, and head.safetensors beside it, which also says the kind."""
         self.trunk.save_pretrained(folder)
         head = {"weight": self.head.weight.detach(), "mean": self.mean, "std": self.std}
-        save_file(head, Path(folder) / "head.safetensors")
+        save_file(head, Path(folder) / "head.safetensors", metadata={"kind": self.kind})
 
     @classmethod
-    def load(cls, folder) -> ScalarModel:
-        """What `save` wrote. ValueError if the folder holds no head."""
+    def load(cls, folder, *, kind: str | None = None) -> ScalarModel:
+        """What `save` wrote. kind: what it must be; older folders do not say, and may be either.
+
+        ValueError if the folder holds no head, another kind of model, or a trunk that `loading` refuses.
+        """
         path, config = Path(folder) / "head.safetensors", Path(folder) / "config.json"
         if not path.exists():
             holds = json.loads(config.read_text("utf-8")).get("architectures") if config.exists() else "no model at all"
             raise ValueError(f"{folder} has no head.safetensors: it holds {holds}, not a critic or reward model")
-        model = cls(AutoModel.from_pretrained(folder, dtype=torch.float32), init_std=0.0)
-        head = load_file(path)
-        model.head.weight.data.copy_(head["weight"])
-        model.mean.copy_(head["mean"])
-        model.std.copy_(head["std"])
+        with safe_open(path, framework="pt") as file:
+            said = (file.metadata() or {}).get("kind")
+            head = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        if kind and said and said != kind:
+            raise ValueError(f"{folder} holds a {KINDS[said]}, where a {KINDS[kind]} is wanted")
+        model = cls(whole(AutoModel, folder), init_std=0.0, kind=said or kind or "reward")
+        own = {"weight": model.head.weight.data, "mean": model.mean, "std": model.std}
+        if {name: x.shape for name, x in head.items()} != {name: x.shape for name, x in own.items()}:
+            raise ValueError(f"{path} does not fit the trunk beside it: take the folder as `save` wrote it")
+        for name, x in own.items():
+            x.copy_(head[name])
+        refuse_a_look_ahead(folder, model.trunk, lambda ids: hidden_states(model.trunk, ids, torch.ones_like(ids))[0])
         return model

@@ -64,6 +64,8 @@ def rlhf(
     controller = own_controller(config, actor, critic, reference, prompts, documents)
     encoded = encode(config, actor, critic, reference, reward, prompts, tokenizer)
     processes.check(config)
+    if critic is not None:
+        critic.kind = "critic"  # it may have begun as a reward model
     stream = torch.tensor([i for text in documents for i in reply_ids(tokenizer, text)])
     learners = {"actor": actor} | ({} if critic is None else {"critic": critic})
     optimizers, tensors = {}, {}

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .. import validate
+from .loading import without_code
 
 SPECIAL = ("<pad>", "<eos>", "<user>", "<reply>")
 CHAT = (  # with a space before a reply that begins in ASCII, as in `reply_ids`
@@ -58,7 +59,7 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int = 1600) -> PreTrain
 
 def load_tokenizer(folder) -> PreTrainedTokenizerBase:
     """A tokenizer from a folder, or from the hub by name. One without a PAD gets its EOS in that place."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = without_code(AutoTokenizer, folder)
     if tokenizer.eos_token_id is None:
         raise ValueError(f"the tokenizer in {folder} has no EOS token, so that no reply could end; give it one")
     if tokenizer.pad_token_id is None:

@@ -1,0 +1,125 @@
+"""Models and tokenizers from a folder, or by name from the hub: whole, causal, and without running their code.
+
+What transformers says in a table, and goes on, is refused here: a weight that is missing would be a random number, one
+that nobody reads belongs to another model. Left out: quantised weights, adapters that were not merged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig
+from transformers.utils import logging
+
+FINE = torch.float32, torch.float64  # what sums are made in, too
+
+
+def without_code(kind, folder, **about):
+    """kind.from_pretrained(folder, ...); ValueError where that would need Python code which came with the model.
+
+    kind: one of transformers' Auto classes. transformers would ask in a terminal, and run it after a "y".
+    """
+    try:
+        return kind.from_pretrained(folder, trust_remote_code=False, **about)
+    except (ValueError, OSError, ImportError) as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise ValueError(
+            f"{folder} brings Python code of its own (auto_map in its config.json or tokenizer_config.json), and code "
+            f"that comes with a model never runs here. Take a model whose architecture is part of transformers; a "
+            f"newer transformers may know this one"
+        ) from error
+
+
+def whole(kind, folder, *, dtype=torch.float32):
+    """A model of this Auto class, all of whose weights come from its files; not yet looked at otherwise.
+
+    ValueError that names the weights if some are missing (tied ones are not), or if the trunk has no use for some: both
+    are another model than the one that was trained. Of other heads, which are not used, there is a warning.
+    """
+    config = without_code(AutoConfig, folder)
+    config._attn_implementation = None  # how its authors' machine computed attention; a name of the hub there is code
+    with _without_report():
+        model, found = without_code(kind, folder, config=config, dtype=dtype, output_loading_info=True)
+    named = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    loaded = {id(x) for name, x in named.items() if name not in found["missing_keys"]}
+    missing = [name for name in sorted(found["missing_keys"]) if id(named.get(name)) not in loaded]
+    what, says = type(model).__name__, ", ".join(config.architectures or ["nothing"])
+    if missing:
+        raise ValueError(
+            f"{folder} lacks {_some(missing)} of a {what}: random numbers would stand in their place. Its config.json "
+            f"says {says}. Name the folder of a whole model of that kind; merge an adapter first"
+        )
+    inside = {name for name, _ in model.base_model.named_children()}
+    others = sorted(found["unexpected_keys"])
+    wrong = [x for x in others if x.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in inside]
+    if wrong:
+        raise ValueError(
+            f"{folder} holds {_some(wrong)}, for which a {what} as its config.json describes it has no place: the "
+            f"model that was trained had them. Mend the config.json, or take the folder as its authors wrote it"
+        )
+    if others and model is not model.base_model:  # a trunk is without its head by intention
+        warnings.warn(f"{folder} holds {_some(others)}, which a {what} does not use", stacklevel=3)
+    return model
+
+
+@torch.no_grad()
+def refuse_a_look_ahead(folder, model, numbers: Callable[[Tensor], Tensor]) -> None:
+    """ValueError if the last token changes what the model says at earlier places, or if that is not finite.
+
+    numbers: ids (1, L) -> (L, n), logits or hidden states. They may differ by rounding: in each layer some 8 results
+    are rounded one after the other, and each is a sum of about as many terms as the model is wide.
+    """
+    text, dtype = model.config.get_text_config(), next(model.parameters()).dtype
+    ids = torch.arange(8).remainder(text.vocab_size)[None]
+    other = ids.clone()
+    other[0, -1] = (ids[0, -1] + 1) % text.vocab_size
+    first, second = (numbers(x)[:-1].double() for x in (ids, other))
+    if not first.isfinite().all():
+        raise ValueError(f"{folder}: what this {type(model).__name__} says is not finite: its weights are broken")
+    steps = 8 * (text.num_hidden_layers + 1)
+    rounding = steps * text.hidden_size**0.5 * torch.finfo(dtype if dtype in FINE else torch.float32).eps
+    rounding += 0.0 if dtype in FINE else 2 * steps**0.5 * torch.finfo(dtype).eps  # halves: of each result, once
+    moved = (first - second).abs().max().item()
+    if not moved <= rounding * first.abs().max().item():
+        raise ValueError(
+            f"{folder}: this {type(model).__name__} looks to the right: its last token moves numbers of earlier places "
+            f"by {moved:.3g}, so that no token has a probability given the past alone. Take a causal language model; "
+            f"look for use_bidirectional_attention or is_causal in its config.json"
+        )
+
+
+def refuse_another_kind(folder) -> None:
+    """ValueError if this folder is a critic or a reward model: its trunk would do for a language model, and be none."""
+    if (Path(folder) / "head.safetensors").exists():
+        raise ValueError(
+            f"{folder} holds a critic or a reward model (head.safetensors), not a language model; name the folder of "
+            f"the language model that it was made from"
+        )
+    says = without_code(AutoConfig, folder).architectures or []
+    if wrong := [name for name in says if name.endswith("Classification")]:
+        raise ValueError(
+            f"{folder} holds a {wrong[0]}, not a language model: its trunk was trained for another answer. Name the "
+            f"folder of the language model that it was made from"
+        )
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"the weight{'s' * (len(names) > 1)} {shown}"
+
+
+@contextlib.contextmanager
+def _without_report() -> Iterator[None]:
+    """Without the table in which transformers tells what `whole` refuses or warns about."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
