@@ -89,6 +89,20 @@ def test_profiles_that_cannot_be_are_refused():
 # ---- precision -------------------------------------------------------------------------------------------------------
 
 
+def rounding(half):
+    """How far the first ratio may be from 1: the rollout's pieces and the update's have other rows, so that a processor
+    may add in another order. What `letters()` computes is rounded to `half` after 7 matrices in each of its layers, and
+    after the head; a rounding moves it by u = eps / 2 of its size at most, up or down, and by u / 2 on average. After n
+    of them a logit is hardly off by more than u * sqrt(n) * |logit|, two computations differ by sqrt(2) of that, and
+    log p = logit - log-sum-exp by twice as much. (0.16 for bfloat16, 0.02 for float16; a column to the side: above 1.)
+    """
+    model = letters()
+    with torch.no_grad():
+        largest = model(torch.arange(8)[None]).logits.abs().max().item()
+    roundings = 7 * model.config.num_hidden_layers + 1
+    return 2 * (2 * roundings) ** 0.5 * torch.finfo(half).eps / 2 * largest
+
+
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("rank", [0, 4])
 def test_half_precision_trains_with_float32_weights_and_scores(half, rank):
@@ -98,7 +112,7 @@ def test_half_precision_trains_with_float32_weights_and_scores(half, rank):
         replace(CPU, half=half, loss_scaling=half == torch.float16, lora_rank=rank, static_decode=True)
     )
     assert rows[0]["kl_ref"] == 0.0, "actor and reference compute alike"
-    assert rows[0]["ratio_error"] < 1e-3 and all(math.isfinite(row["policy_loss"]) for row in rows)
+    assert rows[0]["ratio_error"] < rounding(half) and all(math.isfinite(row["policy_loss"]) for row in rows)
     assert {p.dtype for m in (actor, critic) for p in m.parameters()} == {torch.float32}
     ids = torch.tensor([[1, 2, 3, 4]])
     with torch.autocast("cpu", dtype=half):
