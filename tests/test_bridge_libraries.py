@@ -46,15 +46,16 @@ def downloaded(library, *more):
     version = words.VERSIONS[library]
     if not (there := list(WHEELS.glob(f"{library}-{version}-*.whl"))):
         WHEELS.mkdir(parents=True, exist_ok=True)
-        ask = [sys.executable, "-m", "pip", "download", f"{library}=={version}", "--no-deps", "--only-binary=:all:"]
-        ask += ["--retries=0", "--timeout=20", "--dest", str(WHEELS), *more]
-        try:
-            said = subprocess.run(ask, capture_output=True, text=True, timeout=120)
-        except subprocess.TimeoutExpired:
-            return f"the wheel of {library} {version} did not come within 120 s"
-        if said.returncode:
-            return f"the wheel of {library} {version} cannot be had here: {said.stderr.strip()[-100:]}"
-        there = list(WHEELS.glob(f"{library}-{version}-*.whl"))
+        with tempfile.TemporaryDirectory(dir=WHEELS) as folder:  # another process of this run may be at the same
+            ask = [sys.executable, "-m", "pip", "download", f"{library}=={version}", "--no-deps", "--only-binary=:all:"]
+            ask += ["--retries=0", "--timeout=20", "--dest", folder, *more]
+            try:
+                said = subprocess.run(ask, capture_output=True, text=True, timeout=120)
+            except subprocess.TimeoutExpired:
+                return f"the wheel of {library} {version} did not come within 120 s"
+            if said.returncode:
+                return f"the wheel of {library} {version} cannot be had here: {said.stderr.strip()[-100:]}"
+            there = [path.replace(WHEELS / path.name) for path in Path(folder).glob("*.whl")]
     return there[0]
 
 
