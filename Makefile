@@ -2,6 +2,7 @@
 # make test         install what tests need; lint, unit tests, every notebook as you get it
 # make check        in two minutes: lint, doctests, the fast tests
 # make portable     numeric tests and notebooks 00 to 09 as on other machines: older instructions, other numbers of threads
+# make nbval        the notebooks under nbval with nothing but requirements.txt installed (NB=06: this one)
 # make notebooks    execute the notebooks and store their outputs (ARGS=--stale: only those that changed)
 # make browser      the notebooks in a real JupyterLab in Chromium (FULL="00 06": run these, open the others)
 # make screenshots  write the README's pictures into docs/images/
@@ -21,12 +22,13 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 # On both cores. A worker that has nothing left takes over tests of the other; the cells of a notebook stay together.
 JOBS ?= 2
 PYTEST := $(VENV) -m pytest -n $(JOBS) --dist worksteal
-NBVAL := $(VENV) -m pytest -n $(JOBS) --dist loadscope --nbval-lax --nbval-current-env --nbval-cell-timeout 600
+LAX := --nbval-lax --nbval-current-env --nbval-cell-timeout 600
+NBVAL := $(VENV) -m pytest -n $(JOBS) --dist loadscope $(LAX)
 # Which instructions torch and oneDNN may use, and how many threads. Machines that lack one of them ignore it.
 MACHINES ?= ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=SSE41 ONEDNN_MAX_CPU_ISA=AVX2 \
             OMP_NUM_THREADS=2
 
-.PHONY: lab test lint check portable portable-tests notebooks browser screenshots bench colab-like colab format clean
+.PHONY: lab test lint check portable portable-tests nbval notebooks browser screenshots bench colab-like colab format clean
 
 lab: .venv/.lab
 	$(VENV) -m jupyterlab $(ROOT_USER) $(ARGS) notebooks/00_start_here.ipynb
@@ -52,6 +54,10 @@ portable: NUMERIC := numeric
 portable: portable-tests
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; set -e; for machine in $(MACHINES); do echo "$$machine"; \
 	env $(ONE_THREAD) "$$machine" PPO_LESSON_HOME="$$home" $(NBVAL) -q notebooks/0*.ipynb; done
+
+nbval: .venv/.lab
+	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; set -x; \
+	$(ONE_THREAD) PPO_LESSON_HOME="$$home" $(VENV) -m pytest $(LAX) notebooks/$(NB)*.ipynb
 
 notebooks: .venv/.test
 	$(VENV) tools/notebooks.py execute $(ARGS)

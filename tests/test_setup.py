@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import colab_like
@@ -50,6 +51,20 @@ def direct():
 @pytest.mark.parametrize("requirement", direct(), ids=str)
 def test_the_tested_set_fits_the_ranges(requirement):
     assert requirement.specifier.contains(pins()[requirement.name])
+
+
+def test_the_requirements_alone_bring_what_runs_the_notebooks_under_nbval():
+    """With what they depend on, as installed here; .ci/run runs notebook 06 before more is installed."""
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    wanted, found = [Requirement(line) for line in lines if not line.startswith("#")], set()
+    while wanted:
+        need = wanted.pop()
+        if need.name in found or (need.marker and not need.marker.evaluate({"extra": ""})):
+            continue
+        found.add(need.name)
+        wanted += map(Requirement, metadata.requires(need.name) or ())
+    assert {"nbval", "pytest", "ipykernel", "jupyter_client"} <= {re.sub("-", "_", name) for name in found}
+    assert not found & {"pytest-xdist", "peft", "stable-baselines3"}, "these are the tests' own"
 
 
 def test_constraints_hold_on_every_platform():
@@ -152,30 +167,49 @@ def test_an_old_python_is_refused(house):
     assert "needs Python 3.11 or newer; ./stand-in is 3.9.1" in run.stderr
 
 
-def test_ci_installs_what_is_missing_and_then_runs_everything(tmp_path):
-    """A machine with bash, dirname and a python3 without venv; apt-get and make write down what they are asked."""
+def ci(tmp_path, body):
+    """.ci/run on a machine with bash, dirname and a python3 without venv; apt-get and make write down what is asked.
+
+    body: shell text of the make that apt-get installs. Returns (exit status, stdout, the lines written down).
+    """
     log = tmp_path / "log"
     scripts = {
         "python3": "exit 1",
         "apt-get": f'echo apt-get "$@" >> {log}; ln -sf later-make {tmp_path}/make',
-        "later-make": f'echo make "$@" >> {log}',
+        "later-make": f'echo make "$@" >> {log}; {body}',
     }
-    for name, body in scripts.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+    for name, script in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / name).chmod(0o755)
     for name in ("bash", "sh", "dirname", "ln"):
         (tmp_path / name).symlink_to(shutil.which(name))
-    run = subprocess.run([shutil.which("bash"), str(ROOT / ".ci" / "run")], env={"PATH": str(tmp_path)})
-    assert run.returncode == 0
-    lines = log.read_text().splitlines()
+    command = [shutil.which("bash"), str(ROOT / ".ci" / "run")]
+    run = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    return run.returncode, run.stdout, log.read_text().splitlines()
+
+
+def test_ci_installs_what_is_missing_and_then_runs_everything(tmp_path):
+    status, told, lines = ci(tmp_path, "true")
+    assert status == 0
     assert lines[0] == "apt-get update --quiet"
     assert lines[1].endswith("--no-install-recommends make chromium python3-venv")
-    assert lines[2] == "make test" and lines[-1].startswith("make browser")
+    assert lines[2] == "make .venv/.lab", "notebook 06 runs before more is installed than it needs"
+    assert lines[3].startswith("make nbval") and lines[4] == "make .venv/.test" and lines[5] == "make test"
+    assert "default" in lines[6] and "avx2" in lines[6] and lines[-1].startswith("make browser")
+    times = told.partition("== seconds of each part\n")[2].splitlines()
+    assert len(times) == len(lines) and times[-1].endswith("  in all")  # two lines of apt-get are one part
+    assert all(re.match(r" *\d+  \S", line) for line in times)
+
+
+def test_ci_says_what_failed(tmp_path):
+    status, told, lines = ci(tmp_path, '[ "$1" != test ]')
+    assert status != 0 and lines[-1] == "make test"
+    assert re.search(r"\n +failed  make test\n +\d+  in all\n$", told)
 
 
 def test_ci_script_is_sound():
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & stat.S_IXUSR
     text = script.read_text("utf-8")
-    assert "set -euo pipefail" in text and "\nmake test\n" in text
+    assert "set -euo pipefail" in text and " make test\n" in text
     assert subprocess.run(["bash", "-n", str(script)]).returncode == 0
