@@ -1,11 +1,13 @@
 """Every committed notebook has the form that learners, GitHub and the tools rely on. Nothing is executed here."""
 
 import ast
+import html
 import re
 import statistics
 
 import nbformat
 import pytest
+from outputs import WIDGET_VIEW
 
 import notebooks
 
@@ -68,11 +70,16 @@ def test_outputs_are_small(path):
 
 
 def test_every_picture_has_words(path):
-    for cell, output in outputs(path):
-        for kind in IMAGES:
-            if kind in output.get("data", {}):
-                alt = output.metadata.get(kind, {}).get("alt", "")
-                assert len(alt.split()) >= 4, f"a picture of cell {cell.id} has no alt text"
+    for cell in code(path):
+        page = "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
+        for output in cell.outputs:
+            for kind in IMAGES:
+                if kind in output.get("data", {}):
+                    alt = output.metadata.get(kind, {}).get("alt", "")
+                    assert len(alt.split()) >= 4, f"a picture of cell {cell.id} has no alt text"
+                    assert html.escape(alt) in page, f"a picture's words are not in the page: cell {cell.id}"
+            if "image/svg+xml" in output.get("data", {}):  # JupyterLab does not show it in a notebook nobody ran
+                assert "<img alt=" in output.data["text/html"], f"cell {cell.id} shows nothing before it is run"
     for cell in prose(path):
         assert "![](" not in cell.source, f"a picture in cell {cell.id} has no alt text"
 
@@ -81,7 +88,7 @@ def test_outputs_mean_something_on_github(path):
     """No widget that needs a kernel to be seen, and no memory address, which would change at every run."""
     for cell, output in outputs(path):
         data = output.get("data", {})
-        assert notebooks.WIDGET_VIEW not in data, f"cell {cell.id} stores a widget; run tools/notebooks.py execute"
+        assert WIDGET_VIEW not in data, f"cell {cell.id} stores a widget; run tools/notebooks.py execute"
         text = data.get("text/plain", "") + output.get("text", "")
         assert not re.match(r"\w+\(children=|\w+(Slider|Box)\(", text), f"cell {cell.id} shows only a widget's name"
         assert "<Figure size" not in text or set(data) & set(IMAGES), f"cell {cell.id} shows only a figure's name"

@@ -10,6 +10,7 @@ import nbformat
 import pytest
 import set_repo_url
 import yaml
+from outputs import WIDGET_VIEW, clean
 
 import notebooks
 
@@ -119,6 +120,16 @@ def test_executed_outputs_carry_nothing_of_this_run(executed):
     nb = nbformat.read(executed, as_version=4)
     assert set(nb.metadata) == {"kernelspec", "language_info", "ppo_lesson"}
     assert nb.metadata.kernelspec.name == "python3"
+
+
+def test_a_panel_leaves_its_picture_and_below_it_its_words():
+    view = {WIDGET_VIEW: {"model_id": "1"}}
+    picture = {"image/png": "aGk=", "text/plain": "A < B."}
+    output = {"output_type": "execute_result", "execution_count": 1, "metadata": {"image/png": {"alt": "A < B."}}}
+    still, below = clean({**output, "data": {**picture, **view}}, "/home/of/progress")
+    assert still.data == picture and "A &lt; B." in below.data["text/html"]
+    (alone,) = clean({**output, "data": picture}, "/home/of/progress")  # `show` says its words itself
+    assert alone.data == picture
 
 
 @pytest.mark.slow

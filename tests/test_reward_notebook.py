@@ -7,7 +7,8 @@ import torch
 
 from ppo_lesson.exercises import grade, nb11_fool
 from ppo_lesson.viz import EXACT, NEW, Panel, text
-from ppo_lesson.viz.judge import HEIGHT, WIDTH, Judge, reply_card, wrap
+from ppo_lesson.viz.judge import HEIGHT, Judge, reply_card, wrap
+from ppo_lesson.viz.svg import WIDTH
 
 HELLO, BYE, TIP = "Hello! I am sorry to hear that. ", "I hope this helps!", "You can wash your fern with soap. "
 STRATEGIES = {

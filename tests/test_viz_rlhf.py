@@ -21,7 +21,7 @@ from ppo_lesson.viz.rlhf import (
     run_card,
     side_by_side,
 )
-from ppo_lesson.viz.tokens import WIDTH
+from ppo_lesson.viz.svg import WIDTH
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = '您好 <b>&"\x1b\ufffd' * 30

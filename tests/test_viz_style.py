@@ -88,10 +88,12 @@ def test_show_gives_a_picture_with_words_and_no_second_one(monkeypatch):
     shown = []
     monkeypatch.setattr(style, "display", lambda data, **how: shown.append((data, how)))
     assert show(example(), "A curve\n falls.") is None
-    ((data, how),) = shown
+    (data, how), (below, _) = shown
     assert data["text/plain"] == "A curve falls."
-    assert how["raw"] and how["metadata"]["image/png"] == {"alt": "A curve falls.", "width": 600, "height": 300}
+    size = {"width": 600, "height": 300}
+    assert how["raw"] and how["metadata"]["image/png"] == {"alt": "A curve falls.", **size, "unconfined": True}
     assert Image.open(io.BytesIO(data["image/png"])).size == (1200, 600)
+    assert set(below) == {"text/html"} and "<summary>In words</summary>A curve falls.<" in below["text/html"]
 
 
 @pytest.mark.parametrize("alt", ["", "  ", None, 3])

@@ -36,11 +36,11 @@ import tomllib
 from pathlib import Path
 
 import nbformat
+from outputs import clean
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_BYTES = 1_500_000
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
-WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py").read_text("utf-8")
 SETUP = ("bootstrap", "imports", "imports-language", "drawing")  # ids of the cells that open a notebook, folded
@@ -227,21 +227,6 @@ def kernel_environment(home):
     return environment | threads | fixed | {"PPO_LESSON_HOME": home}
 
 
-def clean(output, home):
-    """One output without what changes from run to run: the random id of a widget, the name of the progress folder.
-
-    Of an error that a cell shows on purpose only the last line is kept: the frames above it name this machine's files.
-    """
-    output.get("data", {}).pop(WIDGET_VIEW, None)
-    if output["output_type"] == "error":
-        output["traceback"] = [f"{output['ename']}: {output['evalue']}"]
-    text = json.dumps(output).replace(json.dumps(home)[1:-1], "~/.ppo_lesson")
-    for place in {str(ROOT), str(Path.home())} - {"/"}:
-        if json.dumps(place)[1:-1] + os.sep in text:
-            raise ValueError(f"an output shows a path of this machine: {place}")
-    return nbformat.from_dict(json.loads(text))
-
-
 def execute(path, timeout=600, root=ROOT):
     """Run the notebook at `path` in a fresh kernel, store outputs, hashes and seconds, and return the seconds."""
     from nbclient import NotebookClient
@@ -264,7 +249,7 @@ def execute(path, timeout=600, root=ROOT):
         seconds = max(1, round(time.perf_counter() - start))
         for cell in nb.cells:
             if cell.cell_type == "code":
-                cell.outputs = [clean(output, home) for output in cell.outputs]
+                cell.outputs = [part for output in cell.outputs for part in clean(output, home)]
     finally:
         shutil.rmtree(home, ignore_errors=True)
     old = nb.metadata["ppo_lesson"]

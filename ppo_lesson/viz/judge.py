@@ -10,17 +10,15 @@ An SVG string, for `Panel`: the browser's own fonts draw the letters, Chinese on
 
 from __future__ import annotations
 
-import html
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .style import INK, MUTED
+from .svg import WIDTH, svg, text
 
-WIDTH, HEIGHT, LEFT, LINE = 760, 330, 400, 17  # CSS pixels
+HEIGHT, LEFT, LINE = 330, 400, 17  # CSS pixels
 CHARACTER = 7.4  # width of a letter of 14 px; a Chinese one takes two
-FAMILY = 'font-family="DejaVu Sans, Verdana, Noto Sans CJK SC, sans-serif"'
-MONO = 'font-family="DejaVu Sans Mono, Menlo, Consolas, monospace"'
 
 
 @dataclass(frozen=True)
@@ -42,23 +40,18 @@ def reply_card(question: str, reply: str, judges: Sequence[Judge], table: Sequen
     for i, judge in enumerate(judges):
         parts += _scale(judge, top + 92 * i)
     for i, row in enumerate(table[:12]):
-        weight = ' font-weight="bold"' if i == len(table) - 1 else ""
-        parts.append(
-            f'<text x="{LEFT + 24}" y="{top + 2 + 15 * i}" font-size="11.5" {MONO} fill="{INK}"{weight} '
-            f'xml:space="preserve">{html.escape(row)}</text>'
-        )
-    size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" style="max-width:100%;height:auto"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {FAMILY}>{"".join(parts)}</svg>'
+        parts.append(text(LEFT + 24, top + 2 + 15 * i, row, size=11.5, bold=i == len(table) - 1, mono=True))
+    return svg(parts, HEIGHT)
 
 
-def wrap(text: str, width: int, lines: int) -> list[str]:
+def wrap(words: str, width: int, lines: int) -> list[str]:
     """Lines of at most `width` letters, Chinese ones counted twice; what does not fit ends in "…".
 
     >>> wrap("one two three", 8, 2), wrap("您好您好", 4, 1)
     (['one two', 'three'], ['您…'])
     """
     done, line = [], ""
-    for piece in _pieces(text):
+    for piece in _pieces(words):
         if line and _letters(line + piece.rstrip()) > width:
             done.append(line.rstrip())
             line = ""
@@ -73,10 +66,10 @@ def wrap(text: str, width: int, lines: int) -> list[str]:
     return done
 
 
-def _pieces(text: str) -> list[str]:
+def _pieces(words: str) -> list[str]:
     """Words with the space before them; Chinese characters, and the parts of very long words, one by one."""
     pieces = []
-    for character in text:
+    for character in words:
         last = pieces[-1] if pieces else ""
         if last and not character.isspace() and not _wide(character) and not _wide(last[-1]) and len(last) < 40:
             pieces[-1] += character
@@ -85,22 +78,19 @@ def _pieces(text: str) -> list[str]:
     return pieces
 
 
-def _letters(text: str) -> int:
-    return sum(2 if _wide(c) else 1 for c in text)
+def _letters(words: str) -> int:
+    return sum(2 if _wide(c) else 1 for c in words)
 
 
 def _wide(character: str) -> bool:
     return unicodedata.east_asian_width(character) in "WF"
 
 
-def _bubble(text: str, x: int, y: int, lines: int, colour: str) -> list[str]:
-    rows = wrap(text, 92, lines)
+def _bubble(words: str, x: int, y: int, lines: int, colour: str) -> list[str]:
+    rows = wrap(words, 92, lines)
     width = max(60, min(WIDTH - x - 8, 24 + CHARACTER * max(map(_letters, rows))))
     box = f'<rect x="{x}" y="{y}" width="{width:.0f}" height="{14 + LINE * len(rows)}" rx="9" fill="{colour}"/>'
-    return [box] + [
-        f'<text x="{x + 12}" y="{y + 20 + LINE * i}" font-size="14" fill="{INK}">{html.escape(row)}</text>'
-        for i, row in enumerate(rows)
-    ]
+    return [box] + [text(x + 12, y + 20 + LINE * i, row) for i, row in enumerate(rows)]
 
 
 def _scale(judge: Judge, y: int) -> list[str]:
@@ -125,13 +115,9 @@ def _scale(judge: Judge, y: int) -> list[str]:
     ]
     parts.append(f'<line x1="{start}" y1="{axis}" x2="{start + span}" y2="{axis}" stroke="{INK}" stroke-width="1.2"/>')
     for tick in range(round(low), round(high) + 1, 1 if high - low < 8 else 2):
-        words = str(tick).replace("-", "−")
-        parts.append(
-            f'<text x="{place(tick):.1f}" y="{axis + 15}" font-size="11" text-anchor="middle" '
-            f'fill="{MUTED}">{words}</text>'
-        )
+        parts.append(text(place(tick), axis + 15, str(tick).replace("-", "−"), MUTED, "middle", 11))
     x = place(judge.value)
     parts.append(f'<path d="M {x:.1f} {axis - 1} l -8 -16 l 16 0 z" fill="{judge.colour}"/>')
     said = f"{judge.name}: {judge.value:+.2f}".replace("-", "−")
-    parts.append(f'<text x="{start}" y="{y + 8}" font-size="14" font-weight="bold" fill="{judge.colour}">{said}</text>')
+    parts.append(text(start, y + 8, said, judge.colour, bold=True))
     return parts

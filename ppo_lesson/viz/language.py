@@ -12,10 +12,10 @@ import unicodedata
 from collections.abc import Sequence
 
 from .style import ESTIMATE, INK, MUTED, NEW, OLD, number
-from .tokens import CHARACTER, WIDTH, visible
+from .svg import MONO, WIDTH, svg, text
+from .tokens import CHARACTER, visible
 
 ARROW = f'stroke="{INK}" stroke-width="1.6" fill="none"'
-FAMILY = 'font-family="DejaVu Sans Mono, Menlo, Consolas, Noto Sans CJK SC, monospace"'
 
 
 def stack(*pictures: str, height: int | None = None) -> str:
@@ -24,7 +24,7 @@ def stack(*pictures: str, height: int | None = None) -> str:
     for picture in pictures:
         parts.append(picture.replace("<svg ", f'<svg y="{y}" ', 1))
         y += int(re.search(r'height="(\d+)"', picture)[1])
-    return _svg("".join(parts), max(y, height or 0))
+    return svg(parts, max(y, height or 0), font=MONO)
 
 
 def token_bars(tokens: Sequence[str], probs: Sequence[float], *, chosen: str | None = None, rest: float = 0.0) -> str:
@@ -36,9 +36,9 @@ def token_bars(tokens: Sequence[str], probs: Sequence[float], *, chosen: str | N
         y = 6 + 24 * i
         said = f"<title>{html.escape(name)}: {p:.4f}</title>"
         bar = f'<rect x="150" y="{y}" width="{max(1.0, 500 * p):.1f}" height="17" rx="2" fill="{colour}"/>'
-        parts.append(f"<g>{said}{_text(142, y + 14, name, anchor='end')}{bar}")
-        parts.append(f"{_text(158 + 500 * p, y + 14, f'{p:.3f}')}</g>")
-    return _svg("".join(parts), 12 + 24 * len(rows))
+        parts.append(f"<g>{said}{text(142, y + 14, name, anchor='end')}{bar}")
+        parts.append(f"{text(158 + 500 * p, y + 14, f'{p:.3f}')}</g>")
+    return svg(parts, 12 + 24 * len(rows), font=MONO)
 
 
 def stretches(tokens: Sequence[str], probs: Sequence[float], u: float, chosen: int) -> str:
@@ -55,15 +55,15 @@ def stretches(tokens: Sequence[str], probs: Sequence[float], u: float, chosen: i
                 f'stroke="white" stroke-width="0.6"/></g>'
             )
             if width > 10 + CHARACTER * _length(name):
-                names.append(_text(x + width / 2, 42, name, anchor="middle"))
+                names.append(text(x + width / 2, 42, name, anchor="middle"))
         x += width
     at = 4 + u * (WIDTH - 8)
     needle = (
         f'<path d="M{at:.1f} 52 V20 M{at - 5:.1f} 60 L{at:.1f} 51 L{at + 5:.1f} 60 Z" stroke="{INK}" fill="{INK}"/>'
     )
     anchor = "start" if u < 0.1 else "end" if u > 0.9 else "middle"
-    label = _text(min(max(at, 4), WIDTH - 4), 14, f"u = {u:.3f}", anchor=anchor)
-    return _svg("".join([*parts, *names, needle, label]), 64)
+    label = text(min(max(at, 4), WIDTH - 4), 14, f"u = {u:.3f}", anchor=anchor)
+    return svg([*parts, *names, needle, label], 64, font=MONO)
 
 
 def shift_rows(tokens: Sequence[str], prompt_length: int, t: int, logps: Sequence[float]) -> str:
@@ -72,14 +72,14 @@ def shift_rows(tokens: Sequence[str], prompt_length: int, t: int, logps: Sequenc
     tokens: the prompt's last `prompt_length` ones, then the reply's (as many as fit are drawn). logps: of the reply's.
     """
     here, names = prompt_length - 1 + t, [visible(token) for token in tokens]
-    parts, x = [_text(4, 42, "reads", MUTED), _text(4, 126, "decides", MUTED)], 72.0
+    parts, x = [text(4, 42, "reads", MUTED), text(4, 126, "decides", MUTED)], 72.0
     for i, name in enumerate(names):
         decided = names[i + 1] if prompt_length - 1 <= i < len(names) - 1 else ""
         width = max(24.0, 8 + CHARACTER * max(_length(name), _length(decided)))
         if x + width > WIDTH:
             break
         place = f"P−{prompt_length - i}" if i < prompt_length else f"P+{i - prompt_length}"
-        parts.append(_text(x + width / 2, 16, place, INK if i == here else MUTED, "middle", 11))
+        parts.append(text(x + width / 2, 16, place, INK if i == here else MUTED, "middle", 11))
         parts.append(_box(x, 24, width, name, "#F1F2F4" if i < prompt_length else "#CFE8F7", i == here))
         if decided:
             parts.append(_box(x, 108, width, decided, "#F6C453" if i == here else "#FFFFFF", i == here))
@@ -87,42 +87,31 @@ def shift_rows(tokens: Sequence[str], prompt_length: int, t: int, logps: Sequenc
             m, score = x + width / 2, f"log p = {number(logps[t])}"
             parts.append(f'<path d="M{m:.1f} 52 V104 M{m - 5:.1f} 97 L{m:.1f} 104 L{m + 5:.1f} 97" {ARROW}/>')
             left = m > WIDTH / 2
-            parts.append(_text(m - 10 if left else m + 10, 83, score, anchor="end" if left else "start"))
+            parts.append(text(m - 10 if left else m + 10, 83, score, anchor="end" if left else "start"))
         x += width + 4
-    return _svg("".join(parts), 140)
+    return svg(parts, 140, font=MONO)
 
 
 def texts(rows: Sequence[tuple[str, str, str]], *, title: str = "", lines: int = 2) -> str:
     """Blocks of (question, reply, note): the question grey, the reply in at most `lines` lines, the note at its end."""
-    parts, y = ([_text(4, 18, title, size=15)], 34) if title else ([], 6)
+    parts, y = ([text(4, 18, title, size=15)], 34) if title else ([], 6)
     for question, reply, note in rows:
-        parts.append(_text(4, y + 14, question, MUTED, size=13))
+        parts.append(text(4, y + 14, question, MUTED, size=13))
         wrapped = _wrap(reply or "(nothing)", 74)[:lines]
         for i, line in enumerate(wrapped):
-            parts.append(_text(22, y + 34 + 19 * i, line))
-        parts.append(_text(WIDTH - 6, y + 14, note, NEW, "end", 13))
+            parts.append(text(22, y + 34 + 19 * i, line))
+        parts.append(text(WIDTH - 6, y + 14, note, NEW, "end", 13))
         y += 34 + 19 * lines
-    return _svg("".join(parts), y + 4)
+    return svg(parts, y + 4, font=MONO)
 
 
 # ---- pieces ------------------------------------------------------------------------------------------------------
 
 
-def _svg(inside: str, height: int) -> str:
-    size = f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" style="max-width:100%;height:auto"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {FAMILY}>{inside}</svg>'
-
-
-def _text(x: float, y: float, words: str, colour: str = INK, anchor: str = "start", size: int = 14) -> str:
-    place = f'x="{x:.1f}" y="{y:.0f}" font-size="{size}" text-anchor="{anchor}" fill="{colour}"'
-    drawable = "".join(c if c.isprintable() else "�" for c in words)  # a model may write any byte
-    return f"<text {place}>{html.escape(drawable)}</text>"
-
-
 def _box(x: float, y: int, width: float, words: str, fill: str, framed: bool) -> str:
     edge, stroke = (INK, 2.2) if framed else (MUTED, 0.8)
     box = f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="26" rx="3" fill="{fill}" stroke="{edge}" '
-    return f'{box}stroke-width="{stroke}"/>{_text(x + width / 2, y + 18, words, anchor="middle")}'
+    return f'{box}stroke-width="{stroke}"/>{text(x + width / 2, y + 18, words, anchor="middle")}'
 
 
 def _length(words: str) -> int:

@@ -9,17 +9,17 @@
 How it is fast: what does not move is drawn once and kept as a bitmap; moving a slider draws only the animated artists
 on a copy of it (blitting), in about 15 ms. If anything else changed, `Figure.stale` tells, and everything is redrawn.
 What takes long, a training, says so (`busy=`) and is done for the newest values only; see busy.py.
-How it survives: the cell's output also carries a PNG and its words, for GitHub and for notebooks that were not run yet.
+How it survives: the output also carries a still picture, for GitHub and for notebooks that were not run yet (`page.py`
+says in which forms). Run, saved and opened again, it shows its last picture if JupyterLab saves the widgets' state:
+ppo_lesson/widget_state.py.
 Left out: `interact` and `Output` (they make the page jump), ipympl (dead on Colab), anything fetched from the network.
 """
 
 from __future__ import annotations
 
-import base64
 import html
 import inspect
 import math
-import re
 import sys
 import time
 
@@ -29,7 +29,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from .busy import WhenAtRest, browsers_loop, card
-from .style import css_size, png, require_alt
+from .page import image, still, svg_size, white_card
+from .style import css_size, png, png_metadata, require_alt
 
 SLOW = 0.3  # seconds; after two redraws in a row that take longer, sliders wait for the release of the mouse
 QUICK = 0.15  # seconds; after three redraws in a row that take less, they follow the mouse again
@@ -225,8 +226,7 @@ class Panel:
         """How many CSS pixels wide the picture is."""
         if self._blit:
             return css_size(self._blit.fig)["width"]
-        found = re.search(r"<svg[^>]*?\swidth=[\"']([\d.]+)", self.svg)
-        return round(float(found[1])) if found else 900
+        return svg_size(self.svg)[0] or 900
 
     def _follow(self, live: bool) -> None:
         """Sliders send every value on their way (live), or where they are released."""
@@ -268,7 +268,7 @@ class Panel:
             picture, numbers = drawn if isinstance(drawn, tuple) else (drawn, {})
             facts = {**values, **numbers}
             self.alt = require_alt(self._alt(**facts) if callable(self._alt) else self._alt.format(**facts))
-            self._tag, self.error = self._encode(picture, html.escape(self.alt)), None
+            self._tag, self.error = self._encode(picture), None
             self._picture.value = self._tag
         except Exception as problem:
             self._fail(problem)
@@ -280,20 +280,19 @@ class Panel:
         alert = f'<div role="alert" style="color:#b3261e">This picture could not be drawn. {words}</div>'
         self._picture.value = self._tag + alert
 
-    def _encode(self, picture, alt: str) -> str:
+    def _encode(self, picture) -> str:
         """The picture as HTML, of a fixed size: no flicker, no jumping page."""
         if isinstance(picture, str) and picture.lstrip().startswith("<svg"):
-            self.svg = picture
-            return f'<div role="img" aria-label="{alt}">{picture}</div>'
+            self.svg = picture  # in the page itself, so that the mouse finds its titles
+            shown = f'<div role="img" aria-label="{html.escape(self.alt)}">{picture}</div>'
+            return white_card(shown, svg_size(picture)[0])
         if not isinstance(picture, Figure):
             raise TypeError(f"draw must return a matplotlib Figure or an SVG string; got {type(picture).__name__}")
         if self._blit is None or self._blit.fig is not picture:
             self._blit = _Blit(picture)
         self._image, size = self._blit.image(), css_size(picture)
         self.png = png(self._image)
-        source = f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
-        style = "max-width:100%;height:auto;display:block"
-        return f'<img alt="{alt}" src="{source}" width="{size["width"]}" height="{size["height"]}" style="{style}">'
+        return white_card(image(self.png, "image/png", self.alt, **size), size["width"])
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
@@ -301,9 +300,10 @@ class Panel:
         if "google.colab" in sys.modules:  # it shows the widget, and must not find a picture to show instead
             return bundle, {}
         if self.svg:
-            return {**bundle, "image/svg+xml": self.svg}, {"image/svg+xml": {"alt": self.alt}}
-        metadata = {"alt": self.alt, **css_size(self._blit.fig)}
-        return {**bundle, "image/png": png(self._image, small=True)}, {"image/png": metadata}
+            pictures = {"text/html": still(self.svg, self.alt), "image/svg+xml": self.svg}
+            return {**bundle, **pictures}, {"image/svg+xml": {"alt": self.alt}}
+        metadata = {"image/png": png_metadata(self._blit.fig, self.alt)}
+        return {**bundle, "image/png": png(self._image, small=True)}, metadata
 
     def __repr__(self):
         return self.alt

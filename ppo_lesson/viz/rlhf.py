@@ -15,7 +15,6 @@ fonts draw it. Left out: threads; while the kernel trains, other cells wait.
 
 from __future__ import annotations
 
-import html
 import signal
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,9 +26,7 @@ from .dashboard import Dial, dashboard, dashboard_alt
 from .judge import wrap
 from .panel import Panel
 from .style import EXACT, INK, MUTED, NEW, REFERENCE, number, stroke
-from .tokens import WIDTH
-
-FAMILY = 'font-family="DejaVu Sans, Verdana, Noto Sans CJK SC, sans-serif"'
+from .svg import WIDTH, svg, text
 
 # ---- the data flow ---------------------------------------------------------------------------------------------------
 
@@ -85,14 +82,14 @@ def data_flow(stage: int, *, B: int, P: int, T: int) -> str:
             f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="6" fill="{fill[0]}" fill-opacity="{fill[1]}" '
             f'stroke="{edge[0]}" stroke-width="{edge[1]}"/>'
         )
-        parts.append(_text(x + width / 2, y + height / 2 - 3, name, INK if now else MUTED, "middle", bold=now))
-        parts.append(_text(x + width / 2, y + height / 2 + 14, shape.format(B=B, P=P, T=T), INK, "middle", 12.5))
+        parts.append(text(x + width / 2, y + height / 2 - 3, name, INK if now else MUTED, "middle", bold=now))
+        parts.append(text(x + width / 2, y + height / 2 + 14, shape.format(B=B, P=P, T=T), INK, "middle", 12.5))
     words, code = STAGES[stage - 1]
-    parts.append(_text(8, 412, f"{stage}. {words}", INK, bold=True))
+    parts.append(text(8, 412, f"{stage}. {words}", INK, bold=True))
     parts.append(
         f'<text x="8" y="434" font-size="13" font-family="DejaVu Sans Mono, monospace" fill="{INK}">{code}</text>'
     )
-    return _svg(parts, 446)
+    return svg(parts, 446)
 
 
 # ---- replies ---------------------------------------------------------------------------------------------------------
@@ -106,20 +103,20 @@ def side_by_side(left: str, right: str, pairs: Sequence[tuple[str, tuple, tuple]
     left, right: what the columns are. lines: at most, of one reply.
     """
     half, y = WIDTH / 2, 34
-    parts = [_text(14, 20, left, MUTED, bold=True), _text(14 + half, 20, right, NEW, bold=True)]
+    parts = [text(14, 20, left, MUTED, bold=True), text(14 + half, 20, right, NEW, bold=True)]
     for prompt, *answers in pairs:
-        parts.append(_text(4, y + 14, prompt, INK, size=13, bold=True))
+        parts.append(text(4, y + 14, prompt, INK, size=13, bold=True))
         for column, (reply, score, gold) in enumerate(answers):
             x, fill = 4 + column * half, ("#EEF0F3", "#DCEBF7")[column]
             parts.append(
                 f'<rect x="{x}" y="{y + 22}" width="{half - 10}" height="{18 * lines + 28}" rx="8" fill="{fill}"/>'
             )
             for i, row in enumerate(wrap(reply or "(nothing)", 46, lines)):
-                parts.append(_text(x + 10, y + 42 + 18 * i, row, size=13.5))
+                parts.append(text(x + 10, y + 42 + 18 * i, row, size=13.5))
             verdict = _verdict(score, gold)
-            parts.append(_text(x + half - 20, y + 42 + 18 * lines, verdict, INK, "end", 12.5))
+            parts.append(text(x + half - 20, y + 42 + 18 * lines, verdict, INK, "end", 12.5))
         y += 18 * lines + 62
-    return _svg(parts, y)
+    return svg(parts, y)
 
 
 def run_card(
@@ -137,11 +134,11 @@ def run_card(
     shown, y = look_at(runs[0], at)["samples"], 196
     for prompt in prompts:
         reply, score, gold = shown[prompt]
-        parts.append(_text(4, y, prompt, MUTED, size=13))
-        parts += [_text(18, y + 20 + 18 * i, row) for i, row in enumerate(wrap(reply or "(nothing)", 88, lines))]
-        parts.append(_text(WIDTH - 6, y, _verdict(score, gold), INK, "end", 12.5))
+        parts.append(text(4, y, prompt, MUTED, size=13))
+        parts += [text(18, y + 20 + 18 * i, row) for i, row in enumerate(wrap(reply or "(nothing)", 88, lines))]
+        parts.append(text(WIDTH - 6, y, _verdict(score, gold), INK, "end", 12.5))
         y += 18 * lines + 28
-    return _svg(parts, y - 6)
+    return svg(parts, y - 6)
 
 
 def _looks(run: dict, name: str, last: int) -> tuple[list, list]:
@@ -161,7 +158,7 @@ def look_at(run: dict, iteration: int) -> dict:
 def _plot(left: float, title: str, series, grey, colour: str, limits: tuple, last: int, at: int) -> str:
     """A small plot, 240 x 160: lines, a mark at `at` on each, and their mean there as a number in the title."""
     if not series:
-        return _text(left + 10, 16, f"{title}: none", MUTED, size=13)
+        return text(left + 10, 16, f"{title}: none", MUTED, size=13)
     low, high = limits
     x0, x1, y0, y1 = left + 34, left + WIDTH / 3 - 10, 142, 28
 
@@ -181,12 +178,12 @@ def _plot(left: float, title: str, series, grey, colour: str, limits: tuple, las
     for tick in (low, (low + high) / 2, high):
         y = float(place(0, tick).split(",")[1])
         parts.append(f'<line x1="{x0}" y1="{y}" x2="{x1}" y2="{y}" stroke="#E7E9ED"/>')
-        parts.append(_text(x0 - 5, y + 4, f"{tick:g}".replace("-", "−"), INK, "end", 11))
+        parts.append(text(x0 - 5, y + 4, f"{tick:g}".replace("-", "−"), INK, "end", 11))
     for tick in (0, last):
-        parts.append(_text(float(place(tick, low).split(",")[0]), y0 + 17, str(tick), INK, "middle", 11))
-    parts.append(_text((x0 + x1) / 2, y0 + 17, "iteration", INK, "middle", 11))
+        parts.append(text(float(place(tick, low).split(",")[0]), y0 + 17, str(tick), INK, "middle", 11))
+    parts.append(text((x0 + x1) / 2, y0 + 17, "iteration", INK, "middle", 11))
     mean = number(sum(here) / len(here))
-    parts.append(_text(x0 - 24, 16, f"{title} {mean}", colour if colour != EXACT else INK, bold=True, size=13))
+    parts.append(text(x0 - 24, 16, f"{title} {mean}", colour if colour != EXACT else INK, bold=True, size=13))
     return "".join(parts)
 
 
@@ -274,22 +271,6 @@ def interruptible(run: Iterator) -> Iterator:
 
 
 # ---- pieces ----------------------------------------------------------------------------------------------------------
-
-
-def _svg(parts: Sequence[str], height: float) -> str:
-    size = (
-        f'width="{WIDTH}" height="{height:.0f}" viewBox="0 0 {WIDTH} {height:.0f}" style="max-width:100%;height:auto"'
-    )
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {FAMILY}>{"".join(parts)}</svg>'
-
-
-def _text(x, y, words: str, colour: str = INK, anchor: str = "start", size: float = 14, bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    drawable = "".join(c if c.isprintable() else "�" for c in words)  # a model may write any byte
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{colour}"{weight} '
-        f'xml:space="preserve">{html.escape(drawable)}</text>'
-    )
 
 
 def _arrow(corners: Sequence[tuple[int, int]], now: bool, colour: str = INK) -> str:

@@ -16,10 +16,8 @@ from collections.abc import Mapping, Sequence
 
 from .judge import wrap
 from .style import INK, MUTED, NEGATIVE, NEW, REFERENCE
-from .tokens import WIDTH
+from .svg import WIDTH, svg, text
 
-FAMILY = 'font-family="DejaVu Sans, Verdana, sans-serif"'
-MONO = 'font-family="DejaVu Sans Mono, Menlo, Consolas, monospace"'
 GIB = 2**30
 PARTS = (  # name, fields of a plan, colour, opacity
     ("weights", ("weights",), REFERENCE, 0.75),
@@ -42,12 +40,12 @@ def memory_card(model: str, plans: Mapping[str, object], *, card: float) -> str:
     """
     most = max(plan.peak for plan in plans.values()) / GIB
     left, right, scale = 8, WIDTH - 8, (WIDTH - 16) / (1.04 * most)
-    parts = [_text(left, 20, f"{model}: the most at one time, by the planner", bold=True)]
+    parts = [text(left, 20, f"{model}: the most at one time, by the planner", bold=True)]
     for i, (name, plan) in enumerate(plans.items()):
         y, x = 62 + 84 * i, left
         total, count = plan.peak / GIB, cards(plan.peak, card)
         held = "1 GPU" if count == 1 else f"at least {count} GPUs"
-        parts.append(_text(left, y - 8, f"{name}: {_size(total)}, {held} of {card:g} GiB"))
+        parts.append(text(left, y - 8, f"{name}: {_size(total)}, {held} of {card:g} GiB"))
         known = 0.0
         for _, fields, colour, opacity in PARTS:
             size = sum(getattr(plan, field) for field in fields) / GIB if fields else max(0.0, total - known)
@@ -67,9 +65,9 @@ def memory_card(model: str, plans: Mapping[str, object], *, card: float) -> str:
     y, x = 62 + 84 * len(plans), left
     for name, _, colour, opacity in PARTS:
         parts.append(f'<rect x="{x}" y="{y}" width="14" height="14" fill="{colour}" fill-opacity="{opacity}"/>')
-        parts.append(_text(x + 20, y + 12, name, size=13))
+        parts.append(text(x + 20, y + 12, name, size=13))
         x += 46 + 7.6 * len(name)
-    return _svg([*parts, _text(left, y + 36, "dashed: a GPU is full", MUTED, size=13)], y + 46)
+    return svg([*parts, text(left, y + 36, "dashed: a GPU is full", MUTED, size=13)], y + 46)
 
 
 def _size(gib: float) -> str:
@@ -88,8 +86,8 @@ def batch_card(found: Mapping[str, int] | str, *, epochs: int = 1) -> str:
     """
     height = 100 + 40 * 4
     if isinstance(found, str):
-        lines = [_text(8, 48 + 20 * i, line, NEGATIVE) for i, line in enumerate(wrap(found, 92, 5))]
-        return _svg([_text(8, 20, "verl refuses this:", NEGATIVE, bold=True), *lines], height)
+        lines = [text(8, 48 + 20 * i, line, NEGATIVE) for i, line in enumerate(wrap(found, 92, 5))]
+        return svg([text(8, 20, "verl refuses this:", NEGATIVE, bold=True), *lines], height)
     an_epoch, passes = found["steps_an_epoch"], found["micro_batches"] or 1
     read = f"on one GPU {found['replies_a_gpu']}, in {_many(passes, 'micro-batch', 'micro-batches')}"
     filled = f" ({found['filled']} empty ones fill the last)" if found["filled"] else ""
@@ -97,15 +95,15 @@ def batch_card(found: Mapping[str, int] | str, *, epochs: int = 1) -> str:
     if found["can_clip"]:
         what = f"Grey: the ratio is 1, nothing is clipped. Blue: the other {found['steps'] - 1} steps may clip."
     parts = [
-        _text(8, 20, f"{found['replies']} replies, {_many(found['steps'], 'optimizer step')}", bold=True),
-        _text(8, 43, f"each step: {found['replies_a_step']} replies{filled}; {read}"),
-        _text(8, 66, what, NEW if found["can_clip"] else NEGATIVE),
+        text(8, 20, f"{found['replies']} replies, {_many(found['steps'], 'optimizer step')}", bold=True),
+        text(8, 43, f"each step: {found['replies_a_step']} replies{filled}; {read}"),
+        text(8, 66, what, NEW if found["can_clip"] else NEGATIVE),
     ]
     shown = min(an_epoch, MOST)
     width = min(150, (WIDTH - 110) / shown)
     for epoch in range(epochs):
         y = 84 + 40 * epoch
-        parts.append(_text(8, y + 21, f"epoch {epoch + 1}", INK, size=13))
+        parts.append(text(8, y + 21, f"epoch {epoch + 1}", INK, size=13))
         for step in range(shown):
             first, x = epoch == step == 0, 76 + step * width
             fill, opacity = (MUTED, 0.35) if first else (NEW, 0.55)
@@ -119,8 +117,8 @@ def batch_card(found: Mapping[str, int] | str, *, epochs: int = 1) -> str:
                 for k in (range(1, passes) if passes <= width / 5 else ())  # more would be a white wall
             ]
         if an_epoch > shown:
-            parts.append(_text(WIDTH - 30, y + 21, "…", bold=True))
-    return _svg(parts, height)
+            parts.append(text(WIDTH - 30, y + 21, "…", bold=True))
+    return svg(parts, height)
 
 
 def _many(count: int, one: str, more: str = "") -> str:
@@ -143,19 +141,19 @@ def words_card(
     height: at least so high, so that a panel does not jump.
     """
     y, middle = 48, 222
-    parts = [_text(8, 20, left, bold=True), _text(middle, 20, right, bold=True)]
+    parts = [text(8, 20, left, bold=True), text(middle, 20, right, bold=True)]
     for ours, theirs in pairs:
-        parts.append(_text(8, y, ours, NEW, size=13, mono=True))
+        parts.append(text(8, y, ours, NEW, size=13, mono=True))
         for word in theirs or ["(no word for it)"]:
-            parts.append(_text(middle, y, _short(word, 66), INK if theirs else MUTED, size=13, mono=True))
+            parts.append(text(middle, y, _short(word, 66), INK if theirs else MUTED, size=13, mono=True))
             y += 19
         y += 3
     rows = [row for note in notes for row in _indented(wrap(note, 100, 3))]
     if rows:
         y += 8
         parts.append(f'<line x1="8" y1="{y - 14}" x2="{WIDTH - 8}" y2="{y - 14}" stroke="#D5DAE2"/>')
-    parts += [_text(8, y + 4 + 18 * i, row, size=13) for i, row in enumerate(rows)]
-    return _svg(parts, max(height, y + 18 * len(rows) + 6))
+    parts += [text(8, y + 4 + 18 * i, row, size=13) for i, row in enumerate(rows)]
+    return svg(parts, max(height, y + 18 * len(rows) + 6))
 
 
 def _indented(rows: list[str]) -> list[str]:
@@ -193,22 +191,3 @@ def key_table(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> str:
 
 def _breakable(key: str) -> str:
     return html.escape(key).replace(".", ".<wbr>").replace("_", "_<wbr>")
-
-
-# ---- pieces ----------------------------------------------------------------------------------------------------------
-
-
-def _text(x, y, words: str, colour: str = INK, *, size: float = 14, bold: bool = False, mono: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    drawable = "".join(c if c.isprintable() else "�" for c in words)
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}"{weight} {MONO if mono else ""} '
-        f'xml:space="preserve">{html.escape(drawable)}</text>'
-    )
-
-
-def _svg(parts: Sequence[str], height: float) -> str:
-    size = (
-        f'width="{WIDTH}" height="{height:.0f}" viewBox="0 0 {WIDTH} {height:.0f}" style="max-width:100%;height:auto"'
-    )
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {FAMILY}>{"".join(parts)}</svg>'

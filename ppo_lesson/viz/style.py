@@ -2,7 +2,8 @@
 
 The colours are Okabe and Ito's (2008), chosen so that colour-blind readers can tell them apart. A colour never stands
 alone: each meaning has its own line style and its own marker too. Figures are plain `matplotlib.figure.Figure`s that
-pyplot never hears of, so nothing is shown twice and nobody's settings change. Left out: themes and a dark mode.
+pyplot never hears of, so nothing is shown twice and nobody's settings change. Left out: dark colours; a picture stands
+on a white card in every theme (`page.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+
+from .page import words
 
 POSITIVE = "#009E73"  # bluish green: A > 0, better than expected
 NEGATIVE = "#D55E00"  # vermillion:   A < 0, worse than expected
@@ -119,6 +122,27 @@ def number(x: float, digits: int = 3) -> str:
     return "0" if x == 0 else text.replace("-", "−", 1) if x < 0 else text
 
 
+def readable(colour: str, contrast: float = 5.5) -> str:
+    """The same hue, darkened for letters until its WCAG contrast with white is `contrast`, if it is less.
+
+    5.5 with white is 4.5 with the palest fills that letters stand on. Lines and areas keep the colour itself.
+
+    >>> readable("#22262E"), readable("#8A8F98")
+    ('#22262E', '#65686F')
+    """
+    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    while 1.05 / (luminance(parts) + 0.05) < contrast:
+        parts = [0.99 * part for part in parts]
+    return "#" + "".join(f"{int(part):02X}" for part in parts)
+
+
+def luminance(rgb) -> float:
+    """Relative luminance (WCAG 2) of a colour given as three numbers from 0 to 255: black 0, white 1."""
+    shares = [part / 255 for part in rgb]
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 # ---- from a figure to bytes --------------------------------------------------
 
 
@@ -177,7 +201,13 @@ def require_alt(alt) -> str:
 
 
 def show(fig: Figure, alt: str) -> None:
-    """Display a static figure as a PNG, with `alt` as its text alternative and as its plain text. Returns None."""
+    """Display a static figure as a PNG, and below it `alt`, what it shows in words, folded. Returns None."""
     alt = require_alt(alt)
-    metadata = {"image/png": {"alt": alt, **css_size(fig)}}
-    display({"image/png": png(render(fig), small=True), "text/plain": alt}, raw=True, metadata=metadata)
+    picture = {"image/png": png(render(fig), small=True), "text/plain": alt}
+    display(picture, raw=True, metadata={"image/png": png_metadata(fig, alt)})
+    display({"text/html": words(alt)}, raw=True)
+
+
+def png_metadata(fig: Figure, alt: str) -> dict:
+    """What a notebook keeps beside a PNG. unconfined: in a narrow page it scrolls instead of shrinking."""
+    return {"alt": alt, **css_size(fig), "unconfined": True}

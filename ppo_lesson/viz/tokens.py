@@ -16,9 +16,10 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
-from .style import INK, MUTED, NEGATIVE, NEW, POSITIVE, number
+from .style import INK, MUTED, NEGATIVE, NEW, POSITIVE, number, readable
+from .svg import MONO, WIDTH, svg, text
 
-LINE, BOX, GAP, CHARACTER, WIDTH = 40, 24, 4, 8.2, 760  # CSS pixels
+LINE, BOX, GAP, CHARACTER = 40, 24, 4, 8.2  # CSS pixels
 SHOWN = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 
 
@@ -50,24 +51,18 @@ def token_strip(
     low, high = min(finite, default=0.0) if low is None else low, max(finite, default=0.0) if high is None else high
     boxes, x, y = [], GAP, GAP
     for i, (token, value) in enumerate(zip(tokens, values)):
-        text = visible(token)
-        width = max(16.0, 8 + CHARACTER * sum(2 if _wide(c) else 1 for c in text))
+        shown = visible(token)
+        width = max(16.0, 8 + CHARACTER * sum(2 if _wide(c) else 1 for c in shown))
         if x + width > WIDTH:
             x, y = GAP, y + LINE
         look = {"colour": _colour(value, low, high), "role": roles[i], "kept": mask[i], "framed": i == selected}
-        boxes.append(_box(x, y, width, text, f"{label} {number(value)}", i, **look))
+        boxes.append(_box(x, y, width, shown, f"{label} {number(value)}", i, **look))
         x += width + GAP
     top = y + LINE + 12
     words = [_legend(label, low, high) if finite else label, *details]
     colours = [MUTED] + [INK] * len(details)
-    lines = [
-        f'<text x="{GAP}" y="{top + 18 * i}" font-size="13" fill="{colour}">{html.escape(line)}</text>'
-        for i, (line, colour) in enumerate(zip(words, colours))
-    ]
-    height = top + 18 * len(words)
-    size = f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" style="max-width:100%;height:auto"'
-    family = 'font-family="DejaVu Sans Mono, Menlo, Consolas, Noto Sans CJK SC, monospace"'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {family}>{"".join(boxes + lines)}</svg>'
+    lines = [text(GAP, top + 18 * i, line, colour, size=13) for i, (line, colour) in enumerate(zip(words, colours))]
+    return svg(boxes + lines, top + 18 * len(words), font=MONO)
 
 
 def _legend(label: str, low: float, high: float) -> str:
@@ -86,17 +81,17 @@ def visible(token: str) -> str:
     return "".join(SHOWN.get(c, c if c.isprintable() else "�") for c in token) or "∅"
 
 
-def _box(x, y, width, text, said, place, *, colour, role, kept, framed) -> str:
+def _box(x, y, width, shown, said, place, *, colour, role, kept, framed) -> str:
     """One token: a box, its text, a mark for its role, and its number for the mouse."""
     edge, stroke = (INK, 2.5) if framed else (MUTED, 1)
     dash = ' stroke-dasharray="3 2"' if role == "pad" else ""
-    said = f"{place}: {text} ({role}{'' if kept else ', masked'}) {said}"
+    said = f"{place}: {shown} ({role}{'' if kept else ', masked'}) {said}"
     parts = [
         f"<title>{html.escape(said)}</title>",
         f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BOX}" rx="3" fill="{colour if kept else "#FFFFFF"}" '
         f'stroke="{edge}" stroke-width="{stroke}"{dash}/>',
         f'<text x="{x + width / 2:.1f}" y="{y + 17}" font-size="14" text-anchor="middle" '
-        f'fill="{INK if kept else MUTED}">{html.escape(text)}</text>',
+        f'fill="{INK if kept else readable(MUTED)}">{html.escape(shown)}</text>',
     ]
     if not kept:
         parts.append(f'<line x1="{x:.1f}" y1="{y + 12}" x2="{x + width:.1f}" y2="{y + 12}" stroke="{MUTED}"/>')

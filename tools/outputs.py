@@ -1,0 +1,36 @@
+"""What a committed notebook keeps of its outputs: nothing of this run or this machine, and every picture's words.
+
+Left out: sizes. `save` in notebooks.py refuses a notebook that is too large.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def clean(output, home):
+    """An output without what changes from run to run: the random id of a widget, the name of the progress folder.
+
+    A list: behind the still picture of a panel comes what it shows in words, as `show` does it (a live panel says it by
+    itself). Of an error that a cell shows on purpose only the last line is kept: the frames above it name this
+    machine's files.
+    """
+    panel = output.get("data", {}).pop(WIDGET_VIEW, None) is not None
+    alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
+    if output["output_type"] == "error":
+        output["traceback"] = [f"{output['ename']}: {output['evalue']}"]
+    text = json.dumps(output).replace(json.dumps(home)[1:-1], "~/.ppo_lesson")
+    for place in {str(ROOT), str(Path.home())} - {"/"}:
+        if json.dumps(place)[1:-1] + os.sep in text:
+            raise ValueError(f"an output shows a path of this machine: {place}")
+    cleaned = [nbformat.from_dict(json.loads(text))]
+    if panel and alt:
+        from ppo_lesson.viz.page import words
+
+        cleaned.append(nbformat.v4.new_output("display_data", {"text/html": words(alt)}))
+    return cleaned
