@@ -19,7 +19,8 @@ def main(argv=None):
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("doctor", help="is this computer ready for the course?")
+    look = commands.add_parser("doctor", help="is this computer ready for the course?")
+    look.add_argument("--fix", action="store_true", help="let JupyterLab keep panels in saved notebooks")
     options.add_commands(commands)
     sweep = commands.add_parser("sweep", help="train the help desk under many settings (hours)")
     sweep.add_argument("--only", nargs="+", metavar="NAME", help="these settings alone")
@@ -38,7 +39,7 @@ def main(argv=None):
         known = ["--" + name.replace("_", "-") for name in given]
         close = difflib.get_close_matches(unknown[0], known, 1)
         parser.error(f"{command} has no {unknown[0]}" + (f"; did you mean {close[0]}?" if close else ""))
-    return doctor() if command == "doctor" else _plainly(command, given)
+    return doctor(**given) if command == "doctor" else _plainly(command, given)
 
 
 def _plainly(command, given):

@@ -3,7 +3,8 @@
 `examine()` returns one Finding for each thing: versions, device, memory, widgets, the progress file. Versions come from
 package metadata, so that nothing heavy but torch is imported, and a broken package cannot break the doctor.
 `ready()` is the short form that the first cell of every notebook calls.
-Left out on purpose: mending anything by itself outside Colab. It prints the command and leaves your computer to you.
+Left out on purpose: mending anything by itself outside Colab. It prints the command and leaves your computer to you;
+one thing it does when told to, `--fix`: JupyterLab's setting that keeps a panel's picture in a saved notebook.
 """
 
 import json
@@ -18,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from ppo_lesson import __version__
+from ppo_lesson import __version__, widget_state
 
 COURSE = Path(__file__).resolve().parent.parent
 INSTALL = "pip install -c constraints.txt -e . (in the course folder)"
@@ -50,6 +51,8 @@ def ready(version=__version__):
 
     PyTorch, not imported yet, will use one thread, unless OMP_NUM_THREADS says otherwise: on tensors as small as the
     maze's, more of them only get in each other's way.
+
+    In a JupyterLab that would lose the panels of a saved notebook, one line says how to change that.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if version != __version__:
@@ -66,6 +69,11 @@ def ready(version=__version__):
             "choose a newer runtime" if on_colab() else f"start the course with `make lab`, or install it: {INSTALL}"
         )
         raise ModuleNotFoundError(f"this Python ({sys.executable}) has no {', '.join(missing)}; {advice}")
+    if "JPY_SESSION_NAME" in os.environ and any(finding.advice for finding in next_day()):
+        print(  # Jupyter's server names its kernels so; what runs notebooks alone does not
+            "This JupyterLab would not show the panels of a saved notebook again tomorrow. To change that, run\n"
+            "from ppo_lesson.widget_state import keep; keep()\nin a new cell, then reload the page."
+        )
 
 
 # ---- versions ------------------------------------------------------------------------------------------------------
@@ -188,6 +196,16 @@ def widgets():
     return [Finding("widgets", text, "" if fits and shown else advice, not (fits and shown))]
 
 
+def next_day():
+    """Are panels, predictions and quizzes of a saved notebook there when it is opened again?"""
+    if on_colab() or installed("jupyterlab") is None:
+        return []
+    kept = widget_state.kept()
+    value = "kept" if kept else "not kept by JupyterLab" + (", as you chose" if kept is False else "")
+    advice = f"python -m ppo_lesson doctor --fix, or {widget_state.BY_HAND}" if kept is None else ""
+    return [Finding("saved panels", value, advice)]
+
+
 def progress_file():
     """Can answers be kept? A progress file that is broken or cannot be written costs a warning, never a notebook."""
     try:  # the folder is that of exercises/records.py, which is not imported: the doctor works where torch does not
@@ -218,11 +236,16 @@ def progress_file():
 
 def examine():
     """Everything the doctor looks at: a list of Finding."""
-    return [finding for look in (versions, device, memory, widgets, progress_file) for finding in look()]
+    return [finding for look in (versions, device, memory, widgets, next_day, progress_file) for finding in look()]
 
 
-def doctor():
-    """Print the report. Returns 1 if something is wrong that breaks the course, else 0."""
+def doctor(fix=False):
+    """Print the report; with `fix`, first do the one thing that the module's first lines name.
+
+    Returns 1 if something is wrong that breaks the course, else 0.
+    """
+    if fix:
+        print(widget_state.keep() + "\n")
     findings = examine()
     for finding in findings:
         print(f"{'!' if finding.advice else ' '} {finding.name:<12} {finding.value}")
