@@ -5,6 +5,7 @@
 # make nbval        the notebooks under nbval with nothing but requirements.txt installed (NB=06: this one)
 # make notebooks    execute the notebooks and store their outputs (ARGS=--stale: only those that changed)
 # make browser      the notebooks in a real JupyterLab in Chromium (FULL="00 06": run these, open the others)
+# make html         every notebook as a page, into html/ (ARGS="notebooks/06*.ipynb": these)
 # make screenshots  write the README's pictures into docs/images/
 # make bench        the benchmarks, and how soon a picture follows its slider
 # make colab-like   the notebooks with the older packages that Colab has
@@ -28,7 +29,7 @@ NBVAL := $(VENV) -m pytest -n $(JOBS) --dist loadscope $(LAX)
 MACHINES ?= ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=SSE41 ONEDNN_MAX_CPU_ISA=AVX2 \
             OMP_NUM_THREADS=2
 
-.PHONY: lab test lint check portable portable-tests nbval notebooks browser screenshots bench colab-like colab format clean
+.PHONY: lab test lint check portable portable-tests nbval notebooks browser html screenshots bench colab-like colab format clean
 
 lab: .venv/.lab
 	@$(VENV) -m ppo_lesson.widget_state
@@ -66,6 +67,10 @@ notebooks: .venv/.test
 browser: .venv/.browser
 	FULL="$(FULL)" $(VENV) -m pytest tests/browser
 
+html: .venv/.lab
+	$(VENV) -m nbconvert --to html --template html --TemplateExporter.extra_template_basedirs=tools --output-dir html \
+	$(or $(ARGS),notebooks/*.ipynb)
+
 screenshots: .venv/.browser
 	$(VENV) tests/browser/report.py screenshots
 
@@ -84,7 +89,7 @@ format: .venv/.test
 	$(VENV) -m ruff check --fix
 
 clean:
-	rm -rf dist .venv .venv-colab .pytest_cache .ruff_cache screenshots ppo_lesson.egg-info
+	rm -rf dist .venv .venv-colab .pytest_cache .ruff_cache html screenshots ppo_lesson.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Each file below says "installed" and is written last, with those of the smaller sets it contains. If .installing is still

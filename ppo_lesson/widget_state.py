@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import site
 import sys
 from pathlib import Path
 
@@ -19,8 +20,11 @@ BY_HAND = "tick Save Widget State Automatically in JupyterLab's Settings menu"
 
 
 def settings():
-    """The folder of JupyterLab's own settings in this Python's environment."""
-    return Path(os.environ.get("JUPYTERLAB_DIR") or Path(sys.prefix, "share", "jupyter", "lab")) / "settings"
+    """The folder of JupyterLab's own settings: in this environment, or where pip installs for a user or for all."""
+    if "JUPYTERLAB_DIR" in os.environ:
+        return Path(os.environ["JUPYTERLAB_DIR"], "settings")
+    labs = [Path(place, "share", "jupyter", "lab") for place in (sys.prefix, site.getuserbase(), "/usr/local")]
+    return next((lab for lab in labs if (lab / "static").is_dir()), labs[0]) / "settings"
 
 
 def user_settings():

@@ -53,9 +53,9 @@ def test_a_still_holds_the_whole_picture_and_its_words():
 
 def test_a_card_scrolls_before_its_picture_gets_too_small():
     page = white_card(image(b"x", "image/png", "A.", 740, 300), 740)
-    assert "overflow-x:auto" in page and f"min-width:{round(740 * LEAST)}px" in page
+    assert "overflow-x:auto" in page and f"min-width:{round(740 * LEAST) + 16}px" in page
     assert 'width="740" height="300"' in page
-    assert "min-width" not in white_card("<svg></svg>")  # a size that nobody knows is left alone
+    assert "px;min-width" not in white_card("<svg></svg>")  # a size that nobody knows is left alone
 
 
 def test_words_are_escaped():

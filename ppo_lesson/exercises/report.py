@@ -14,10 +14,12 @@ def progress() -> None:
     rows = [_row(notebook, m, data) for notebook, m in modules().items()]
     widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD))]
     text = "\n".join("  ".join(p.ljust(w) for p, w in zip(row, widths)).rstrip() for row in [HEAD, *rows])
-    style = 'style="text-align:left;padding:2px 16px 2px 0"'
+    style = 'style="text-align:left;vertical-align:top;padding:2px 12px 2px 0;white-space:normal"'  # wraps when narrow
     titles = "".join(f'<th scope="col" {style}>{part}</th>' for part in HEAD)
     body = "".join("<tr>" + "".join(f"<td {style}>{show.markup(p)}</td>" for p in row) + "</tr>" for row in rows)
-    show.emit(f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>", text)
+    show.emit(
+        f"<table style='max-width:100%;margin:0'><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>", text
+    )
 
 
 def _row(notebook: str, m, data: dict) -> tuple[str, ...]:

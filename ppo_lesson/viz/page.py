@@ -21,9 +21,10 @@ LEAST = 0.75  # a picture keeps this share of its width: below, its letters (10 
 
 def white_card(inside: str, width: int | None = None) -> str:
     """HTML: `inside` on white, at most `width` CSS pixels wide; in a page that is too narrow it scrolls sideways."""
-    size = f"width:{width + 16}px;min-width:{round(LEAST * width)}px;" if width else ""
+    size = f"width:{width + 16}px;min-width:{round(LEAST * width) + 16}px;" if width else ""
     ground = f"{size}max-width:100%;box-sizing:border-box;padding:8px;background:#fff;color:#22262E"
-    return f'<div style="overflow-x:auto"><div style="{ground}">{inside}</div></div>'
+    scroller = "width:0;min-width:100%;overflow-x:auto"  # as wide as the page lets it be, never as what it holds
+    return f'<div style="{scroller}"><div style="{ground}">{inside}</div></div>'
 
 
 def image(data: bytes, kind: str, alt: str, width: int | None = None, height: int | None = None) -> str:

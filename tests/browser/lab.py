@@ -1,7 +1,8 @@
 """A notebook in a real JupyterLab in Chromium: open it, run it, look for faults, move its sliders.
 
 `Lab` starts a JupyterLab of its own (loopback, random port and token, private settings, its own progress folder) and
-stops it again; nothing is saved. `Notebook` is one notebook open in it. Uses the Chromium of your system.
+stops it again; nothing is saved but by `Notebook.save`. `Notebook` is one notebook open in it, untrusted as in a fresh
+clone. Uses the Chromium of your system.
 Left out: mouse drags, buttons and lists. The keyboard reaches every slider, and it is the stricter test.
 """
 
@@ -19,6 +20,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+from ppo_lesson import widget_state
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -28,7 +31,7 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 FOLDERS = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_SETTINGS_DIR")
-FOLDERS += ("JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR", "PPO_LESSON_HOME")
+FOLDERS += ("JUPYTERLAB_WORKSPACES_DIR", "JUPYTERLAB_DIR", "IPYTHONDIR", "PPO_LESSON_HOME")
 WIDGET_FAULT = re.compile(
     r"(?i)error (displaying|creating|rendering)[\w ]*widget|loading widget|failed to load model|model not found"
     r"|could not create a (model|view)|javascript error|could not be drawn|<figure size"
@@ -77,10 +80,14 @@ def chromium():
 
 
 class Lab:
-    """`with Lab() as lab:` a JupyterLab on this repository and a browser; `lab.open(path)` gives a Notebook."""
+    """`with Lab() as lab:` a JupyterLab on this repository and a browser; `lab.open(path)` gives a Notebook.
 
-    def __init__(self, root=ROOT, scale=1):
-        self.root, self.scale = Path(root), scale
+    theme: "Light" or "Dark". keep: does it save the state of widgets, as the course's JupyterLab does? browser: that of
+    another Lab, while that is running.
+    """
+
+    def __init__(self, root=ROOT, scale=1, *, theme="Light", keep=True, browser=None):
+        self.root, self.scale, self.theme, self.keep, self.browser = Path(root), scale, theme, keep, browser
 
     def __enter__(self):
         from playwright.sync_api import sync_playwright
@@ -88,9 +95,10 @@ class Lab:
         with contextlib.ExitStack() as stack:  # undoes, in reverse, whatever was done before a failure
             self.folder = Path(tempfile.mkdtemp(prefix="ppo_lesson_lab_"))
             stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            playwright = stack.enter_context(sync_playwright())
-            self.browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-            stack.callback(self.browser.close)
+            if self.browser is None:
+                playwright = stack.enter_context(sync_playwright())
+                self.browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+                stack.callback(self.browser.close)
             self._serve(stack)
             self.stack = stack.pop_all()
         return self
@@ -103,13 +111,19 @@ class Lab:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.token, self.address = secrets.token_hex(16), f"http://127.0.0.1:{port}"
-        for name, values in SETTINGS.items():
+        theme = {"apputils-extension/themes": {"theme": f"JupyterLab {self.theme}", "adaptive-theme": False}}
+        for name, values in (SETTINGS | theme).items():
             file = self.folder / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / f"{name}.jupyterlab-settings"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(values))
+        (self.folder / "JUPYTERLAB_DIR").mkdir()  # a JupyterLab as installed, but for its settings
+        for part in ("static", "schemas", "themes"):
+            (self.folder / "JUPYTERLAB_DIR" / part).symlink_to(widget_state.settings().parent / part)
         environment = os.environ | {name: str(self.folder / name) for name in FOLDERS}
         for name in ("MPLBACKEND", "PPO_LESSON_SOLUTIONS", "JUPYTER_TOKEN", "JUPYTER_CONFIG_PATH"):
             environment.pop(name, None)
+        if self.keep:  # in the way and the words of `make lab`
+            subprocess.run([sys.executable, "-m", "ppo_lesson.widget_state"], env=environment, cwd=ROOT, check=True)
         command = [
             sys.executable,
             "-m",
@@ -137,17 +151,17 @@ class Lab:
         self.server.terminate()  # it ends its kernels first
         self.server.wait(60)
 
-    def open(self, path):
-        """The notebook at `path`, open in a page of its own, its kernel ready."""
-        return Notebook(self, Path(path))
+    def open(self, path, width=1200):
+        """The notebook at `path`, open in a page of its own, `width` pixels wide, its kernel ready."""
+        return Notebook(self, Path(path), width)
 
 
 class Notebook:
     """One open notebook. Faults that concern the whole page are collected in `hosts` and `console`."""
 
-    def __init__(self, lab, path):
+    def __init__(self, lab, path, width=1200):
         self.lab, self.path, self.hosts, self.console = lab, path, set(), []
-        self.page = lab.browser.new_page(viewport={"width": 1200, "height": 1600}, device_scale_factor=lab.scale)
+        self.page = lab.browser.new_page(viewport={"width": width, "height": 1600}, device_scale_factor=lab.scale)
         self.page.on("console", lambda m: self.console.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.console.append(str(error)))
         self.page.on("request", self._request)
@@ -179,6 +193,16 @@ class Notebook:
         self.page.wait_for_function("() => window.finished", timeout=seconds * 1000)
         with contextlib.suppress(TooLate):
             self.page.wait_for_function(ALL_RUN, timeout=60_000)
+        self.settle()
+
+    def kernel(self, code):
+        """Run code in the notebook's kernel, in no cell."""
+        run = "code => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code}).done"
+        self.page.evaluate(f"async code => {{ await ({run})(code); }}", code)
+
+    def save(self):
+        """Save the notebook to its file, as Ctrl-S does. Only for copies."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
         self.settle()
 
     def settle(self, milliseconds=20_000):
