@@ -11,7 +11,6 @@ Where nothing may move (a viewer that does not animate, a reader who asked the s
 
 from __future__ import annotations
 
-import base64
 import html
 import math
 
@@ -19,6 +18,7 @@ import torch
 
 from ..maze import optimal, solve
 from .maze_figures import FLOOR, WALL
+from .page import still
 from .style import ESTIMATE, EXACT, INK, NEW
 
 SHOWN = (0, 3, 8, 15, 24, 40, 60)  # the updates after which the robot is seen walking
@@ -74,10 +74,7 @@ class Movie:
         return words.replace("-", "−")
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        source = base64.b64encode(self.svg.encode()).decode()
-        style = "display:block;width:100%;min-width:560px;max-width:760px;height:auto"
-        image = f'<img alt="{html.escape(self.alt)}" src="data:image/svg+xml;base64,{source}" style="{style}">'
-        return {"text/html": f'<div style="overflow-x:auto">{image}</div>', "text/plain": self.alt}, {}
+        return {"text/html": still(self.svg, self.alt), "text/plain": self.alt}, {}
 
     def __repr__(self):
         return self.alt
