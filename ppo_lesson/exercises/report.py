@@ -14,7 +14,8 @@ def progress() -> None:
     rows = [_row(notebook, m, data) for notebook, m in modules().items()]
     widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD))]
     text = "\n".join("  ".join(p.ljust(w) for p, w in zip(row, widths)).rstrip() for row in [HEAD, *rows])
-    style = 'style="text-align:left;vertical-align:top;padding:2px 12px 2px 0;white-space:normal"'  # wraps when narrow
+    fold = "white-space:normal;overflow-wrap:anywhere"  # in a narrow page lines break, nothing is cut
+    style = f'style="text-align:left;vertical-align:top;padding:2px 8px 2px 0;{fold}"'
     titles = "".join(f'<th scope="col" {style}>{part}</th>' for part in HEAD)
     body = "".join("<tr>" + "".join(f"<td {style}>{show.markup(p)}</td>" for p in row) + "</tr>" for row in rows)
     show.emit(
