@@ -30,7 +30,7 @@ def _float(value) -> float:
     """NaN for what is no number, a number in quotes included: it would be a text in the arithmetic."""
     try:
         return math.nan if isinstance(value, str | bytes) else float(value)
-    except (TypeError, ValueError, RuntimeError):
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # the last: 10**400
         return math.nan
 
 

@@ -7,12 +7,15 @@ import contextlib
 import copy
 import json
 import math
+import pickle
 import shutil
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 import shop
 import torch
+import transformers
 from filelock import FileLock
 from tiny_language import Letters, build
 
@@ -170,6 +173,21 @@ FUNCTIONS = {
     "none at all": ("x = 3", ["has no function score; it has none"]),
     "syntax": ("def score(prompt, reply:\n    return 1", ["bad.py cannot be loaded: line 1:"]),
     "import": ("import nothing_of_this_name", ["cannot be loaded: ModuleNotFoundError", "(line 1 of bad.py)"]),
+    "exits": ("import sys\ndef score(prompt, reply):\n    sys.exit(0)", ["score failed: SystemExit: 0 (line 3 of bad"]),
+    "quits": (
+        "def score(prompt, reply):\n    return 1\n\nquit()",
+        ["cannot be loaded: SystemExit", "(line 4 of bad.py)"],
+    ),
+    "too large": ("def score(prompt, reply):\n    return 10**400", ["must be a finite number; got 1000"]),
+    "in a library": ("import json\ndef score(prompt, reply):\n    return json.loads('{')", ["(line 3 of bad.py)"]),
+    "another dtype": (
+        "import torch\ntorch.set_default_dtype(torch.float64)\ndef score(prompt, reply):\n    return 1",
+        ["bad.py sets torch's default dtype to torch.float64; name dtype="],
+    ),
+    "another dtype later": (
+        "import torch\ndef score(prompt, reply):\n    torch.set_default_dtype(torch.float64)\n    return 1",
+        ["bad.py:score sets torch's default dtype to torch.float64"],
+    ),
 }
 
 
@@ -177,6 +195,25 @@ FUNCTIONS = {
 def test_a_reward_function_from_a_file(source, words, folder, tmp_path, capsys):
     (folder / "bad.py").write_text(source + "\n")
     refused(folder, tmp_path, capsys, reward="bad.py:score", words=words)
+
+
+def test_a_reward_that_exits_in_the_middle_loses_no_iteration(folder, tmp_path, capsys):
+    """It ended with status 0, and without the iterations since the last checkpoint."""
+    (folder / "bad.py").write_text(
+        "import sys\ncalls = []\ndef score(prompt, reply):\n    calls.append(1)\n"
+        "    return sys.exit(0) if len(calls) > 12 else 1.0\n"
+    )
+    refused(folder, tmp_path, capsys, reward="bad.py:score", words=["SystemExit: 0", "up to iteration"])
+    rows = (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()
+    assert 0 < len(rows) == len(checkpoint.load(tmp_path / "run.safetensors")[1]["rows"]) < 4
+    path = tmp_path / "alone"
+    with pytest.raises(RuntimeError, match=r"called sys.exit\(3\); let it raise an error"):
+        next(start(reward=lambda prompt, reply: exit_with(3), resume=path))
+    assert torch.get_default_dtype() == torch.float32
+
+
+def exit_with(code):
+    raise SystemExit(code)
 
 
 def test_a_reward_function_that_is_not_there(folder, tmp_path, capsys):
@@ -235,6 +272,62 @@ def test_a_tokenizer_that_is_larger_than_the_model(folder, tmp_path, capsys):
     )
     large.save_pretrained(folder / "large")
     refused(folder, tmp_path, capsys, "--tokenizer", f"{folder / 'large'}", words=["tokens and the model only"])
+
+
+def cut(file):
+    """The first half of it."""
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def pickled(folder):
+    """Weights as a pickle with a foreign object in it."""
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"lm_head.weight": Fraction(1, 2)}))
+
+
+def changed_config(**changes):
+    def change(folder):
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), "utf-8")
+
+    return change
+
+
+def template(text):
+    return lambda folder: (folder / "chat_template.jinja").write_text(text)
+
+
+BROKEN = {  # what somebody's folder may be like: what to do to a good one, words of the message
+    "cut": (lambda f: cut(f / "model.safetensors"), ["weights cannot be read", "fetch it again"]),
+    "a pointer": (
+        lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0"),
+        ["weights cannot be read", "Git LFS pointer"],
+    ),
+    "another shape": (changed_config(vocab_size=400), ["other shapes than its config.json says"]),
+    "config cut": (lambda f: cut(f / "config.json"), ["config.json is broken"]),
+    "tokenizer cut": (lambda f: cut(f / "tokenizer.json"), ["tokenizer.json is broken"]),
+    "pickled": (pickled, ["pickled with more than tensors", "safetensors"]),
+    "quantised": (
+        changed_config(quantization_config={"quant_method": "gptq", "bits": 4, "group_size": 128}),
+        ["not installed here"],
+    ),
+    "two halves": (
+        lambda f: transformers.T5Config(d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2).save_pretrained(f),
+        ["no causal language model of this kind", "T5Config"],
+    ),
+    "a template that refuses": (template("{{ raise_exception('Only in English') }}"), ["chat template", "English"]),
+    "a template that is none": (template("{% for m in messages %}"), ["chat template fails", "Mend it"]),
+}
+
+
+@pytest.mark.parametrize(("damage", "words"), BROKEN.values(), ids=BROKEN)
+def test_folders_that_are_broken_are_told_in_one_message(damage, words, folder, tmp_path, capsys):
+    shutil.copytree(folder / "model", tmp_path / "model")
+    damage(tmp_path / "model")
+    command = ["sft", "--model", f"{tmp_path / 'model'}", "--data", f"{folder / 'pairs.jsonl'}"]
+    message = refused(folder, tmp_path / "out", capsys, command=command, words=words)
+    assert str(tmp_path / "model") in message or "template" in message
+    assert not (tmp_path / "out" / "run.json").exists()
 
 
 def test_pad_may_be_eos(folder, tmp_path):
@@ -301,6 +394,7 @@ SETTINGS = {
     "no mini-batch": (["--set", "minibatches=0"], ["minibatches must be at least 1; got 0"]),
     "all held out": (["--held", "24"], ["--held 24", "24 examples"]),
     "plain texts": (["--set", "ptx_coef=1"], ["needs documents"]),
+    "threads": (["--threads", "-1"], ["--threads must be at least 1; got -1"]),
 }
 
 
@@ -341,6 +435,12 @@ def test_options_that_are_missing(folder, tmp_path, capsys):
         folder, tmp_path, capsys, command=["rlhf"], words=["rlhf needs --model and --reward and --prompts", "example"]
     )
     refused(folder, tmp_path, capsys, command=["sft", "--model", "x"], words=["sft needs --data"])
+
+
+def test_plain_texts_that_are_shorter_than_one_row(folder, tmp_path, capsys):
+    (folder / "short.txt").write_text("a cup of tea\n")
+    more = ["--documents", f"{folder / 'short.txt'}", "--set", "ptx_coef=1"]
+    refused(folder, tmp_path, capsys, *more, words=["documents have", "needs more than 64"])
 
 
 def test_a_beta_below_0():

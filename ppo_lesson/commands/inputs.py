@@ -9,7 +9,10 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from ..language.models import ScalarModel, load_language_model
+from ..language.scale import load_or_explain
 from ..language.text import load_tokenizer
 
 TOKENIZER_FILES = (
@@ -26,10 +29,7 @@ SMALL = 20_000_000  # parameters; larger models want the learning rates of large
 def language_model(name: str):
     """A causal language model from a folder, or from the hub."""
     _folder_or_name("--model", name, "a language model")
-    try:
-        return load_language_model(name)
-    except OSError as error:
-        raise ValueError(f"--model {name} cannot be loaded: {_first_line(error)}") from error
+    return _loaded("--model", load_language_model, name)
 
 
 def tokenizer_of(name: str | None, model_name: str, model):
@@ -38,10 +38,7 @@ def tokenizer_of(name: str | None, model_name: str, model):
     _folder_or_name(option, name, "a tokenizer")
     if Path(name).is_dir() and not any((Path(name) / file).exists() for file in TOKENIZER_FILES):
         raise ValueError(f"{option}: {name} holds no tokenizer; name the folder that does with --tokenizer")
-    try:
-        tokenizer = load_tokenizer(name)
-    except OSError as error:
-        raise ValueError(f"{option}: no tokenizer in {name}: {_first_line(error)}") from error
+    tokenizer = _loaded(option, load_tokenizer, name)
     size = model.config.get_text_config().vocab_size
     if len(tokenizer) > size:
         raise ValueError(f"{option}: the tokenizer in {name} has {len(tokenizer)} tokens and the model only {size}")
@@ -54,9 +51,9 @@ def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
         return _function(spec)
     if not Path(spec).is_dir():
         raise ValueError(f"--reward: there is no folder {spec}; give one that `reward` wrote, or FILE.py:FUNCTION")
-    judge, theirs = ScalarModel.load(_inside(spec, "head.safetensors"), kind="reward"), None
+    judge, theirs = _loaded("--reward", ScalarModel.load, _inside(spec, "head.safetensors"), kind="reward"), None
     if any((Path(spec) / file).exists() for file in TOKENIZER_FILES):
-        theirs = load_tokenizer(spec).get_vocab()
+        theirs = _loaded("--reward", load_tokenizer, spec).get_vocab()
     sizes = [x.config.get_text_config().vocab_size for x in (judge, model)]
     ours = tokenizer.get_vocab()
     if theirs != ours if theirs else sizes[0] != sizes[1]:
@@ -68,6 +65,16 @@ def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
             f"reward --model ... --tokenizer ..."
         )
     return judge
+
+
+def _loaded(option: str, load: Callable, name: str, **about):
+    """load(name, **about), or a ValueError that says which option it was and why."""
+    try:
+        return load_or_explain(load, name, **about)
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from error
+    except Exception as error:  # of the many libraries that may be behind it
+        raise ValueError(f"{option}: {name} cannot be loaded: {_first_line(error)}") from error
 
 
 def parameters(model) -> int:
@@ -96,8 +103,9 @@ def _function(spec: str) -> Callable:
     module = importlib.util.module_from_spec(found := importlib.util.spec_from_file_location(path.stem, path))
     try:
         found.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(f"--reward: {path} cannot be loaded: {_where(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"--reward: {path} cannot be loaded: {_where(error, path)}") from error
+    _same_dtype(f"--reward: {path}")
     known = [key for key, x in vars(module).items() if callable(x) and not isinstance(x, type) and key[0] != "_"]
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)
@@ -107,23 +115,33 @@ def _function(spec: str) -> Callable:
 
     def score(prompt: str, reply: str) -> float:
         try:
-            return function(prompt, reply)
-        except Exception as error:
-            words = f"{spec} failed: {_where(error)}. It was asked about {prompt!r:.200} and {reply!r:.200}"
+            value = function(prompt, reply)
+        except (Exception, SystemExit) as error:  # sys.exit would end the program as if all were well
+            words = f"{spec} failed: {_where(error, path)}. It was asked about {prompt!r:.200} and {reply!r:.200}"
             raise ValueError(words) from error
+        _same_dtype(spec)
+        return value
 
     return score
 
 
+def _same_dtype(who: str) -> None:
+    """ValueError, and float32 again, if somebody's code has changed what torch makes new tensors of."""
+    if (dtype := torch.get_default_dtype()) != torch.float32:
+        torch.set_default_dtype(torch.float32)
+        raise ValueError(f"{who} sets torch's default dtype to {dtype}; name dtype= where it makes tensors instead")
+
+
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _where(error: Exception) -> str:
-    """What went wrong, and in which line of somebody's file."""
+def _where(error: BaseException, path: Path) -> str:
+    """What went wrong, and in which line of somebody's file, or of what it called if it was not reached."""
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: {error.msg}"
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    steps = traceback.extract_tb(error.__traceback__)
+    last = [*steps[-1:], *(step for step in steps if Path(step.filename) == path)][-1]
     return f"{type(error).__name__}: {error} (line {last.lineno} of {Path(last.filename).name})"
 
 

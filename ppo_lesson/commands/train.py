@@ -41,8 +41,8 @@ def run(command: str, given: dict) -> None:
     with warnings.catch_warnings(), opened(command, given, alone=team.first) as (folder, given):
         warnings.showwarning = lambda message, *_, **__: team.first and print(f"note: {message}", file=sys.stderr)
         options.check_needed(command, given)
-        if given["threads"]:
-            torch.set_num_threads(given["threads"])
+        if given["threads"] is not None:
+            torch.set_num_threads(validate.integer("--threads", given["threads"], 1))
         try:
             {"sft": _sft, "reward": _reward, "rlhf": partial(_rlhf, team=team)}[command](folder, given)
         except torch.OutOfMemoryError as error:

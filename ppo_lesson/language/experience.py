@@ -253,6 +253,8 @@ def _asked(reward: Callable, prompt: str, reply: str) -> float:
     """One score from somebody's own function, or an error that says what it did wrong."""
     try:
         value = reward(prompt, reply)
+    except SystemExit as end:  # would end the program as if all were well, and nothing were to be saved
+        raise RuntimeError(f"reward({prompt!r}, {reply!r}) called sys.exit({end.code}); let it raise an error") from end
     except Exception as error:
         error.add_note(f"raised by the reward function {reward!r} for prompt {prompt!r} and reply {reply!r}")
         raise

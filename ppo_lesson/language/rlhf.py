@@ -33,6 +33,8 @@ from .settings import RLHFConfig
 from .sft import adamw, device
 from .text import reply_ids
 
+PTX_WIDTH = 64  # tokens in a row of plain text, for PPO-ptx
+
 __all__ = ["RLHFConfig", "group_advantages", "rlhf", "shape_rewards", "update"]
 
 
@@ -67,6 +69,8 @@ def rlhf(
     if critic is not None:
         critic.kind = "critic"  # it may have begun as a reward model
     stream = torch.tensor([i for text in documents for i in reply_ids(tokenizer, text)])
+    if config.ptx_coef and len(stream) <= PTX_WIDTH:
+        raise ValueError(f"documents have {len(stream)} tokens in all; ptx_coef needs more than {PTX_WIDTH}")
     learners = {"actor": actor} | ({} if critic is None else {"critic": critic})
     optimizers, tensors = {}, {}
     for name, model in learners.items():
@@ -268,7 +272,7 @@ def critic_loss(critic, rollout: Rollout, returns, piece: tuple, tokens: int, co
     return aggregate(value_loss(values, returns[some, :T], **clip), mask, denominator=tokens)
 
 
-def _ptx(actor, stream: Tensor, config, generator, profile, processes, scaler, width: int = 64) -> float:
+def _ptx(actor, stream: Tensor, config, generator, profile, processes, scaler, width: int = PTX_WIDTH) -> float:
     """PPO-ptx (Ouyang et al. 2022, sec. 3.5): ptx_coef times the loss on plain text joins the gradient. Returns it."""
     starts = processes.deal(torch.randint(len(stream) - width, (config.ptx_batch,), generator=generator))
     ids = stream[starts[:, None] + torch.arange(width)].to(device(actor))

@@ -12,6 +12,7 @@ Left out: 8-bit optimizers, quantised weights, kernels of our own. CUDA paths we
 from __future__ import annotations
 
 import copy
+import json
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -175,11 +176,12 @@ def load_or_explain(load, name, **about):
     """load(name, **about); if that fails, a ValueError that says in a sentence why, and what to do.
 
     load: `load_language_model`, `load_tokenizer` or `ScalarModel.load`. Told apart: a folder that is not there or holds
-    no model, a name that the hub does not know, a model with a licence to accept, no network, too little memory.
+    no model, broken files, files that do not fit together, a package that is missing, a name that the hub does not
+    know, a model with a licence to accept, no network, too little memory.
     """
     try:
         return load(name, **about)
-    except (OSError, ValueError, MemoryError, RuntimeError) as error:
+    except Exception as error:
         if why := _why(error, str(name)):
             raise ValueError(f"{name}: {why}") from error
         raise
@@ -188,14 +190,32 @@ def load_or_explain(load, name, **about):
 def _why(error: BaseException, name: str) -> str:
     """What went wrong, from the error and those behind it; "" if it speaks for itself."""
     path, kinds, words = Path(name).expanduser(), set(), ""
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
     while error is not None:
-        kinds, words = kinds | {type(error).__name__}, f"{words} {error}"
+        kinds, words = kinds | {kind.__name__ for kind in type(error).__mro__}, f"{words} {error}"
         error = error.__cause__ or error.__context__
     if kinds & {"MemoryError", "OutOfMemoryError"} or "t allocate memory" in words:
         return "this machine has too little memory to load it. Ask `memory.plan` what fits, or take a smaller model"
     if path.is_dir():
-        missing = not any((path / file).exists() for file in ("config.json", "tokenizer_config.json"))
-        return "this folder holds no saved model (no config.json)" if missing else ""
+        if not any((path / file).exists() for file in ("config.json", "tokenizer_config.json")):
+            return "this folder holds no saved model (no config.json)"
+        for file in path.glob("*.json"):
+            try:
+                json.loads(file.read_text("utf-8"))
+            except ValueError as broken:
+                return f"{file.name} is broken ({broken}). Was its download cut short? Fetch it again"
+    if "SafetensorError" in kinds:
+        return f"its weights cannot be read ({first}). A file was cut short, or is a Git LFS pointer: fetch it again"
+    if "UnpicklingError" in kinds:
+        return "its weights are pickled with more than tensors in them, which could run code: take one with safetensors"
+    if "ignore_mismatched_sizes" in words or "size mismatch" in words:
+        return "its weights have other shapes than its config.json says: take both from one place"
+    if "Unrecognized configuration class" in words:
+        return f"transformers has no causal language model of this kind ({first.split(' for this kind')[0]})"
+    if "ImportError" in kinds:
+        return f"it needs what is not installed here ({first}). Take a model that is not quantised, or install that"
+    if path.is_dir():
+        return ""
     if name.startswith((".", "~", os.sep)) or "\\" in name or name.count("/") > 1:
         return "there is no such folder"
     if "GatedRepoError" in kinds or "gated repo" in words:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 import torch
+from jinja2 import TemplateError
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -71,7 +72,13 @@ def prompt_ids(tokenizer, prompt: str) -> list[int]:
     """Ids of one prompt, with everything up to where the reply begins; without a chat template the prompt as it is."""
     if tokenizer.chat_template:
         chat = [{"role": "user", "content": prompt}]
-        prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        try:
+            prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:
+            raise ValueError(
+                f"the tokenizer's chat template fails on one turn of a user ({error}), here {prompt!r:.60}. Mend it, "
+                f"or take it out of tokenizer_config.json (or chat_template.jinja) if prompts are complete as they are"
+            ) from error
     return tokenizer(prompt, add_special_tokens=False)["input_ids"]
 
 
