@@ -1,4 +1,4 @@
-"""The README's table of measurements: what the benchmarks' files hold now, number for number."""
+"""The tables of measurements: what the benchmarks' files hold now, number for number, in the README and beside it."""
 
 import json
 import re
@@ -10,9 +10,16 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_the_readme_shows_what_the_files_hold():
-    written = (ROOT / "README.md").read_text("utf-8")
-    assert benchmark_tables.text() in written, "run: python tools/benchmark_tables.py --write"
+@pytest.mark.parametrize("page", benchmark_tables.pages())
+def test_a_page_shows_what_the_files_hold(page):
+    written = (ROOT / page).read_text("utf-8")
+    assert benchmark_tables.pages()[page] in written, "run: python tools/benchmark_tables.py --write"
+
+
+def test_the_readme_has_four_rows_and_the_page_beside_it_all():
+    """A row that is renamed must not leave the README silently."""
+    short, whole = (benchmark_tables.text(*given).splitlines() for given in ((benchmark_tables.FOUR,), ()))
+    assert len(short) == 2 + 4 and set(short) < set(whole)
 
 
 def test_every_result_has_its_rows():
@@ -22,7 +29,7 @@ def test_every_result_has_its_rows():
 
 def test_a_number_that_changes_in_a_file_changes_in_the_table(tmp_path, monkeypatch):
     """With all returns, seconds, scores and MiB changed no row stays as it was."""
-    before = benchmark_tables.text().splitlines()
+    before = benchmark_tables.text().splitlines()[2:]
     for name in benchmark_tables.ROWS:
         stored = benchmark_tables.read(name)
         measured = {
@@ -30,8 +37,8 @@ def test_a_number_that_changes_in_a_file_changes_in_the_table(tmp_path, monkeypa
         }
         (tmp_path / f"{name}.json").write_text(json.dumps(stored | bent(measured)), "utf-8")
     monkeypatch.setattr(benchmark_tables, "RESULTS", tmp_path)
-    after = benchmark_tables.text().splitlines()
-    same = [old for old, new in zip(before, after, strict=True) if old == new and "](benchmarks/" in old]
+    after = benchmark_tables.text().splitlines()[2:]
+    same = [old for old, new in zip(before, after, strict=True) if old == new]
     assert [row.split(" | ")[0] for row in same] == [], "these rows do not follow their file"
 
 
@@ -58,14 +65,18 @@ def test_two_computers_are_named_with_their_rows(tmp_path, monkeypatch):
 
 
 def test_writing_needs_the_marks(tmp_path, monkeypatch):
-    page = tmp_path / "README.md"
-    page.write_text("a page", "utf-8")
+    (tmp_path / "docs").mkdir()
     monkeypatch.setattr(benchmark_tables, "ROOT", tmp_path)
     monkeypatch.setattr("sys.argv", ["benchmark_tables.py", "--write"])
-    with pytest.raises(SystemExit, match="put them back"):
+    marked = f"one\n{benchmark_tables.START}\nold\n{benchmark_tables.END}\ntwo\n"
+    for name in benchmark_tables.pages():
+        (tmp_path / name).write_text(marked, "utf-8")
+    (tmp_path / "docs" / "measured.md").write_text("a page", "utf-8")
+    with pytest.raises(SystemExit, match=r"docs/measured.md has no lines .* put them back"):
         benchmark_tables.main()
-    page.write_text(f"one\n{benchmark_tables.START}\nold\n{benchmark_tables.END}\ntwo\n", "utf-8")
+    (tmp_path / "docs" / "measured.md").write_text(marked, "utf-8")
     benchmark_tables.main()
-    found = page.read_text("utf-8")
-    assert found.startswith("one\n") and found.endswith("\ntwo\n") and "\nold\n" not in found
-    assert benchmark_tables.text() in found
+    for name, table in benchmark_tables.pages().items():
+        found = (tmp_path / name).read_text("utf-8")
+        assert found.startswith("one\n") and found.endswith("\ntwo\n") and "\nold\n" not in found
+        assert table in found

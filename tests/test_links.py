@@ -14,6 +14,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
     *sorted((ROOT / "notebooks").glob("*.md")),
     *sorted((ROOT / "data").glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
     *notebooks.all_notebooks(),
 ]
 

@@ -1,9 +1,9 @@
-"""The README's table of measurements, from the files that the benchmarks wrote.
+"""The table of measurements, from the files that the benchmarks wrote: all in docs/measured.md, four in the README.
 
     .venv/bin/python tools/benchmark_tables.py           prints it
-    .venv/bin/python tools/benchmark_tables.py --write   puts it into README.md, between its two marks
+    .venv/bin/python tools/benchmark_tables.py --write   puts it into both pages, between their two marks
 
-Nothing is measured here. A test compares the README with what this prints, so that no number there outlives its file.
+Nothing is measured here. A test compares the pages with what this prints, so that no number there outlives its file.
 Left out: what a GPU measures (benchmarks/gpu.py), as long as there is no file of it.
 """
 
@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 START = "<!-- measured: written by tools/benchmark_tables.py --write -->"
 END = "<!-- end of what was measured -->"
+FOUR = ("64 robots", "CartPole", "Hopper", "RLHF")  # the README's rows begin so
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 
@@ -183,24 +184,33 @@ def script(name: str) -> str:
     return "table1.py" if name == "table1_small" else f"{name}.py"
 
 
-def text() -> str:
+def text(begins: tuple[str, ...] = (), up: str = "") -> str:
+    """The table in Markdown: the rows that begin so (none given: all). up: the way from the page to the root."""
     lines = ["| what | ours | beside it | goal (reached) | measured by |", "|--|--|--|--|--|"]
     for name, rows_of in ROWS.items():
         for row in rows_of(read(name)):
-            lines.append(f"| {' | '.join(row)} | [{script(name)}](benchmarks/{script(name)}) |".replace("|  |", "| |"))
-    return "\n".join([*lines, "", f"Measured on: {hardware()}"])
+            if not begins or row[0].startswith(begins):
+                where = f"[{script(name)}]({up}benchmarks/{script(name)})"
+                lines.append(f"| {' | '.join(row)} | {where} |".replace("|  |", "| |"))
+    return "\n".join(lines)
+
+
+def pages() -> dict[str, str]:
+    """What stands between the two marks of each page."""
+    return {"README.md": text(FOUR), "docs/measured.md": f"{text(up='../')}\n\nMeasured on: {hardware()}"}
 
 
 def main():
     if "--write" not in sys.argv:
-        print(text())
+        print(pages()["docs/measured.md"])
         return
-    page = ROOT / "README.md"
-    before, _, rest = page.read_text("utf-8").partition(START)
-    _, mark, after = rest.partition(END)
-    if not mark:
-        sys.exit(f"README.md has no lines {START} and {END}, between which the table belongs; put them back")
-    page.write_text(f"{before}{START}\n\n{text()}\n\n{END}{after}", "utf-8")
+    for name, table in pages().items():
+        page = ROOT / name
+        before, _, rest = page.read_text("utf-8").partition(START)
+        _, mark, after = rest.partition(END)
+        if not mark:
+            sys.exit(f"{name} has no lines {START} and {END}, between which the table belongs; put them back")
+        page.write_text(f"{before}{START}\n\n{table}\n\n{END}{after}", "utf-8")
 
 
 if __name__ == "__main__":
