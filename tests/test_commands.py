@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import shop
@@ -95,6 +96,31 @@ def test_held_out_prompts_are_not_trained_on(folder, tmp_path, monkeypatch):
     assert shop.rlhf(folder, tmp_path, "--held", "12", "--iterations", "12") == 0
     held = {line["prompt"] for line in lines(folder / "prompts.jsonl")[::2]}
     assert seen and not seen & held
+
+
+def test_a_report_shows_samples_from_all_over_the_file():
+    """A file that begins with two hundred questions of one kind must not fill the report with them."""
+    assert train.spread(list(range(50))) == [0, 12, 25, 37]
+    for n in range(7):
+        assert train.spread(list(range(n))) == ([0, 1, 2, 3, 4][:n] if n <= 4 else [0, n // 4, n // 2, 3 * n // 4])
+
+
+def test_the_commands_of_the_readme_are_understood(monkeypatch):
+    """Options and files of the three lines that "run as they stand"; that they train is tested above."""
+    given = {}
+    monkeypatch.setattr(train, "run", lambda command, options: given.update({command: options}))
+    root = Path(cli.__file__).parent.parent
+    for line in re.findall(
+        r"(?m)^python -m ppo_lesson ((?:sft|reward|rlhf) .*--output.*)$", (root / "README.md").read_text()
+    ):
+        assert cli.main(line.split()) == 0
+    assert set(given) == {"sft", "reward", "rlhf"}
+    for command, told in given.items():
+        options.check_needed(command, told)
+        files = [told.get(name) for name in ("model", "tokenizer", "data", "prompts")]
+        assert all((root / file).exists() for file in files if file and file.startswith("data/"))
+    assert given["reward"]["model"] == given["rlhf"]["model"] == given["sft"]["output"] + "/model"
+    assert given["rlhf"]["reward"] == given["reward"]["output"] + "/model"
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def _sft(folder: Path, given: dict) -> None:
     model, *_ = scale.roles(model, profile, seed=given["seed"] or 0, critic=False)
 
     def look() -> tuple[dict, list]:
-        prompts = [pair.prompt for pair in (held or pairs)[:SHOWN]]
+        prompts = [pair.prompt for pair in spread(held or pairs)]
         with profile.autocast():
             return ({"loss": [_loss(model, tokenizer, held)]} if held else {}), _replies(model, tokenizer, prompts)
 
@@ -88,7 +88,7 @@ def _reward(folder: Path, given: dict) -> None:
     del base
 
     def look() -> tuple[dict, list]:
-        some = (held or rankings)[:SHOWN]
+        some = spread(held or rankings)
         with profile.autocast():
             scores = reward.score_rankings(model, tokenizer, some)
             facts = {"accuracy": [reward.accuracy(model, tokenizer, held)]} if held else {}
@@ -145,7 +145,7 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
         length, ended = out.mask.sum(-1).float(), out.ended.float()
         facts = {"score": out.scores, "kl_ref": out.kl_ref, "length": length, "ended": ended}
         samples = [(p, f"{s:+.2f}  {x}") for p, s, x in zip(out.prompts, out.scores.tolist(), out.texts)]
-        return {name: x.tolist() for name, x in facts.items()}, samples[:SHOWN]
+        return {name: x.tolist() for name, x in facts.items()}, spread(samples)
 
     trainer = rlhf.rlhf(
         config,
@@ -184,6 +184,12 @@ def hold_out(examples: list, count: int | None) -> tuple[list, list]:
         raise ValueError(f"--held {count} must be at least 0 and less than the {len(examples)} examples there are")
     places = {i * len(examples) // count for i in range(count)} if count else set()
     return [x for i, x in enumerate(examples) if i in places], [x for i, x in enumerate(examples) if i not in places]
+
+
+def spread(examples: list) -> list:
+    """SHOWN of them (or all), evenly over the list: a file may be sorted by topic, and a report should show each."""
+    count = min(SHOWN, len(examples))
+    return [examples[i * len(examples) // count] for i in range(count)]
 
 
 def _supervised(given: dict, model, count: int, profile: scale.Profile) -> sft.SupervisedConfig:
