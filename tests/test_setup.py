@@ -137,6 +137,22 @@ def test_install_once(house):
 
 
 @needs_make
+def test_the_first_installation_says_how_long_how_large_and_where(house):
+    def said(target):
+        run = subprocess.run(
+            ["make", "PYTHON=./stand-in", target], cwd=house, capture_output=True, text=True, check=True
+        )
+        return [line for line in run.stdout.splitlines() if "-m pip" not in line and not line.startswith("make")]
+
+    first, venv, last = said(".venv/.lab")
+    assert re.search(r"about \d+ minutes and [\d.]+ GB", first) and "virtual environment" in venv
+    assert "by itself" in last and "http://localhost" in last
+    assert said(".venv/.lab") == []  # a second one is silent
+    shutil.rmtree(house / ".venv")
+    assert said(".venv/.test") == [venv]  # the words are make lab's
+
+
+@needs_make
 def test_an_interrupted_install_is_done_again(house):
     fail = house.parent.parent / "fail"
     fail.touch()
