@@ -59,15 +59,17 @@ ALL_RUN = """() => window.jupyterapp.shell.currentWidget.content.widgets.every(
   cell => cell.model.type !== 'code' || cell.model.executionCount !== null)"""
 SLIDERS = """() => [...document.querySelectorAll('.jp-OutputArea .noUi-handle[role=slider]')].map((handle, index) => {
   handle.setAttribute('data-slider', index);
-  return { index, label: handle.closest('.jupyter-widgets').querySelector('.widget-label')?.textContent || '',
+  const own = handle.closest('.widget-slider, .widget-hslider');  // a panel is a widget with many labels
+  return { index, label: own.querySelector('.widget-label')?.textContent || '',
     disabled: !!handle.closest('[disabled]') }; })"""
 PICTURES = """index => { const cell = document.querySelector(`[data-slider="${index}"]`).closest('.jp-Cell');
   return [...cell.querySelectorAll('.jp-OutputArea-output img, .jp-OutputArea-output svg')]
     .filter(e => !e.closest('button')).map(e => e.src || e.outerHTML).join('|'); }"""
-LATENCY = """index => { const look = eval(PICTURES), before = look(index); window.latency = null;
+LATENCY = """index => { const look = eval(PICTURES), before = look(index); window.latency = null; window.said = null;
   document.addEventListener('keydown', () => { const start = performance.now();
-    const frame = async () => { if (look(index) === before) return requestAnimationFrame(frame);
-      const cell = document.querySelector(`[data-slider="${index}"]`).closest('.jp-Cell');
+    const frame = async () => { const cell = document.querySelector(`[data-slider="${index}"]`).closest('.jp-Cell');
+      if (cell.querySelector('.ppo-busy')) window.said ??= performance.now() - start;
+      if (look(index) === before) return requestAnimationFrame(frame);
       await Promise.all([...cell.querySelectorAll('.jp-OutputArea-output img')].map(i => i.decode().catch(() => {})));
       window.latency = performance.now() - start; };
     requestAnimationFrame(frame); }, {once: true, capture: true}); }""".replace("PICTURES", json.dumps(PICTURES))
@@ -256,13 +258,18 @@ class Notebook:
         return not same
 
     def latency(self, slider, key):
-        """Milliseconds from the key to the first frame with another picture; None if none came within 3 s."""
+        """Milliseconds from the key to the first frame with another picture; None if none came within 3 s.
+
+        `said` is then when a panel that retrains first said so, in milliseconds; None for a panel that draws.
+        """
+        self.said = None
         self.page.wait_for_timeout(100)
         self.page.evaluate(LATENCY, slider["index"])
         if not self._type(slider, key):
             return None
         for _ in range(150):
             if (milliseconds := self.page.evaluate("() => window.latency")) is not None:
+                self.said = self.page.evaluate("() => window.said")
                 return milliseconds
             self.page.wait_for_timeout(20)
 
