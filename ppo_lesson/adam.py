@@ -13,15 +13,19 @@ from torch import Tensor
 class Adam:
     """groups: pairs (parameters, learning rate); seeds: the leading axes that all parameters share.
 
-    The parameters become views of `self.flat`, (*seeds, P); `self.grad` has the same shape. RuntimeError in `backward`
-    and `check` if one is no longer a view, for then a step would not reach it. `release` gives each its own memory.
+    The parameters become views of `self.flat`, (*seeds, P), or keep their memory where they are of another dtype;
+    `self.grad` is as long. RuntimeError in `backward` and `check` if one lies elsewhere since, for then no step would
+    reach it. `release` gives each its own memory.
     """
 
     def __init__(self, groups, *, seeds: tuple[int, ...] = (), betas=(0.9, 0.999), eps: float = 1e-5):
         groups = [([p for p in parameters if p.requires_grad], lr) for parameters, lr in groups]
         self.parameters = parameters = [p for ps, _ in groups for p in ps]
         if len(set(parameters)) < len(parameters):
-            raise ValueError("groups name a parameter twice, as when policy and critic share layers; give it one group")
+            raise ValueError(
+                "groups name a parameter twice, as when policy and critic share layers; make two networks, or one "
+                "group of what they share"
+            )
         self.seeds, self.betas, self.eps = seeds, betas, eps
         self.flat = torch.cat([p.detach().reshape(*seeds, -1) for p in parameters], -1)
         self.grad, self.mean, self.square = (torch.zeros_like(self.flat) for _ in range(3))
@@ -29,8 +33,12 @@ class Adam:
         sizes = [p.numel() // max(1, torch.Size(seeds).numel()) for p in parameters]
         rates = [lr for ps, lr in groups for _ in ps]
         self.lr = torch.cat([torch.full((n,), float(lr), dtype=self.flat.dtype) for n, lr in zip(sizes, rates)])
+        self.others = []  # of another dtype: a float32 network beside a float64 table stays what it is
         for p, value in zip(parameters, self.flat.split(sizes, -1)):
-            p.data = value.view(p.shape)
+            if p.dtype == self.flat.dtype:
+                p.data = value.view(p.shape)
+            else:
+                self.others.append((p, value.view(p.shape)))
         self.places = [p.data_ptr() for p in parameters]
 
     def check(self, **modules) -> None:
@@ -64,6 +72,8 @@ class Adam:
 
     def step(self, *, scale: float = 1.0, active: Tensor | None = None) -> None:
         """One step with `scale` times the learning rates; seeds that are not `active` keep parameters and moments."""
+        for p, value in self.others:
+            value.copy_(p.detach())  # it may have been loaded meanwhile
         b1, b2 = self.betas
         on = torch.ones_like(self.steps) if active is None else active[..., None].to(self.steps)  # 0: stands still
         self.steps += on
@@ -73,6 +83,8 @@ class Adam:
         self.mean.lerp_(self.grad, on * (1 - b1))
         self.square.lerp_(self.grad.square(), on * (1 - b2))
         self.flat.addcdiv_(self.mean * (rate * self.lr), (self.square / left).sqrt_().add_(self.eps), value=-1)
+        for p, value in self.others:
+            p.data.copy_(value)
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold beside the parameters; restored by copying into these tensors."""

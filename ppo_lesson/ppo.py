@@ -88,6 +88,11 @@ def ppo(
         nothing = torch.zeros(1)
         clipped_surrogate(nothing, nothing, nothing, config.eps, eps_high=config.eps_high, dual_clip=config.dual_clip)
     validate.integer("minibatches", config.minibatches, 1, batch.n * config.steps)
+    if config.whiten and batch.n * config.steps < 2 * config.minibatches:
+        raise ValueError(
+            f"minibatches={config.minibatches} of {batch.n * config.steps} steps in a rollout leave some with a single "
+            f"step, whose whitened weight is always 0: nothing would be learned from it. Take fewer, or whiten=False"
+        )
     optimizer = Adam([(policy.parameters(), config.lr), (critic.parameters(), config.critic_lr)], seeds=batch.seeds)
     try:
         scale_rewards = RewardScale(config.gamma) if config.normalize_rewards else None
@@ -254,9 +259,10 @@ def _minibatches(columns: list[Tensor], config: PPOConfig, batch) -> Iterator[li
     if config.minibatches == 1:  # the order would change nothing
         yield from [whitened(columns)] * config.epochs
         return
+    parts = min(config.minibatches, max(1, n // 2) if config.whiten else n)  # columns of resets may have left few steps
     orders = [torch.stack([torch.randperm(n, generator=g) for _ in range(config.epochs)]) for g in batch.generators]
     for order in torch.stack(orders, 1):  # (epochs, seeds, n), drawn at once: a seed that stops early draws no fewer
-        for index in order.view(*batch.seeds, n).tensor_split(min(config.minibatches, n), -1):
+        for index in order.view(*batch.seeds, n).tensor_split(parts, -1):
             yield whitened([x.gather(-1, index) if batch.seeds else x[index] for x in columns])
 
 

@@ -64,7 +64,7 @@ class VectorBatch:
 
     def choose(self, policy, *, greedy: bool = False) -> Tensor:
         """The policy's actions for all environments, where they stand; its most likely ones if greedy."""
-        distribution = policy(torch.from_numpy(self.observations))
+        distribution = policy(_as_it_computes(policy, torch.from_numpy(self.observations)))
         actions = distribution.mode if greedy else distribution.sample()
         space, discrete = self.action_space, isinstance(self.action_space, Discrete)
         fits = actions.shape == (self.n, *space.shape) and actions.is_floating_point() != discrete
@@ -206,6 +206,11 @@ class VectorBatch:
         return given
 
 
+def _as_it_computes(policy, x: Tensor) -> Tensor:
+    """Real numbers in the dtype of the policy's parameters: many environments show float64, networks have float32."""
+    return x.to(next(policy.parameters()).dtype) if x.is_floating_point() else x
+
+
 def _check_spaces(observations, actions) -> None:
     if not isinstance(observations, Box | Discrete):
         raise TypeError(
@@ -226,7 +231,8 @@ def vector_steps(batch: VectorBatch, policy, steps: int, critic=None) -> Rollout
             actions = batch.choose(policy)
             columns.append({"observations": observed, "actions": actions.numpy()} | batch.step(actions))
     columns = {name: torch.from_numpy(np.stack([c[name] for c in columns], 1)) for name in columns[0]}
-    columns["rewards"] = columns["rewards"].to(next(policy.parameters()))
+    for name in ("rewards", "observations", "next_observations"):
+        columns[name] = _as_it_computes(policy, columns[name])
     logp = policy(columns["observations"]).log_prob(columns["actions"])
     if critic is None:
         return Rollout(logp=logp, **columns)

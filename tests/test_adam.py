@@ -9,7 +9,7 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from ppo_lesson.adam import Adam
-from ppo_lesson.maze import Maze
+from ppo_lesson.maze import Maze, solve
 from ppo_lesson.policies import MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
 from ppo_lesson.train import ActorCriticConfig, ReinforceConfig, TRPOConfig, actor_critic, reinforce, trpo
@@ -278,3 +278,72 @@ def test_gradients_that_are_switched_off_around_the_loop_change_nothing(trainer)
     with torch.no_grad():
         assert list(trainer(Maze(), TabularPolicy(), TabularCritic(), config, seed=0)) == usual
         assert not torch.is_grad_enabled()
+
+
+# ---- two dtypes in one run -------------------------------------------------------------------------------------------
+
+
+def test_parameters_of_two_dtypes_each_learn_as_with_torch_and_stay_what_they_are():
+    ours, theirs = (parameters(dtype=torch.float32)[:2] + parameters()[2:] for _ in range(2))
+    optimizer = Adam([(ours[:2], 0.1), (ours[2:], 0.03)])
+    reference = torch.optim.Adam([{"params": theirs[:2], "lr": 0.1}, {"params": theirs[2:], "lr": 0.03}], eps=1e-5)
+    for t in range(STEPS):
+        reference.zero_grad()
+        loss(theirs, t).backward()
+        reference.step()
+        optimizer.backward(loss(ours, t))
+        optimizer.step()
+        if t == 9:  # values that are loaded meanwhile count
+            for p in (ours[0], theirs[0]):
+                nn.init.constant_(p, 0.25)
+    for a, b in zip(ours, theirs):
+        assert a.dtype == b.dtype
+        room = STEPS * 10 * torch.finfo(a.dtype).eps  # some ten roundings a step, of numbers near 1
+        torch.testing.assert_close(a, b, rtol=0, atol=room * max(1, b.abs().max().item()))
+
+
+class OwnNetwork(nn.Module):
+    """What a newcomer brings: float32, one-hot squares in, logits out."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(16, 32), nn.Tanh(), nn.Linear(32, 4))
+
+    def forward(self, squares):
+        x = nn.functional.one_hot(squares, 16).float()
+        return torch.distributions.Categorical(logits=self.net(x))
+
+
+def J_of(policy):
+    return solve(policy(torch.arange(16)).probs.detach().double(), 0.99).J.item()
+
+
+def test_ones_own_float32_network_beside_a_float64_table():
+    better = 0
+    for seed in range(8):
+        torch.manual_seed(seed)
+        policy, critic = OwnNetwork(), TabularCritic()
+        before = J_of(policy)
+        rows = list(ppo(Maze(), policy, critic, PPOConfig(lr=0.01, critic_lr=0.3), seed=seed))
+        assert {p.dtype for p in policy.parameters()} == {torch.float32} and critic.table.dtype == torch.float64
+        assert all(row["ratio_error"] == 0 and row["kl"] > 0 for row in rows)
+        better += J_of(policy) > before + 0.2
+    assert better >= 6
+
+
+def test_such_a_run_goes_on_from_its_checkpoint_bit_by_bit(tmp_path):
+    def networks():
+        torch.manual_seed(0)
+        return OwnNetwork(), TabularCritic()
+
+    config = PPOConfig(iterations=6, lr=0.01, checkpoint_every=2)
+    whole = networks()
+    rows = list(ppo(Maze(), *whole, config, seed=0))
+    run = ppo(Maze(), *networks(), config, seed=0, resume=tmp_path / "run")
+    for _ in range(5):
+        next(run)
+    run.close()
+    again = networks()
+    assert list(ppo(Maze(), *again, config, seed=0, resume=tmp_path / "run")) == rows
+    for a, b in zip(whole, again):
+        assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters()))

@@ -151,11 +151,20 @@ def test_advantages_are_whitened_within_each_mini_batch_and_targets_are_not(mini
     assert all(torch.equal(part[3], advantages.gather(-1, part[0])) for part in parts)
 
 
-def test_trap_16_mini_batches_of_a_single_step_leave_the_policy_finite():
-    policy, critic, _ = train("table", 0, iterations=2, robots=2, steps=3, minibatches=6)
-    assert all(x.isfinite().all() for x in weights(policy, critic))
-    assert not policy.logits.detach().any(), "one number whitened is 0"
-    assert critic.table.detach().any()
+@pytest.mark.parametrize(("steps", "minibatches"), [(3, 6), (3, 4), (8, 16), (12, 20), (1, 2)])
+def test_trap_16_mini_batches_of_a_single_step_are_refused_for_one_number_whitened_is_0(steps, minibatches):
+    with pytest.raises(ValueError, match=f"minibatches={minibatches} of {2 * steps} steps.*single step.*whiten=False"):
+        train("table", 0, robots=2, steps=steps, minibatches=minibatches)
+    policy, critic, _ = train("table", 0, iterations=2, robots=2, steps=steps, minibatches=minibatches, whiten=False)
+    assert all(x.isfinite().all() and x.any() for x in weights(policy, critic)), "unwhitened, each teaches something"
+
+
+@pytest.mark.parametrize(("n", "parts"), [(1, 1), (2, 1), (3, 1), (4, 2), (7, 3), (8, 4), (40, 4)])
+def test_resets_that_leave_few_steps_leave_fewer_mini_batches_and_none_of_a_single_step(n, parts):
+    batch = MazeBatch(Maze(), 4, seed=0)
+    found, _ = parts_of(PPOConfig(minibatches=4, epochs=1), batch, n)
+    assert len(found) == parts and all(part[0].numel() >= min(n, 2) for part in found)
+    assert sorted(torch.cat([part[0] for part in found]).tolist()) == list(range(n))
 
 
 # ---- the KL stop -----------------------------------------------------------------------------------------------------

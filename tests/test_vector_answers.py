@@ -238,3 +238,44 @@ def test_actions_have_the_type_of_their_space(space):
     assert {a.dtype for a in heard} == {space.dtype} and {int(a) for a in heard} == {
         int(space.start) + i for i in range(3)
     }
+
+
+class Precise(Target):
+    """Shows float64, as every environment of MuJoCo does."""
+
+    observation_space = Box(-100, 100, (2,), dtype=np.float64)
+
+    def _show(self):
+        return super()._show().astype(np.float64)
+
+
+class OwnPolicy(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Linear(2, 2)
+
+    def forward(self, x):
+        normal = torch.distributions.Normal(self.net(x), 1.0)
+        return torch.distributions.Independent(normal, 1)
+
+
+class OwnCritic(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Linear(2, 1)
+
+    def forward(self, x):
+        return self.net(x)[..., 0]
+
+
+@MODE
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_observations_come_in_the_dtype_that_the_networks_compute_in(mode, dtype):
+    policy, critic = OwnPolicy().to(dtype), OwnCritic().to(dtype)
+    for kind in (Precise, Target):
+        env = copies(kind, 3, mode)
+        rows = list(ppo(env, policy, critic, PPOConfig(iterations=2, steps=12, lr=1e-3), seed=0))
+        assert len(rows) == 2 and {p.dtype for p in policy.parameters()} == {dtype}
+        steps = vector_steps(VectorBatch(env), policy, 12, critic)
+        assert steps.observations.dtype == steps.next_observations.dtype == steps.rewards.dtype == dtype
+        assert len(evaluate(env, policy, episodes=3, seed=0)) == 3
