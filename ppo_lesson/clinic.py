@@ -224,7 +224,7 @@ WARD = (
     Patient(
         "ratio-of-logs",
         "the ratio is made of log-probabilities as if they were probabilities",
-        (Edit("objectives._ratio", "log_ratio.clamp(-20, 20).exp()", "logp / logp_old.detach()"),),
+        (Edit("objectives._ratio", "validate.limited(log_ratio).exp()", "logp / logp_old.detach()"),),
         ("Pensieve-PPO #16",),
     ),
     Patient(

@@ -6,6 +6,7 @@ holds the language model near the one it started from (`ZieglerKL`). Their rules
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -50,7 +51,7 @@ def estimate(logp: Tensor, logp_ref: Tensor, kind: str) -> Tensor:
     if kind == "k2":
         return d.square() / 2
     if kind == "k3":
-        return torch.expm1((-d).clamp(max=20)) + d
+        return torch.expm1(validate.limited(-d, low=-math.inf)) + d
     raise ValueError(f"kind must be 'k1', 'k2' or 'k3'; got {kind!r}")
 
 
@@ -67,7 +68,7 @@ def estimate_off_policy(logp: Tensor, logp_old: Tensor, logp_ref: Tensor, kind: 
     (tensor([0.]), tensor([0.]))
     """
     validate.same_shape(logp=logp, logp_old=logp_old, logp_ref=logp_ref)
-    ratio = (logp - logp_old.detach()).clamp(-20, 20).exp()
+    ratio = validate.limited(logp - logp_old.detach()).exp()
     return (ratio.detach() if kind == "k2" else ratio) * estimate(logp, logp_ref.detach(), kind)
 
 

@@ -29,8 +29,8 @@ def policy_gradient(logp: Tensor, advantages: Tensor) -> Tensor:
 def surrogate(logp: Tensor, logp_old: Tensor, advantages: Tensor) -> Tensor:
     """ratio * A with ratio = pi(a|s) / pi_old(a|s), per element: what old data says (Schulman et al. 2017, eq. 6).
 
-    logp, logp_old, advantages: (...). Gradient flows into `logp` alone. The log-ratio is limited to +-20, so that exp
-    stays finite; a ratio of e^20 is a broken run, not a policy.
+    logp, logp_old, advantages: (...). Gradient flows into `logp` alone. The log-ratio is limited to +-20 (5.5 in
+    float16), so that exp stays finite; a ratio of e^20 is a broken run, not a policy.
 
     >>> surrogate(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.5]).log(), torch.tensor([1.0, -1.0]))
     tensor([ 2., -1.])
@@ -141,7 +141,7 @@ def entropy(logits: Tensor) -> Tensor:
     >>> entropy(torch.zeros(4))
     tensor(1.3863)
     """
-    logp = logits - logits.logsumexp(-1, keepdim=True)
+    logp = torch.log_softmax(logits, -1)  # rounds once: logits - logsumexp would at the size of the logits too
     p = logp.exp()
     return -(p * logp.masked_fill(p == 0, 0.0)).sum(-1)
 
@@ -176,17 +176,18 @@ def aggregate(
         validate.marks_a_step(mask)
     if denominator is not None and not bool(torch.as_tensor(denominator > 0).all()):
         raise ValueError(f"denominator must be positive; got {denominator}")
-    x = x.where(real, 0)
+    dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+    x = validate.at_least_float32(x).where(real, 0)
     axes = _axes(dim, x.ndim)
     if how == "token-mean":
-        return x.sum(axes) / (denominator if denominator is not None else real.sum(axes))
+        return (x.sum(axes) / (denominator if denominator is not None else real.sum(axes))).to(dtype)
     if x.ndim - 1 not in axes:
         raise ValueError(f"how={how!r} reduces over time, the last axis; dim={dim} leaves it out")
     sequences = real.any(-1, keepdim=True)  # a sequence without a real step does not count
     per_sequence = x.sum(-1, keepdim=True)
     if how == "seq-mean-token-mean":
         per_sequence = per_sequence / real.sum(-1, keepdim=True).clamp(min=1)
-    return per_sequence.sum(axes) / (denominator if denominator is not None else sequences.sum(axes))
+    return (per_sequence.sum(axes) / (denominator if denominator is not None else sequences.sum(axes))).to(dtype)
 
 
 @torch.no_grad()
@@ -201,6 +202,7 @@ def explained_variance(
     1.0
     """
     validate.same_shape(values=values, returns=returns, mask=mask)
+    values, returns = validate.at_least_float32(values), validate.at_least_float32(returns)
 
     def variance(x):
         mean = aggregate(x, mask, dim=dim)
@@ -219,7 +221,7 @@ def _ratio(logp: Tensor, logp_old: Tensor, advantages: Tensor) -> Tensor:
     validate.not_empty("logp", logp)
     log_ratio = logp - logp_old.detach()
     validate.all_finite(log_ratio * advantages, logp=logp, logp_old=logp_old, advantages=advantages)
-    return log_ratio.clamp(-20, 20).exp()
+    return validate.limited(log_ratio).exp()
 
 
 def _clip_range(eps: float, eps_high: float | None) -> tuple[float, float]:

@@ -99,7 +99,7 @@ def whiten(
     validate.same_shape(x=x, mask=mask)
     validate.marks_a_step(mask)
     real = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
-    x = x.where(real, 0)
+    dtype, x = x.dtype, validate.at_least_float32(x).where(real, 0)
     validate.finite("x", x)
     axes = tuple(range(x.ndim)) if dim is None else dim
     n = real.sum(axes, keepdim=True)
@@ -107,7 +107,7 @@ def whiten(
     for _ in range(2):  # twice: rounding in the first mean would pass for spread when all entries are equal
         centred = (centred - centred.sum(axes, keepdim=True) / n.clamp(min=1)).where(real, 0)
     variance = centred.square().sum(axes, keepdim=True) / (n - 1).clamp(min=1)
-    return ((centred if shift_mean else x) * torch.rsqrt(variance + eps)).where(n > 1, 0)
+    return ((centred if shift_mean else x) * torch.rsqrt(variance + eps)).where(n > 1, 0).to(dtype)
 
 
 def _backward_sum(x: Tensor, weight: Tensor) -> Tensor:

@@ -68,6 +68,17 @@ def all_finite(result: Tensor, **tensors: Tensor) -> None:
             finite(name, x)
 
 
+def limited(x: Tensor, low: float | None = None) -> Tensor:
+    """`x` within +-20, so that exp(x) is finite; for float16 +-5.5, so that its square is. low: another lower end."""
+    limit = min(20.0, math.log(torch.finfo(x.dtype).max) / 2)
+    return x.clamp(-limit if low is None else low, limit)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """float16 and bfloat16 as float32: what is summed or squared in them is soon infinite, or 0."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 def same_shape(**tensors: Tensor | None) -> None:
     """Raise unless all given arguments are tensors of one shape; None stands for an optional one left out."""
     for name, x in tensors.items():
