@@ -1,7 +1,8 @@
-"""What the browser sees, for the README and for the benchmarks.
+"""What the browser sees, for the README, for the benchmarks, and for the eye.
 
     python tests/browser/report.py screenshots    cells tagged `screenshot`, as they look in JupyterLab, to docs/images/
     python tests/browser/report.py latency        from a key on a slider to the new picture, 20 keys a slider
+    python tests/browser/report.py sheets         all committed pictures on a light and on a dark page, to screenshots/
 
 Panels are of two kinds: those that draw, and those that retrain (they say so while they compute). Some of these keep
 what they have computed, so that only the first time at a value counts. GOALS are for a machine that does nothing else.
@@ -14,7 +15,9 @@ import statistics
 import sys
 from pathlib import Path
 
-from lab import CELLS, ROOT, Lab
+import nbformat
+from lab import CELLS, FLAGS, ROOT, Lab, chromium
+from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(ROOT / "tools"))
 import notebooks
@@ -86,13 +89,48 @@ def latency(paths, keys=20):
             print(f"{len(everything[kind])} keys on panels that {kind[:-1]}: {which} {now:.0f} ms (goal {goal} ms)")
 
 
+def sheets(paths, folder):
+    """Contact sheets: the pictures a notebook stores, as JupyterLab shows them unrun: `sheet-06-dark.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        for path in paths:
+            tiles = [f"<div><p>{cell}</p>{picture}</div>" for cell, picture in pictures(path)]
+            for name, paper, ink in (("light", "#fff", "#222"), ("dark", "#111", "#ddd")):
+                page = browser.new_page(viewport={"width": 1640, "height": 400})
+                look = f"background: {paper}; color: {ink}; font: 15px sans-serif; columns: 2"
+                style = f"body {{ {look} }} body > div {{ zoom: .95; break-inside: avoid }}"
+                page.set_content(f"<style>{style}</style>{''.join(tiles)}")
+                page.wait_for_function("() => [...document.images].every(i => i.complete)")
+                page.screenshot(path=folder / f"sheet-{path.name[:2]}-{name}.png", full_page=True)
+                page.close()
+            print(f"{path.name[:2]}: {len(tiles)} pictures", flush=True)
+        browser.close()
+
+
+def pictures(path):
+    """(cell id, HTML) of every picture that the notebook at `path` stores."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "<img" in data.get("text/html", ""):
+                yield cell.id, data["text/html"]
+            elif "image/png" in data:
+                size = 'width="{width}" height="{height}"'.format(**output.metadata["image/png"])
+                yield cell.id, f'<img src="data:image/png;base64,{data["image/png"]}" {size}>'
+            elif "image/svg+xml" in data:
+                yield cell.id, data["image/svg+xml"]
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["screenshots", "latency"])
+    parser.add_argument("what", choices=["screenshots", "latency", "sheets"])
     parser.add_argument("notebooks", nargs="*", type=Path, help="default: all")
     args = parser.parse_args()
     chosen = args.notebooks or notebooks.all_notebooks()
     if args.what == "latency":
         latency(chosen)
+    elif args.what == "sheets":
+        sheets(chosen, ROOT / "screenshots")
     else:
         screenshots(chosen, ROOT / "docs" / "images")
