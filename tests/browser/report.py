@@ -98,9 +98,9 @@ def sheets(paths, folder):
             tiles = [f"<div><p>{cell}</p>{picture}</div>" for cell, picture in pictures(path)]
             for name, paper, ink in (("light", "#fff", "#222"), ("dark", "#111", "#ddd")):
                 page = browser.new_page(viewport={"width": 1640, "height": 400})
-                look = f"background: {paper}; color: {ink}; font: 15px sans-serif; columns: 2"
-                style = f"body {{ {look} }} body > div {{ zoom: .95; break-inside: avoid }}"
-                page.set_content(f"<style>{style}</style>{''.join(tiles)}")
+                look = f"body {{ background: {paper}; color: {ink}; font: 15px sans-serif }} main {{ columns: 2 }}"
+                look += " main > div { zoom: .95; break-inside: avoid }"
+                page.set_content(f"<!doctype html><style>{look}</style><main>{''.join(tiles)}</main>")
                 page.wait_for_function("() => [...document.images].every(i => i.complete)")
                 page.screenshot(path=folder / f"sheet-{path.name[:2]}-{name}.png", full_page=True)
                 page.close()
