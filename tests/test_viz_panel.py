@@ -205,7 +205,8 @@ def test_an_exception_shows_a_red_line_and_the_next_move_recovers():
     panel = Panel({"x": slider("x", 0, 9, 1, 1)}, draw, "x = {x}")
     panel.controls["x"].value = 9
     assert isinstance(panel.error, ZeroDivisionError)
-    assert 'role="alert"' in html_of(panel) and "ZeroDivisionError: &lt;x&gt; is too large" in html_of(panel)
+    assert 'role="alert" style="color:#b3261e;background:#fff' in html_of(panel)
+    assert "ZeroDivisionError: &lt;x&gt; is too large" in html_of(panel)
     assert "<svg>1.0</svg>" in html_of(panel)  # the last good picture stays
     with pytest.raises(RuntimeError, match="cannot draw"):
         panel.sweep()

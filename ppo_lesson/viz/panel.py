@@ -277,7 +277,8 @@ class Panel:
         """A red line under the old picture."""
         self.error = problem
         words = html.escape(f"{type(problem).__name__}: {problem}".splitlines()[0][:200])
-        alert = f'<div role="alert" style="color:#b3261e">This picture could not be drawn. {words}</div>'
+        look = "color:#b3261e;background:#fff;padding:4px 8px"  # red on white, in a dark page too
+        alert = f'<div role="alert" style="{look}">This picture could not be drawn. {words}</div>'
         self._picture.value = self._tag + alert
 
     def _encode(self, picture) -> str:

@@ -99,7 +99,7 @@ def sheets(paths, folder):
             for name, paper, ink in (("light", "#fff", "#222"), ("dark", "#111", "#ddd")):
                 page = browser.new_page(viewport={"width": 1640, "height": 400})
                 look = f"body {{ background: {paper}; color: {ink}; font: 15px sans-serif }} main {{ columns: 2 }}"
-                look += " main > div { zoom: .95; break-inside: avoid }"
+                look += " main > div { break-inside: avoid } main img { max-width: 100%; height: auto }"
                 page.set_content(f"<!doctype html><style>{look}</style><main>{''.join(tiles)}</main>")
                 page.wait_for_function("() => [...document.images].every(i => i.complete)")
                 page.screenshot(path=folder / f"sheet-{path.name[:2]}-{name}.png", full_page=True)

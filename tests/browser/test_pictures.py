@@ -15,6 +15,12 @@ import pytest
 from lab import ROOT, Lab
 
 import notebooks
+from ppo_lesson.viz.judge import Judge, reply_card
+from ppo_lesson.viz.language import stretches
+from ppo_lesson.viz.rlhf import data_flow
+from ppo_lesson.viz.scale import batch_card
+from ppo_lesson.viz.style import ESTIMATE, EXACT, MUTED, NEGATIVE, NEW, OLD, POSITIVE, REFERENCE
+from ppo_lesson.viz.tokens import token_strip
 
 SAMPLE = """\
 # %% bootstrap
@@ -215,14 +221,27 @@ def test_dark(dark, folder):
     notebook.close()
 
 
+def moved():
+    """SVG pictures in states that no committed notebook shows: other stages, refusals, the fullest colours."""
+    look = {"roles": ["prompt", "reply", "reply", "end", "pad"], "mask": [0, 1, 1, 1, 0], "selected": 2}
+    yield from (data_flow(stage, B=32, P=25, T=41) for stage in range(1, 6))
+    yield from (token_strip(list("abcde"), [sign * k for k in range(5)], label="x", **look) for sign in (-1, 1))
+    yield token_strip(list("abcde"), [-2, -1, 0, 1, 2], label="x", details=["more"], low=-2, high=2)
+    yield batch_card("16 must be at least 64")
+    yield stretches(["Hello", "world"], [0.5, 0.5], 0.7, 1)
+    colours = (NEW, EXACT, POSITIVE, NEGATIVE, ESTIMATE, OLD, REFERENCE, MUTED)
+    yield from (reply_card("Why?", "So.", [Judge("judge", 1.0, (-3, 3), c, wanted=(0, 3))]) for c in colours)
+
+
 @pytest.mark.parametrize("paper", ["#111", "#fff"])
-def test_every_committed_svg_can_be_read(lab, paper):
+def test_every_svg_can_be_read(lab, paper):
     """Its letters have a contrast of at least 4.5 with what is beneath them, on a dark page and on a light one."""
     page, pictures = lab.browser.new_page(viewport={"width": 900, "height": 900}), []
     for path in notebooks.all_notebooks():
         outputs = [o for cell in nbformat.read(path, 4).cells for o in cell.get("outputs", [])]
         pictures += [o.data["image/svg+xml"] for o in outputs if "image/svg+xml" in o.get("data", {})]
     assert len(pictures) >= 19
+    pictures += moved()
     page.set_content(f"<body style='background:{paper}'>{'<hr>'.join(pictures)}</body>")
     assert readable(page) == []
     page.close()
