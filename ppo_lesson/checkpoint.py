@@ -7,8 +7,11 @@ program leaves the last good checkpoint. What is in it is the trainer's business
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
+import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,17 +25,19 @@ from torch import Tensor, nn
 def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
     """Write `tensors` and `facts` (numbers, strings, lists, dicts, numpy arrays) to `path`, whole or not at all.
 
-    OSError if the disk is full or the like; what `path` held before is untouched then.
+    A link is followed, "~" is your home, the file's rights stay what they were. Of two programs that write at once the
+    later one wins. OSError if the disk is full or the like; what `path` held before is untouched then.
     """
-    path = Path(path)
+    path = Path(path).expanduser().resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     tensors = {name: x.detach().contiguous().clone() for name, x in tensors.items()}  # views share memory; files do not
     metadata = {"facts": json.dumps(facts, default=_encode)}
     try:
         save_file(tensors, part, metadata=metadata)
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
+        os.chmod(part, _rights(path))  # safetensors gives none to others
         os.replace(part, path)
     except (SafetensorError, OSError) as error:
         with contextlib.suppress(OSError):
@@ -41,12 +46,25 @@ def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
         raise OSError(
             f"could not write {path} ({error}). {held}; is the disk full, or may you not write here?"
         ) from error
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*part"):  # by programs that were killed
+        with contextlib.suppress(OSError):  # another one writes just now
+            if time.time() - left.stat().st_mtime > 600:
+                left.unlink()
+
+
+def _rights(path: Path) -> int:
+    """Of the file at `path`, or of any new file."""
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def load(path) -> tuple[dict[str, Tensor], dict]:
     """What `save` wrote. ValueError if the file is not complete, or is something else."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(Path(path).expanduser(), framework="pt") as file:
             facts = json.loads(file.metadata()["facts"], object_hook=_decode)
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
@@ -65,7 +83,7 @@ class Run:
     """
 
     def __init__(self, path, settings: dict, modules: dict, tensors: dict[str, Tensor], controller=None):
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else Path(path).expanduser()
         self.settings, self.modules, self.tensors, self.controller = settings, modules, tensors, controller
         self.rows, self.saved = [], None
         if self.path is not None and self.path.exists():

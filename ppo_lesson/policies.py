@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -109,15 +110,16 @@ class MLP(nn.Module):
 
     def __init__(self, sizes: Sequence[int], *, head_gain: float, seed=0, standardize=False):
         super().__init__()
-        seeds = [seed] if isinstance(seed, int) else list(seed)
-        self.seeds = () if isinstance(seed, int) else (len(seeds),)
+        alone = isinstance(seed, Integral)
+        seeds = [int(s) for s in ([seed] if alone else seed)]
+        self.seeds = () if alone else (len(seeds),)
         self.standardize = Standardize(sizes[0], seeds=self.seeds) if standardize else None
         generators = [torch.Generator().manual_seed(s) for s in seeds]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for i, o in pairwise(sizes):
             gain = head_gain if len(self.weights) == len(sizes) - 2 else 2**0.5
             each = [nn.init.orthogonal_(torch.empty(i, o), gain, generator=g) for g in generators]
-            self.weights.append(each[0] if isinstance(seed, int) else torch.stack(each))
+            self.weights.append(each[0] if alone else torch.stack(each))
             self.biases.append(torch.zeros(*self.weights[-1].shape[:-2], 1, o))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -161,7 +163,17 @@ class TableCategorical(Categorical):
     def probs(self) -> Tensor:
         return self.logits.exp()
 
+    @property
+    def _param(self) -> Tensor:  # what torch's own methods look at
+        return self.logits
+
+    def expand(self, batch_shape, _instance=None) -> Categorical:
+        return Categorical(logits=self.logits, validate_args=False).expand(batch_shape)
+
     def log_prob(self, value: Tensor) -> Tensor:
+        low, high = (x.item() for x in value.aminmax()) if value.numel() else (0, 0)
+        if not 0 <= low <= high < self._num_events:  # it would be another state's number
+            raise ValueError(f"actions must be from 0 to {self._num_events - 1}, this table's; got {low} to {high}")
         return self.logp.take(self.rows * self.logp.shape[-1] + value)
 
     def entropy(self) -> Tensor:

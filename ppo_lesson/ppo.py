@@ -291,6 +291,8 @@ def _settings(batch: MazeBatch | VectorBatch, config: PPOConfig) -> dict:
 
 def _check_ppo(config: PPOConfig, critic, resume) -> FixedKL | PaperKL | None:
     """Refuse settings that do not fit together; give this run its own copy of the KL controller."""
+    if not isinstance(config, PPOConfig):
+        raise TypeError(f"config must be a PPOConfig, for example PPOConfig(lr=0.1); got {type(config).__name__}")
     if critic is None:
         raise TypeError("ppo needs a critic, for example TabularCritic()")
     if config.objective not in ("clip", "penalty", "plain"):

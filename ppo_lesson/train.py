@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from numbers import Integral
 
 import torch
@@ -145,7 +145,7 @@ def trpo(env, policy: nn.Module, critic: nn.Module, config: TRPOConfig, *, seed:
     env: a `Maze`, or a `gymnasium.vector.VectorEnv`.
     Rows add what `trpo_step` reports: accepted, kl, kl_before_line_search, surrogate_gain, step_fraction.
     """
-    if not isinstance(seed, int):
+    if not isinstance(seed, Integral):
         raise TypeError(f"trpo trains one policy: seed must be an int; got {seed!r}")
     batch = make_batch(env, config, seed)
     check_common(batch, policy, critic, config)
@@ -228,6 +228,8 @@ def _optimizers(policy, critic, config):
 
 def make_batch(env, config, seed, robots: str = "robots") -> MazeBatch | VectorBatch:
     """Many robots in the maze (`robots`: the setting that says how many), or the vector environment."""
+    if not is_dataclass(config):
+        raise TypeError(f"config must be a configuration such as PPOConfig(lr=0.1); got {type(config).__name__}")
     if isinstance(env, Maze):
         if getattr(config, "normalize_rewards", False):
             raise ValueError("normalize_rewards is for vector environments; the maze's rewards are near 1 already")

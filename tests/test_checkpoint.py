@@ -1,7 +1,9 @@
 """A run that was interrupted ends like one that was not, bit by bit; a bad file is named and left alone."""
 
 import json
+import multiprocessing
 import os
+import stat
 import subprocess
 import sys
 
@@ -313,7 +315,9 @@ def test_a_program_that_dies_while_saving_leaves_the_last_good_file(tmp_path, mo
     assert len(checkpoint.load(path)[1]["rows"]) == 2
     assert all(source != target == str(path) for source, target in calls), "written elsewhere, then moved"
     monkeypatch.setattr(os, "replace", original)
-    (tmp_path / "run.part").write_bytes(b"half a file")
+    for name in ("run.part", "run.123.part"):  # what killed programs have left an hour ago
+        (tmp_path / name).write_bytes(b"half a file")
+        os.utime(tmp_path / name, (0, 0))
     resumed, reached = finish("maze", path, 1)
     same_rows(resumed, rows)
     same_state(reached, end)
@@ -474,3 +478,49 @@ def test_the_file_is_small_and_holds_no_code(tmp_path):
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     assert set(header) == {"__metadata__", "policy.logits", "critic.table", "adam.mean", "adam.square", "adam.steps"}
     assert set(json.loads(header["__metadata__"]["facts"])) == {"settings", "rows"} and len(data) < 20_000
+
+
+# ---- files as others use them ----------------------------------------------------------------------------------------
+
+
+def writes(path, times, number):
+    for _ in range(times):
+        checkpoint.save(path, {"x": torch.full((1000,), float(number))}, {"number": number})
+
+
+def test_two_programs_that_write_the_same_file_do_each_other_no_harm(tmp_path):
+    """They shared one unfinished file, and the second to move it into place found none."""
+    context = multiprocessing.get_context("spawn")
+    programs = [context.Process(target=writes, args=(tmp_path / "run", 150, n)) for n in (1, 2)]
+    for program in programs:
+        program.start()
+    for program in programs:
+        program.join()
+    assert [program.exitcode for program in programs] == [0, 0]
+    tensors, facts = checkpoint.load(tmp_path / "run")
+    assert (tensors["x"] == facts["number"]).all() and os.listdir(tmp_path) == ["run"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights of this kind")
+def test_a_file_has_the_rights_of_any_new_one_and_keeps_those_it_was_given(tmp_path):
+    path, other = tmp_path / "run", tmp_path / "other"
+    writes(path, 1, 1)
+    other.touch()
+    assert path.stat().st_mode == other.stat().st_mode
+    path.chmod(0o640)
+    writes(path, 1, 2)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640 and checkpoint.load(path)[1] == {"number": 2}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights of their own")
+def test_a_link_stays_a_link_and_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "disk" / "run")
+    for number in (1, 2):
+        writes(tmp_path / "run", 1, number)
+        assert (tmp_path / "run").is_symlink() and checkpoint.load(tmp_path / "disk" / "run")[1] == {"number": number}
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "disk")
+    rows = list(start("maze", "~/again")[0])
+    assert sorted(os.listdir(tmp_path)) == ["again", "disk", "run"] and os.listdir() == ["run"]
+    assert len(checkpoint.load("~/again")[1]["rows"]) == len(rows)

@@ -1,5 +1,6 @@
 """Tables and networks: the same numbers as torch's distributions, and each seed reads and learns its own row only."""
 
+import numpy as np
 import pytest
 import torch
 from oracles import within
@@ -84,3 +85,29 @@ def test_stacked_networks_equal_single_ones():
 
 def test_a_new_network_is_almost_undecided():
     assert (MLPPolicy()(torch.arange(16)).probs - 0.25).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("action", [4, -1, [0, 4], [[-1], [3]]])
+@pytest.mark.parametrize("seeds", [(), (2,)])
+def test_the_probability_of_an_action_that_does_not_exist_is_refused(action, seeds):
+    """It would be that of another state: action 4 the next one's first, -1 the last one's last."""
+    policy, action = table(*seeds), torch.tensor(action)
+    states = torch.zeros((*seeds, *action.shape), dtype=torch.long)
+    with pytest.raises(ValueError, match=r"actions must be from 0 to 3, this table's; got"):
+        policy(states).log_prob(action.expand((*seeds, *action.shape)))
+    empty = torch.zeros((*seeds, 0), dtype=torch.long)
+    assert policy(empty).log_prob(empty).shape == (*seeds, 0)
+
+
+def test_what_torch_does_with_a_categorical_it_does_with_a_table_too():
+    policy, states = table(), torch.randint(16, (5,))
+    ours, theirs = policy(states), Categorical(logits=policy.logits[states])
+    assert torch.equal(ours.enumerate_support(), theirs.enumerate_support()) and ours.param_shape == theirs.param_shape
+    wide = ours.expand((3, 5))
+    assert wide.batch_shape == (3, 5) and torch.allclose(wide.entropy(), theirs.entropy().expand(3, 5))
+    assert torch.equal(ours.mode, theirs.mode)
+
+
+def test_a_seed_of_numpy_is_a_seed():
+    for a, b in zip(MLPPolicy(seed=np.int64(3)).parameters(), MLPPolicy(seed=3).parameters()):
+        assert torch.equal(a, b)

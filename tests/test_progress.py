@@ -118,6 +118,14 @@ def test_corrupt_file_costs_one_line(home, capsys, content):
     assert "0 of 1 solved, 1 tried" in row(capsys)
 
 
+def test_a_file_that_an_editor_marked_as_utf8_is_read(home, capsys):
+    """Windows Notepad puts three bytes in front; the progress was set aside as damaged."""
+    check_silently(HELLO.solution, capsys)
+    file = home / "progress.json"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert "■ 1 of 1 solved " in row(capsys)
+
+
 def test_strange_entries_are_ignored(home, capsys):
     home.mkdir()
     entries = {"00.hello": {"tries": 3, "asked": "x", "solved": "yes"}, "00.other": 7}

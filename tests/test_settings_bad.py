@@ -71,3 +71,9 @@ def test_positive_takes_numbers_of_every_kind():
     assert validate.positive("x", torch.tensor(0.5)) == 0.5 and validate.positive("x", math.inf) == math.inf
     with pytest.raises(ValueError, match=r"x must be positive; got None"):
         validate.positive("x", None)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS.values(), ids=lambda trainer: trainer.__name__)
+def test_settings_as_a_dict_are_refused_with_what_they_should_be(trainer):
+    with pytest.raises(TypeError, match=r"config must be a .*PPOConfig\(lr=0.1\); got dict"):
+        next(trainer(Maze(), TabularPolicy(), TabularCritic(), {"lr": 0.1}, seed=0))

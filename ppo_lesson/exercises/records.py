@@ -29,7 +29,7 @@ def read() -> dict:
         return _clean(_state["memory"])
     try:
         file = home() / "progress.json"
-        text = file.read_text("utf-8")
+        text = file.read_text("utf-8-sig")
     except FileNotFoundError:
         return _clean({})
     except (OSError, ValueError, RuntimeError) as problem:
