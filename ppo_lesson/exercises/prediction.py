@@ -126,7 +126,7 @@ def reveal(id: str) -> None:
 
 def reveal_widget(id: str) -> W.VBox:
     """The live form of a `reveal` without a prediction; its parts are `.answer`, `.button` and `.open()`."""
-    answer, button = W.HTML(announce("Answer the question, and its answer opens here.")), push("Show the answer")
+    answer, button = W.HTML(announce("Answer the question above, and the answer opens here.")), push("Show the answer")
 
     def open_it(_button=None) -> str:
         page = _show_answer(id)

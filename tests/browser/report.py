@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import notebooks
 
 GOALS = {"draws": ("p95", 80), "retrains": ("median", 400)}  # ms
+SAID = 100 - 40  # ms; the words are in the page then, and seen 40 ms later (SHOWN in ppo_lesson/viz/busy.py)
 
 
 def run(lab, path):
@@ -59,7 +60,7 @@ def quantiles(times):
 def latency(paths, keys=20):
     """Print one line a slider: notebook, label, kind, median and p95 in milliseconds; then one line a kind."""
     print(f"{'notebook':<9} {'slider':<28} {'kind':<8} {'median ms':>9} {'p95 ms':>7}")
-    everything = {kind: [] for kind in GOALS}
+    everything, said = {kind: [] for kind in GOALS}, []
     with Lab() as lab:
         for path in paths:
             notebook = run(lab, path)
@@ -72,7 +73,9 @@ def latency(paths, keys=20):
                     for _ in range(keys // 2):
                         if (milliseconds := notebook.latency(slider, key)) is not None:
                             times[key].append(milliseconds)
-                        kind = "retrains" if notebook.said is not None else kind
+                        if notebook.said is not None:
+                            kind = "retrains"
+                            said.append(notebook.said)
                 found = times["ArrowRight"] + (times["ArrowLeft"] if kind == "draws" else [])
                 line = f"{path.name[:2]:<9} {slider['label']:<28} {kind:<8}"
                 if len(found) < 2:
@@ -87,6 +90,8 @@ def latency(paths, keys=20):
         if len(everything[kind]) > 1:
             now = quantiles(everything[kind])[which]
             print(f"{len(everything[kind])} keys on panels that {kind[:-1]}: {which} {now:.0f} ms (goal {goal} ms)")
+    if len(said) > 1:
+        print(f"panels that retrain say so: p95 {quantiles(said)['p95']:.0f} ms after the key (goal {SAID} ms)")
 
 
 def sheets(paths, folder):
