@@ -12,8 +12,9 @@ In a notebook an exercise is one cell, and the markdown cell below it folds its 
 
 The body of a stub is a docstring, then `...`, `pass` or `raise NotImplementedError`, and nothing else: any other
 statement counts as an attempt. `predict("02.q1", ["yes", "no"], "Does reward.backward() move the policy?")` stands
-before the cell that shows the answer, `reveal("02.q1")` after it, `quiz("02")` near the end. All of these display
-something and return None; none of them stops a notebook.
+before the cell that shows the answer, `reveal("02.q1")` after it, `quiz("02")` near the end. If all cells were run
+before the question was answered, the answer waits for it. All of these display something and return None; none of them
+stops a notebook.
 
 How to write the data module, nb02_policy_gradient.py (copy nb00_start.py, and add the name to MODULES in course.py):
 

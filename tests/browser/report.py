@@ -91,7 +91,8 @@ def latency(paths, keys=20):
             now = quantiles(everything[kind])[which]
             print(f"{len(everything[kind])} keys on panels that {kind[:-1]}: {which} {now:.0f} ms (goal {goal} ms)")
     if len(said) > 1:
-        print(f"panels that retrain say so: p95 {quantiles(said)['p95']:.0f} ms after the key (goal {SAID} ms)")
+        now = quantiles(said)
+        print(f"those say so: median {now['median']:.0f}, p95 {now['p95']:.0f} ms after the key (goal {SAID} ms)")
 
 
 def sheets(paths, folder):
