@@ -113,7 +113,7 @@ def test_a_critic_forward_before_the_actors_backward_still_leaves_it_its_gradien
 def test_rlhf_moves_both_adapters_and_nothing_else():
     base = letters()
     model, actor, critic, rows = train(model=copy.deepcopy(base))
-    assert rows[0]["kl_ref"] == 0.0 and rows[0]["ratio_error"] == 0.0 and abs(rows[-1]["kl_ref"]) > 1e-4
+    assert rows[0]["kl_ref"] == 0.0 and rows[0]["ratio_error"] < 1e-5 and abs(rows[-1]["kl_ref"]) > 1e-4
     fresh = views(letters(), rank=4)
     for now, before in zip([*actor.own, *critic.trunk.own], [*fresh[0].own, *fresh[1].trunk.own]):
         assert not torch.equal(now, before)
@@ -127,7 +127,7 @@ def test_rlhf_moves_both_adapters_and_nothing_else():
 def test_reward_rises():
     config = replace(CONFIG, iterations=25, batch=32, micro_batch=32, kl=None)
     _, _, _, rows = train(config)
-    assert rows[-1]["score"] > rows[0]["score"] + 1 and all(math.isfinite(r["value_loss"]) for r in rows)
+    assert rows[-1]["score"] > (rows[0]["score"] + 6) / 2 and all(math.isfinite(r["value_loss"]) for r in rows)
 
 
 def test_groups_need_no_critic_adapter():

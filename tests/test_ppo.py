@@ -96,11 +96,14 @@ def test_one_update_of_three_epochs_equals_plain_loops():
 
 @pytest.mark.parametrize("minibatches", [1, 4])
 @pytest.mark.parametrize("kind", ["table", "network"])
-def test_trap_1_the_first_ratio_is_exactly_1_for_every_seed_and_kind_of_policy(kind, minibatches):
+def test_trap_1_the_first_ratio_is_1_for_every_seed_and_kind_of_policy(kind, minibatches):
+    """Exactly for a table. A network's first mini-batch has other rows than the batch that gave the old log-probabilities,
+    and a processor may add in another order: 64 products in float32, each rounded by at most 6e-8 of about 1.
+    """
     for seeds in (5, range(7)):
         _, _, rows = train(kind, seeds, iterations=4, minibatches=minibatches, lr=0.02, critic_lr=0.02)
         errors = np.array([row["ratio_error"] for row in rows])
-        assert errors.shape == ((4,) if seeds == 5 else (4, 7)) and not errors.any()
+        assert errors.shape == ((4,) if seeds == 5 else (4, 7)) and errors.max() <= (0 if kind == "table" else 1e-5)
 
 
 def test_the_first_ratio_tells_on_a_policy_that_is_not_the_same_twice():

@@ -142,7 +142,7 @@ def test_ppo_learns_another_maze():
 def test_a_network_and_a_table_can_work_together():
     policy, critic = MLPPolicy(seed=0), TabularCritic()
     rows = list(ppo(Maze(), policy, critic, PPOConfig(lr=0.01, critic_lr=0.3), seed=0))
-    assert all(row["ratio_error"] == 0 for row in rows)
+    assert all(row["ratio_error"] < 1e-5 for row in rows)  # rounding, see test_ppo
     assert solve(probabilities(policy), 0.99).J > -1
 
 
