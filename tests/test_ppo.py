@@ -97,8 +97,8 @@ def test_one_update_of_three_epochs_equals_plain_loops():
 @pytest.mark.parametrize("minibatches", [1, 4])
 @pytest.mark.parametrize("kind", ["table", "network"])
 def test_trap_1_the_first_ratio_is_1_for_every_seed_and_kind_of_policy(kind, minibatches):
-    """Exactly for a table. A network first sees a mini-batch, and the old log-probabilities are those of the whole batch:
-    a processor may add them in another order: 64 products in float32, each rounded by at most 6e-8 of about 1.
+    """Exactly for a table. A network first sees a mini-batch, and the old log-probabilities are those of all steps: a
+    processor may add them in another order: 64 products in float32, each rounded by at most 6e-8 of about 1.
     """
     for seeds in (5, range(7)):
         _, _, rows = train(kind, seeds, iterations=4, minibatches=minibatches, lr=0.02, critic_lr=0.02)
