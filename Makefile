@@ -32,7 +32,7 @@ MACHINES ?= ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_
 .PHONY: lab test lint check portable portable-tests nbval notebooks browser html screenshots bench colab-like colab format clean
 
 lab: .venv/.lab
-	@$(VENV) -m ppo_lesson.widget_state
+	@$(VENV) -m course.widget_state
 	$(VENV) -m jupyterlab $(ROOT_USER) $(ARGS) notebooks/00_start_here.ipynb
 
 test: lint

@@ -20,7 +20,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from ppo_lesson.exercises.nb08_update import FROZEN, frozen, ppo_update  # noqa: E402
+from course.exercises.nb08_update import FROZEN, frozen, ppo_update  # noqa: E402
 
 FILE = ROOT / "data" / "golden_trace.json"
 

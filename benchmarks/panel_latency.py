@@ -20,12 +20,12 @@ from time import process_time
 import matplotlib
 import numpy as np
 import torch
+from course.pictures import NEW, Panel, draw_maze, fan, figure, key, slider, stroke
 from maze import processor
 
 from ppo_lesson.maze import Maze, solve
 from ppo_lesson.policies import TabularPolicy
 from ppo_lesson.train import ReinforceConfig, reinforce
-from ppo_lesson.viz import NEW, Panel, draw_maze, fan, figure, key, slider, stroke
 
 GOAL, VALUES = 40, np.linspace(0, 1, 60)  # ms for a typical panel; values of the slider
 RETRAINING = 400  # ms, the median, for a panel that trains robots anew for every value

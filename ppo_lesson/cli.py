@@ -5,8 +5,9 @@ import difflib
 import sys
 import traceback
 
+from course.doctor import doctor
+
 from ppo_lesson.commands import options
-from ppo_lesson.doctor import doctor
 
 BAD, STOPPED = 2, 130
 
@@ -46,7 +47,7 @@ def _plainly(command, given):
     """The command; an error that its user can mend as one message, without a traceback."""
     try:
         if command == "sweep":
-            from ppo_lesson.language import sweep
+            from course.desk import sweep
 
             sweep.main(given["only"], given["seeds"], given["jobs"], given["finished"])
         elif command == "export":

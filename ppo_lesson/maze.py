@@ -136,7 +136,9 @@ class Maze(gymnasium.Env):
             squares = [marks.get(s, ".") for s in range(self.n_states)]
             return "\n".join(" ".join(squares[r : r + self.size]) for r in range(0, self.n_states, self.size))
         if self.render_mode == "rgb_array":
-            from .viz.maze_figures import maze_image  # drawing is the upper floor's work; asked for only here
+            from course.pictures.maze_figures import (
+                maze_image,  # drawing is the upper floor's work; asked for only here
+            )
 
             return maze_image(self, robot=self.state)
         return None

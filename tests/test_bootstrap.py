@@ -13,9 +13,10 @@ from pathlib import Path
 
 import colab_zip
 import pytest
+from course import doctor
 
 import notebooks
-from ppo_lesson import __version__, doctor
+from ppo_lesson import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 ADDRESS = "https://github.com/someone/ppo-lesson"
@@ -207,7 +208,7 @@ def test_the_same_files_give_the_same_zip(whole, tmp_path):
 def test_what_is_in_the_zip(whole):
     with zipfile.ZipFile(whole) as archive:
         names = [name.removeprefix("ppo-lesson/") for name in archive.namelist()]
-    assert names[-1] == "ppo_lesson/doctor.py"
+    assert names[-1] == "notebooks/course/doctor.py"
     assert not [name for name in names if name.startswith(("tests", "tools")) or "__pycache__" in name]
     git = subprocess.run(["git", "ls-files", *colab_zip.FOLDERS], cwd=ROOT, capture_output=True, text=True)
     if git.returncode == 0 and git.stdout:

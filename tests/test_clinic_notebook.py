@@ -4,15 +4,15 @@ import inspect
 
 import nbformat
 import pytest
+from course.clinic.record import collect
+from course.clinic.ward import CLINIC, MAZE, PATIENTS
+from course.exercises.nb09_healthy import assert_healthy
+from course.exercises.nb09_rounds import ROUNDS, SIGNS
+from course.exercises.nb09_suite import rlhf_losses, suite, tutorial
+from course.exercises.nb09_walk import the_loop
+from course.exercises.nb09_ward import NUMBERS, find_the_line, listing, patient, sick_line, sources
 
 import notebooks
-from ppo_lesson.clinic import CLINIC, MAZE, PATIENTS
-from ppo_lesson.clinic_batch import collect
-from ppo_lesson.exercises.nb09_healthy import assert_healthy
-from ppo_lesson.exercises.nb09_rounds import ROUNDS, SIGNS
-from ppo_lesson.exercises.nb09_suite import rlhf_losses, suite, tutorial
-from ppo_lesson.exercises.nb09_walk import the_loop
-from ppo_lesson.exercises.nb09_ward import NUMBERS, find_the_line, listing, patient, sick_line, sources
 from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.ppo import ppo
 

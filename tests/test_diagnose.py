@@ -8,11 +8,12 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from course.clinic import ward as clinic
+from course.clinic.ward import PATIENTS
 from gymnasium.vector import AutoresetMode
 from runs import NETWORK, train
 
-from ppo_lesson import clinic, diagnose
-from ppo_lesson.clinic import PATIENTS
+from ppo_lesson import diagnose
 from ppo_lesson.diagnose import Symptom, report
 from ppo_lesson.kl import FixedKL, PaperKL
 from ppo_lesson.maze import Maze

@@ -7,8 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from course import doctor
 
-from ppo_lesson import cli, doctor
+from ppo_lesson import cli
 
 
 def only(findings):
@@ -35,7 +36,7 @@ def test_this_computer_is_ready():
 
 @pytest.mark.slow
 def test_it_never_imports_transformers():
-    code = "import sys; from ppo_lesson.doctor import examine; examine(); print('transformers' in sys.modules)"
+    code = "import sys; from course.doctor import examine; examine(); print('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
@@ -112,7 +113,7 @@ def test_progress_file(monkeypatch, tmp_path):
 
 
 def test_it_looks_where_progress_is_kept():
-    from ppo_lesson.exercises import records
+    from course.check import records
 
     assert str(records.home() / "progress.json") in only(doctor.progress_file()).value
 

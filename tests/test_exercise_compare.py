@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
-
-from ppo_lesson.exercises.compare import difference, familiar
-from ppo_lesson.exercises.spec import Wrong, close, mean_within, require
+from course.check.compare import difference, familiar
+from course.check.spec import Wrong, close, mean_within, require
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,8 @@ from contextlib import redirect_stderr
 import numpy as np
 import pytest
 import torch
+from course.check import check, exercise, grade, sandbox
 from tiny_exercise import SPEC, answer, course_of_one, no_scale, scaled_sum, told  # noqa: F401 (a fixture)
-
-from ppo_lesson.exercises import check, exercise, grade, sandbox
 
 
 def raises(x, scale):
@@ -217,7 +216,7 @@ def test_check_of_something_else_explains_itself(capsys):
 
 
 def test_fault_of_the_framework_does_not_stop_the_notebook(capsys, monkeypatch):
-    from ppo_lesson.exercises import answer as module
+    from course.check import answer as module
 
     def broken(id, fn):
         raise ZeroDivisionError("our fault")

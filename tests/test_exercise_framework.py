@@ -9,11 +9,11 @@ import nbclient
 import nbformat
 import pytest
 import torch
+from course.check import grade, hint, records, show_solution
+from course.check import index as course
+from course.check.edits import edited
+from course.check.spec import Exercise, require
 from tiny_exercise import SPEC, answer, course_of_one, no_scale, scaled_sum, told  # noqa: F401 (a fixture)
-
-from ppo_lesson.exercises import course, grade, hint, records, show_solution
-from ppo_lesson.exercises.edits import edited
-from ppo_lesson.exercises.spec import Exercise, require
 
 # ---- the three verdicts ------------------------------------------------------
 
@@ -196,7 +196,7 @@ def test_hint_and_solution_on_request(capsys):
 
 @pytest.mark.slow
 def test_import_of_the_exercises_is_light():
-    code = "import sys, ppo_lesson.exercises; assert not {'transformers', 'matplotlib.pyplot'} & set(sys.modules)"
+    code = "import sys, course.check; assert not {'transformers', 'matplotlib.pyplot'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -204,7 +204,7 @@ def test_import_of_the_exercises_is_light():
 def test_cells_of_a_notebook():
     """In a kernel: the stub is found in the cell's source, output is HTML with plain text, nothing on stderr."""
     cells = [
-        "from ppo_lesson.exercises import exercise, check, predict, reveal, quiz, progress",
+        "from course.check import exercise, check, predict, reveal, quiz, progress",
         '@exercise("00.hello")\ndef total_reward(rewards):\n    """Doc."""\n    ...\ncheck(total_reward)',
         '@exercise("00.hello")\ndef total_reward(rewards):\n    x = 1\n    return rewards.total\ncheck(total_reward)',
         '@exercise("00.hello")\ndef total_reward(rewards):\n    while True:\n        pass\ncheck(total_reward)',

@@ -10,10 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
-
-from ppo_lesson.exercises import catalog, grade, solution, solution_markdown
-from ppo_lesson.exercises.compare import difference
-from ppo_lesson.exercises.course import MODULES, find, modules
+from course.check import catalog, grade, solution, solution_markdown
+from course.check.compare import difference
+from course.check.index import MODULES, find, modules
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 MISTAKES = [(id, m) for id in catalog() for m in find(id).mistakes]

@@ -84,7 +84,7 @@ def test_every_folder_is_counted():
 
 def test_the_reader_of_imports_sees_through_every_spelling():
     source = """
-import torch.nn, ppo_lesson.viz
+import torch.nn, course.pictures
 from . import validate, kl
 from .maze import Maze
 from ppo_lesson.train import ppo

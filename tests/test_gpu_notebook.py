@@ -5,13 +5,13 @@ import re
 import nbformat
 import pytest
 import torch
+from course.exercises.nb13_batches import optimizer_steps, translate
+from course.exercises.nb13_groups import group_advantages
+from course.exercises.nb13_memory import memory_plan
 from transformers import Qwen2Config
 
 import notebooks
 from ppo_lesson import bridge
-from ppo_lesson.exercises.nb13_batches import optimizer_steps, translate
-from ppo_lesson.exercises.nb13_groups import group_advantages
-from ppo_lesson.exercises.nb13_memory import memory_plan
 from ppo_lesson.language import experience
 from ppo_lesson.language.memory import plan
 from ppo_lesson.language.rlhf import RLHFConfig

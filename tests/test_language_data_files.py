@@ -6,8 +6,8 @@ import warnings
 
 import pytest
 import torch
+from course.desk import make, measure, world
 
-from ppo_lesson.language import make, measure, world
 from ppo_lesson.language.data import read_pairs, read_prompts, read_rankings
 from ppo_lesson.language.models import ScalarModel, load_language_model
 from ppo_lesson.language.reward import score_rankings
@@ -82,7 +82,7 @@ def test_demonstrations_and_rankings_hold_nothing_held_out():
 
 
 def test_every_chinese_character_of_the_world_is_one_token(tokenizer):
-    from ppo_lesson.language import vocabulary
+    from course.desk import vocabulary
 
     characters = set(
         re.findall(HAN, json.dumps([vars(vocabulary)[n] for n in dir(vocabulary) if n.isupper()], ensure_ascii=False))

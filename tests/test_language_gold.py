@@ -6,11 +6,10 @@ import statistics
 from collections import Counter
 
 import pytest
-
-from ppo_lesson.language import world
-from ppo_lesson.language.gold import WORTH, gold, language_of, rank, split_sentences
-from ppo_lesson.language.vocabulary import ITEMS, LANGUAGES, SLOT, TIP
-from ppo_lesson.language.world import Case
+from course.desk import world
+from course.desk.gold import WORTH, gold, language_of, rank, split_sentences
+from course.desk.vocabulary import ITEMS, LANGUAGES, SLOT, TIP
+from course.desk.world import Case
 
 FERN = Case("plant", 1, 2, "en")  # "My fern has small bugs."  tips: wash it with soap, cut the sick leaves off it
 CAT = Case("pet", 1, 0, "zh")  # 我的猫咪不吃东西  tips: 给它吃温热的东西, 给它换一个碗

@@ -6,9 +6,8 @@ from collections import Counter
 from itertools import product
 
 import pytest
-
-from ppo_lesson.language import gold, world
-from ppo_lesson.language.vocabulary import (
+from course.desk import gold, world
+from course.desk.vocabulary import (
     CATEGORIES,
     CLOSING,
     GREETING,
@@ -29,7 +28,7 @@ from ppo_lesson.language.vocabulary import (
     VAGUE,
     WHEN,
 )
-from ppo_lesson.language.world import Case
+from course.desk.world import Case
 
 CASES = [Case(c, i, p, language) for c, i, p, language in product(CATEGORIES, range(8), range(5), LANGUAGES)]
 FRAMES = (SLOT, TIP, REASON, GREETING, SYMPATHY, CLOSING, RUDE, VAGUE, OFF_TOPIC, OPENER, OWNER, INTENSITY, WHEN)

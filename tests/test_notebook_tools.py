@@ -174,7 +174,7 @@ def test_package_hash_follows_imports(tmp_path):
     assert names("import torch") == []
     assert names("from ppo_lesson.a import y") == ["__init__.py", "a.py", "b.py"]
     assert names("from ppo_lesson import c") == ["__init__.py", "c.py"]
-    assert names("import ppo_lesson.exercises", "07") == [
+    assert names("import course.check", "07") == [
         "__init__.py",
         "c.py",
         "exercises/__init__.py",

@@ -9,7 +9,7 @@ import pytest
 jupyter_client = pytest.importorskip("jupyter_client")
 CELL = """
 import sys, time
-from ppo_lesson.viz import Panel, slider, toggle
+from course.pictures import Panel, slider, toggle
 computed = []
 
 def draw(a, b, broken):

@@ -5,9 +5,8 @@ import os
 import threading
 
 import pytest
-
-from ppo_lesson.exercises import check, exercise, hint, predict, progress, records, reset, reveal
-from ppo_lesson.exercises.nb00_start import HELLO, PREDICTIONS
+from course.check import check, exercise, hint, predict, progress, records, reset, reveal
+from course.exercises.nb00_start import HELLO, PREDICTIONS
 
 ANSWER = PREDICTIONS["00.q1"].answer
 

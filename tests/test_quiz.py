@@ -5,13 +5,12 @@ import re
 
 import ipywidgets as W
 import pytest
-
-from ppo_lesson.exercises import predict, prediction, quiz, records, reset, reveal, show
-from ppo_lesson.exercises.course import modules, predictions, questions
-from ppo_lesson.exercises.nb00_start import PREDICTIONS
-from ppo_lesson.exercises.prediction import prediction_widget, reveal_widget
-from ppo_lesson.exercises.quizzes import quiz_page, quiz_text, quiz_widget
-from ppo_lesson.exercises.spec import Choice, Question
+from course.check import predict, prediction, quiz, records, reset, reveal, show
+from course.check.index import modules, predictions, questions
+from course.check.prediction import prediction_widget, reveal_widget
+from course.check.quizzes import quiz_page, quiz_text, quiz_widget
+from course.check.spec import Choice, Question
+from course.exercises.nb00_start import PREDICTIONS
 
 KEY = PREDICTIONS["00.q1"]
 CHOICES = ["surely not this", KEY.answer, "nor this"]

@@ -4,11 +4,11 @@ import xml.etree.ElementTree as ET
 
 import pytest
 import torch
-
-from ppo_lesson.exercises import grade, nb11_fool
-from ppo_lesson.viz import EXACT, NEW, Panel, text
-from ppo_lesson.viz.judge import HEIGHT, Judge, reply_card, wrap
-from ppo_lesson.viz.svg import WIDTH
+from course.check import grade
+from course.exercises import nb11_fool
+from course.pictures import EXACT, NEW, Panel, text
+from course.pictures.judge import HEIGHT, Judge, reply_card, wrap
+from course.pictures.svg import WIDTH
 
 HELLO, BYE, TIP = "Hello! I am sorry to hear that. ", "I hope this helps!", "You can wash your fern with soap. "
 STRATEGIES = {

@@ -8,10 +8,10 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from course.desk.sweep import EVERY, FILE, SETTINGS, load_desk, look
 
 import notebooks
 from ppo_lesson.language.rlhf import RLHFConfig
-from ppo_lesson.language.sweep import EVERY, FILE, SETTINGS, load_desk, look
 
 PATH = next(path for path in notebooks.all_notebooks() if path.name.startswith("12_"))
 

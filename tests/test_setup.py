@@ -18,10 +18,10 @@ import colab_like
 import constraints
 import nbformat
 import pytest
+from course.check import catalog, solution
 from packaging.requirements import Requirement
 
 import notebooks
-from ppo_lesson.exercises import catalog, solution
 
 ROOT = Path(__file__).resolve().parent.parent
 STAND_IN = """#!/bin/sh

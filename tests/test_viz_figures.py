@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from course.pictures import bars, cloud, distribution_bars, draw_maze, fan, figure, maze_image
+from course.pictures.maze_figures import LIFT
+from course.pictures.style import render
 
 from ppo_lesson.maze import Maze, optimal, solve
-from ppo_lesson.viz import bars, cloud, distribution_bars, draw_maze, fan, figure, maze_image
-from ppo_lesson.viz.maze_figures import LIFT
-from ppo_lesson.viz.style import render
 
 
 def area(corners) -> float:

@@ -4,9 +4,8 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-
-from ppo_lesson.viz.language import shift_rows, stack, stretches, texts, token_bars
-from ppo_lesson.viz.tokens import token_strip
+from course.pictures.language import shift_rows, stack, stretches, texts, token_bars
+from course.pictures.tokens import token_strip
 
 NASTY = ["<eos>", " &", "\x1b", "\ufffd", "", "\n", "您", '"', " slow"]
 SVG = "{http://www.w3.org/2000/svg}"

@@ -5,11 +5,10 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-
-from ppo_lesson.viz import style
-from ppo_lesson.viz.page import LEAST, image, still, white_card, words
-from ppo_lesson.viz.style import luminance, readable
-from ppo_lesson.viz.svg import WIDTH, svg, text
+from course.pictures import style
+from course.pictures.page import LEAST, image, still, white_card, words
+from course.pictures.style import luminance, readable
+from course.pictures.svg import WIDTH, svg, text
 
 
 def contrast(colour, ground="#FFFFFF"):

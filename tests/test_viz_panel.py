@@ -9,11 +9,7 @@ import types
 
 import numpy as np
 import pytest
-from IPython.core.formatters import DisplayFormatter
-from PIL import Image
-
-from ppo_lesson.maze import Maze
-from ppo_lesson.viz import (
+from course.pictures import (
     NEW,
     OLD,
     Panel,
@@ -29,8 +25,12 @@ from ppo_lesson.viz import (
     text,
     toggle,
 )
-from ppo_lesson.viz import panel as panel_module
-from ppo_lesson.viz.style import render
+from course.pictures import panel as panel_module
+from course.pictures.style import render
+from IPython.core.formatters import DisplayFormatter
+from PIL import Image
+
+from ppo_lesson.maze import Maze
 
 T = np.arange(20)
 
@@ -435,5 +435,5 @@ def test_a_replay_names_what_is_wrong():
 
 
 def test_no_control_of_this_project_needs_ipywidgets_8():
-    text = "".join(inspect.getsource(sys.modules[f"ppo_lesson.viz.{name}"]) for name in ("panel", "replay"))
+    text = "".join(inspect.getsource(sys.modules[f"course.pictures.{name}"]) for name in ("panel", "replay"))
     assert not re.search(r"\bTagsInput\b|\bStack\b|titles=|[^_]tooltip=|\binteract\(|W\.Output", text)

@@ -6,12 +6,8 @@ import threading
 from xml.etree import ElementTree
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
-from jupyter_client.manager import start_new_kernel
-
-from ppo_lesson.viz import rlhf
-from ppo_lesson.viz.rlhf import (
+from course.pictures import rlhf
+from course.pictures.rlhf import (
     data_flow,
     interruptible,
     live_alt,
@@ -21,7 +17,10 @@ from ppo_lesson.viz.rlhf import (
     run_card,
     side_by_side,
 )
-from ppo_lesson.viz.svg import WIDTH
+from course.pictures.svg import WIDTH
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from jupyter_client.manager import start_new_kernel
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = '您好 <b>&"\x1b\ufffd' * 30
@@ -159,7 +158,7 @@ def test_outside_the_main_thread_it_only_passes_rows_on():
 
 SLOW = """
 import time
-from ppo_lesson.viz.rlhf import interruptible
+from course.pictures.rlhf import interruptible
 def slow():
     for i in range(8):
         time.sleep(0.5)

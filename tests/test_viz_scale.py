@@ -4,10 +4,10 @@ from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
+from course.pictures.scale import GIB, batch_card, cards, key_table, memory_card, words_card
+from course.pictures.svg import WIDTH
 
 from ppo_lesson import bridge
-from ppo_lesson.viz.scale import GIB, batch_card, cards, key_table, memory_card, words_card
-from ppo_lesson.viz.svg import WIDTH
 
 SVG = "{http://www.w3.org/2000/svg}"
 

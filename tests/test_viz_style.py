@@ -8,9 +8,8 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
+from course.pictures import ROADMAP_ALT, dots, figure, key, number, roadmap, show, stroke, style
 from PIL import Image
-
-from ppo_lesson.viz import ROADMAP_ALT, dots, figure, key, number, roadmap, show, stroke, style
 
 MEANINGS = ("POSITIVE", "NEGATIVE", "NEW", "OLD", "REFERENCE", "ESTIMATE", "EXACT", "MUTED")
 
@@ -45,7 +44,7 @@ def test_a_figure_changes_no_setting_and_is_unknown_to_pyplot():
     _, axes = figure(2, 2, title="same on each")
     assert axes.shape == (2, 2) and {ax.get_title() for ax in axes.flat} == {"same on each"}
     assert dict(matplotlib.rcParams) == before
-    code = "import sys, ppo_lesson.viz; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, course.pictures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

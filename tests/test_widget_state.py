@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from course import doctor, widget_state
 from jupyterlab_server import settings_utils
-
-from ppo_lesson import doctor, widget_state
 
 PLUGIN = "@jupyter-widgets/jupyterlab-manager:plugin"
 
@@ -90,7 +89,7 @@ def test_the_doctor_says_it_and_mends_it_when_told(lab):
 
 
 def test_make_lab_speaks_only_where_something_is_to_be_done(lab):
-    command = [sys.executable, "-m", "ppo_lesson.widget_state"]
+    command = [sys.executable, "-m", "course.widget_state"]
     first, second = (subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(2))
     assert "saves the state" in first.stdout and second.stdout == first.stderr == second.stderr == ""
     assert widget_state.kept() is True

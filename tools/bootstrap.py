@@ -4,7 +4,9 @@ import importlib.util, os, pathlib, subprocess, sys, zipfile, zlib
 
 def find_course(repository, colab=pathlib.Path("/content")):
     beside, folder, name = pathlib.Path.cwd() / "ppo-lesson", colab / "ppo-lesson", "ppo-lesson-colab*.zip"
-    found = [str(place) for place in (*beside.parents, beside, folder) if (place / "ppo_lesson/doctor.py").is_file()]
+    found = [
+        str(place) for place in (*beside.parents, beside, folder) if (place / "notebooks/course/doctor.py").is_file()
+    ]
     if not found and "google.colab" in sys.modules:
         if zips := sorted([*colab.glob(name), *colab.glob(f"drive/MyDrive/ppo-lesson/{name}")], key=os.path.getmtime):
             print("Unpacking", zips[-1], f"(the newest of {len(zips)})" if zips[1:] else "")
@@ -22,4 +24,4 @@ if importlib.util.find_spec("ppo_lesson") is None:
     raise FileNotFoundError(
         "In Colab, upload ppo-lesson-colab.zip and run this again. Elsewhere, keep the notebook in the course's folder."
     )
-importlib.import_module("ppo_lesson.doctor").ready(version="")
+importlib.import_module("course.doctor").ready(version="")

@@ -1,7 +1,7 @@
 """Write the course as one file for Colab: python tools/colab_zip.py [dist/ppo-lesson-colab.zip]. `make colab`
 
 The first cell of every notebook unpacks it. In it is what the notebooks need, and the notebooks themselves; the same
-files give the same bytes, whenever they are packed by the same Python. Its last file is ppo_lesson/doctor.py, by which
+files give the same bytes, whenever they are packed by the same Python. Its last file is notebooks/course/doctor.py, by which
 the first cell knows the course: a course that was unpacked only in part is not taken for one.
 Left out: tests, tools, pictures of the README, and whatever a run left behind.
 """
@@ -15,7 +15,7 @@ TARGET = ROOT / "dist" / "ppo-lesson-colab.zip"
 FOLDERS = ("ppo_lesson", "data", "notebooks", "benchmarks")  # notebooks 06, 08 and 13 run and read benchmarks
 FILES = ("README.md", "LICENSE", "pyproject.toml", "requirements.txt", "constraints.txt")
 KINDS = {".py", ".ipynb", ".json", ".jsonl", ".safetensors", ".jinja", ".md", ".toml", ".txt", ".svg"}
-LAST = "ppo_lesson/doctor.py"
+LAST = "notebooks/course/doctor.py"
 MAX_BYTES = 25_000_000
 DATE = (1980, 1, 1, 0, 0, 0)  # the earliest a zip can hold
 

@@ -30,7 +30,7 @@ def clean(output, home):
             raise ValueError(f"an output shows a path of this machine: {place}")
     cleaned = [nbformat.from_dict(json.loads(text))]
     if panel and alt:
-        from ppo_lesson.viz.page import words
+        from course.pictures.page import words
 
         cleaned.append(nbformat.v4.new_output("display_data", {"text/html": words(alt)}))
     return cleaned

@@ -56,7 +56,7 @@ def finish(command, folder: Path, rows, before, after, seconds, following: str, 
 
 def plot(rows: list[dict], folder: Path, axis: str) -> list[Path]:
     """A PNG for every column of the rows that has a name here."""
-    from ..viz.style import NEW, figure, stroke
+    from course.pictures.style import NEW, figure, stroke
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

@@ -20,7 +20,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from ppo_lesson import widget_state
+from course import widget_state
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -125,7 +125,7 @@ class Lab:
         for name in ("MPLBACKEND", "PPO_LESSON_SOLUTIONS", "JUPYTER_TOKEN", "JUPYTER_CONFIG_PATH"):
             environment.pop(name, None)
         if self.keep:  # in the way and the words of `make lab`
-            subprocess.run([sys.executable, "-m", "ppo_lesson.widget_state"], env=environment, cwd=ROOT, check=True)
+            subprocess.run([sys.executable, "-m", "course.widget_state"], env=environment, cwd=ROOT, check=True)
         command = [
             sys.executable,
             "-m",

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import notebooks
 
 GOALS = {"draws": ("p95", 80), "retrains": ("median", 400)}  # ms
-SAID = 100 - 40  # ms; the words are in the page then, and seen 40 ms later (SHOWN in ppo_lesson/viz/busy.py)
+SAID = 100 - 40  # ms; the words are in the page then, and seen 40 ms later (SHOWN in notebooks/course/pictures/busy.py)
 
 
 def run(lab, path):

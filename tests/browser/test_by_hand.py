@@ -3,16 +3,16 @@
 import json
 
 import pytest
+from course.exercises.nb00_start import PREDICTIONS
 from lab import Lab
 
 import notebooks
-from ppo_lesson.exercises.nb00_start import PREDICTIONS
 
 KEY = PREDICTIONS["00.q1"]
 PANEL = """\
 # %% panel
 import time
-from ppo_lesson.viz import Panel, figure, slider, stops, toggle
+from course.pictures import Panel, figure, slider, stops, toggle
 computed, seconds = [], 0
 fig, ax = figure(width=8, height=3)
 (line,) = ax.plot([0, 1], [0, 1], animated=True)
@@ -31,7 +31,7 @@ print(computed)
 """
 ANSWERS = """\
 # %% before
-from ppo_lesson.exercises import check, exercise, predict, reveal
+from course.check import check, exercise, predict, reveal
 predict("00.q1", CHOICES, "How many moves?")
 
 # %% after

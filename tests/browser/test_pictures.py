@@ -12,23 +12,23 @@ import sys
 
 import nbformat
 import pytest
+from course.pictures.judge import Judge, reply_card
+from course.pictures.language import stretches
+from course.pictures.rlhf import data_flow
+from course.pictures.scale import batch_card
+from course.pictures.style import ESTIMATE, EXACT, MUTED, NEGATIVE, NEW, OLD, POSITIVE, REFERENCE
+from course.pictures.tokens import token_strip
 from lab import ROOT, Lab
 
 import notebooks
-from ppo_lesson.viz.judge import Judge, reply_card
-from ppo_lesson.viz.language import stretches
-from ppo_lesson.viz.rlhf import data_flow
-from ppo_lesson.viz.scale import batch_card
-from ppo_lesson.viz.style import ESTIMATE, EXACT, MUTED, NEGATIVE, NEW, OLD, POSITIVE, REFERENCE
-from ppo_lesson.viz.tokens import token_strip
 
 SAMPLE = """\
 # %% bootstrap
 
 # %% imports
-from ppo_lesson.exercises import progress
-from ppo_lesson.viz import MUTED, NEGATIVE, Panel, figure, show, slider
-from ppo_lesson.viz.svg import svg, text
+from course.check import progress
+from course.pictures import MUTED, NEGATIVE, Panel, figure, show, slider
+from course.pictures.svg import svg, text
 
 # %% still
 fig, ax = figure(width=7.6, xlabel="t", ylabel="J")
@@ -162,7 +162,7 @@ def test_notebook_00_is_there_the_next_day(lab, folder):
     path = folder / "00_start_here.ipynb"
     notebook = lab.open(path)
     notebook.run()
-    notebook.kernel('from ppo_lesson.exercises import reset; reset("00.q1")')  # Run All may have shown the answer
+    notebook.kernel('from course.check import reset; reset("00.q1")')  # Run All may have shown the answer
     choices = notebook.page.locator(".ppo-choices")
     first, *others = choices.all()
     first.locator("input").nth(1).check()

@@ -1,0 +1,1 @@
+"""The lesson: what only this course needs. The module never imports it."""

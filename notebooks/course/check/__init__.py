@@ -1,0 +1,86 @@
+"""Exercises that never block: predict, try, check, and read a hint for the very mistake you made.
+
+In a notebook an exercise is one cell, and the markdown cell below it folds its solution away:
+
+    @exercise("02.score_function")
+    def score_function(logits, action):
+        \"\"\"Gradient of log pi(action) with respect to the logits: (A,), int -> (A,).\"\"\"
+        ...                                           # your code, about 2 lines
+    check(score_function)                             # last line of the same cell
+
+    print(solution_markdown("02.score_function"))     # gives that markdown; a test compares the two
+
+The body of a stub is a docstring, then `...`, `pass` or `raise NotImplementedError`, and nothing else: any other
+statement counts as an attempt. `predict("02.q1", ["yes", "no"], "Does reward.backward() move the policy?")` stands
+before the cell that shows the answer, `reveal("02.q1")` after it, `quiz("02")` near the end. If all cells were run
+before the question was answered, the answer waits for it. All of these display something and return None; none of them
+stops a notebook.
+
+How to write the data module, nb02_policy_gradient.py (copy nb00_start.py, and add the name to MODULES in course.py):
+
+    TITLE = "Policy gradient"
+    EXERCISES = [Exercise(id=, title=, solution=, cases=, properties=[], mistakes=[], hints=[])]        # see spec.py
+    PREDICTIONS = {"02.q1": Prediction(answer="no", why="A sampled reward is a number: it has no gradient.")}
+    QUIZ = [Question("...", [Choice("...", False, "why not"), Choice("...", True, "why"), ...]), ...]   # five of them
+
+* `solution` is read by learners: short, clear, self-contained.
+* `cases()` returns tuples of positional arguments, smallest first, the same at every call: seed generators and make new
+  ones each time. Between them the cases reach every branch and tell every mistake from the solution. Use several sizes.
+* A property is a function of the learner's function. Its docstring's first line is the sentence the learner reads:
+
+      def scores_sum_to_zero(fn):
+          \"\"\"The score of a softmax sums to zero over the actions.\"\"\"
+          close(fn(torch.zeros(4), 1).sum(), 0.0, case=(torch.zeros(4), 1))
+
+  `require(condition)`, `close(actual, expected)` and, for the list `statistics`, `mean_within(samples, truth)` raise
+  `Wrong`. A property that knows which mistake it has found names its function: `require(..., mistake="_reversed")`.
+* `gradient=True` also compares autograd's gradients for every floating-point argument; a tuple of names, for those.
+* `many_answers=True` where more than one answer is right: then the properties alone decide.
+* `mistakes`: at least four wrong functions that people really write, each with its own hint, at least one with the
+  thread it was seen in. They are recognised by behaviour: whose function gives what the mistake gives, on every case,
+  reads that hint. They must end, and must not print.
+* Sign, factor 2, mean for sum, transposed, shifted, swapped, None, dtype, shape, NaN, lost gradient, changed arguments,
+  exceptions and endless loops are named without your help. Write mistakes for what is particular to the exercise.
+* `hints`: three, from a nudge to nearly the line itself; they open with attempts. `picture=` (optional) takes the
+  learner's function and returns (figure, alt text); it is left out where the function cannot be drawn.
+* Texts are plain: `code` in backticks, Greek letters as such, no LaTeX, no HTML.
+* One grade gets 1 second of processor time, statistics included. Stay under a quarter of it.
+
+Then `python -m pytest tests/test_exercises.py -k 02` checks the module. `grade(id, fn)` gives Grade(status, message)
+with status "todo" | "wrong" | "ok". PPO_LESSON_SOLUTIONS=force grades stubs as if the solution had been typed.
+"""
+
+from .answer import check, exercise, hint, show_solution, solution_markdown
+from .diagnosis import Grade
+from .grading import grade
+from .index import catalog, solution
+from .prediction import predict, reveal
+from .quizzes import quiz
+from .report import progress, reset
+from .spec import Choice, Exercise, Mistake, Prediction, Question, Wrong, close, mean_within, require
+
+__all__ = [
+    "Choice",
+    "Exercise",
+    "Grade",
+    "Mistake",
+    "Prediction",
+    "Question",
+    "Wrong",
+    "catalog",
+    "check",
+    "close",
+    "exercise",
+    "grade",
+    "hint",
+    "mean_within",
+    "predict",
+    "progress",
+    "quiz",
+    "require",
+    "reset",
+    "reveal",
+    "show_solution",
+    "solution",
+    "solution_markdown",
+]

@@ -1,0 +1,208 @@
+"""`@exercise` and `check`, the two names in every exercise cell, and the hints that open one after the other.
+
+The decorated name is an `Answer`. Calls go to your function once it is right, and to the reference until then, so the
+cells below always run. Left out: anything that could stop a notebook. `check` never raises and returns None.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+
+from . import records, show
+from .grading import Grade, grade
+from .index import find
+from .sandbox import TimeUp, isolated, limited
+from .stub import fingerprint, is_stub
+
+# ---- the decorated name ------------------------------------------------------
+
+
+class Answer:
+    """Your function, or the reference as long as yours is missing or wrong. Made by `@exercise`."""
+
+    def __init__(self, id: str, yours: Callable):
+        self.id, self.yours = id, yours
+        self._grade, self._use = None, None
+        functools.update_wrapper(self, yours)
+
+    def grade(self) -> Grade:
+        """The grade, found once: at `check`, or silently at the first call."""
+        if self._grade is None:
+            self._use = self.yours  # meanwhile: a function that calls itself must reach itself, not the reference
+            try:
+                self._grade = grade(self.id, self.yours)
+            finally:
+                spec = find(self.id)
+                right = self._grade is not None and self._grade.status == "ok" and not is_stub(self.yours, spec)
+                self._use = self.yours if right else spec.solution
+        return self._grade
+
+    def __call__(self, *args, **kwargs):
+        if self._use is None:
+            self.grade()
+        return self._use(*args, **kwargs)
+
+    def __repr__(self):
+        words = {
+            "todo": "not attempted, the reference answers",
+            "wrong": "not right yet, the reference answers",
+            "ok": "right",
+        }
+        return f"<exercise {self.id}: {words[self.grade().status]}>"
+
+
+def exercise(id: str) -> Callable[[Callable], Answer]:
+    """Decorator of an exercise cell: `@exercise("02.score_function")`. ValueError with the nearest id if unknown."""
+    find(id)
+
+    def decorate(fn: Callable) -> Answer:
+        if not callable(fn):
+            raise TypeError(f'@exercise("{id}") stands above a function; got {type(fn).__name__}')
+        return Answer(id, fn.yours if isinstance(fn, Answer) else fn)
+
+    return decorate
+
+
+# ---- check -------------------------------------------------------------------
+
+
+def check(answer: Answer) -> None:
+    """Say whether an exercise is right, wrong or not attempted. Never raises, returns None."""
+    if not isinstance(answer, Answer):
+        text = 'check(...) needs the decorated function: put `@exercise("its id")` above `def` and run the cell again.'
+        return show.line(text)
+    try:
+        result = answer.grade()
+        hints = _record(answer, result) if result.status != "todo" else 0
+        _show(answer, result, hints)
+    except Exception as problem:  # a bug of ours must not stop the learner's notebook
+        text = f"{answer.id}: the check itself failed ({type(problem).__name__}: {problem})."
+        show.line(f"{text} The reference is used below.")
+
+
+def _record(answer: Answer, result: Grade) -> int:
+    """Store the result; how many hints are open now. The same wrong answer run again is not a new attempt."""
+    spec, opened = find(answer.id), 0
+    if is_stub(answer.yours, spec):
+        return 0  # PPO_LESSON_SOLUTIONS=force solved it, not the learner
+
+    def change(old: dict) -> dict:
+        nonlocal opened
+        entry = _entry(old)
+        if result.status == "wrong" and (mark := fingerprint(answer.yours)) not in entry["tries"]:
+            entry["tries"].append(mark)
+        entry["solved"] |= result.status == "ok"
+        opened = max(len(entry["tries"]), entry["asked"])
+        return entry
+
+    records.update("exercises", answer.id, change)
+    return opened
+
+
+def _entry(old: dict) -> dict:
+    """The stored record of one exercise, whatever somebody has written into the file."""
+    tries, asked = old.get("tries"), old.get("asked")
+    return {
+        "tries": [t for t in tries if isinstance(t, str)] if isinstance(tries, list) else [],
+        "asked": asked if isinstance(asked, int) else 0,
+        "solved": old.get("solved") is True,
+    }
+
+
+def _show(answer: Answer, result: Grade, opened: int) -> None:
+    spec = find(answer.id)
+    if result.status == "todo":
+        return show.line(f"{show.OPEN} {result.message}")
+    if result.status == "ok":
+        head, _, rest = result.message.partition(". ")
+        show.emit(show.box(show.GREEN, f"<b>{show.RIGHT} {head}.</b> {rest}"), f"{show.RIGHT} {result.message}")
+        return _picture(spec, spec.solution if is_stub(answer.yours, spec) else answer.yours)
+    show.emit(_wrong_page(spec, result, opened), _wrong_text(spec, result, opened))
+    _picture(spec, answer.yours)
+
+
+def _wrong_text(spec, result: Grade, opened: int) -> str:
+    lines = [f"{show.WRONG} {result.message}", "  Until it is right, the reference is used below."]
+    lines += [f"  Hint {i + 1} of {len(spec.hints)}: {h}" for i, h in enumerate(spec.hints[:opened])]
+    return "\n".join([*lines, "  " + _next(spec, opened)])
+
+
+def _wrong_page(spec, result: Grade, opened: int) -> str:
+    head = f"<b>{show.WRONG} {spec.id}: not right yet.</b> {show.markup(result.problem)}"
+    cell = 'style="text-align:left;padding:1px 12px 1px 0;vertical-align:top;background:none"'
+    rows = [f"<th {cell}>{n}</th><td {cell}><code>{show.html.escape(t)}</code></td>" for n, t in result.rows]
+    table = "".join(f"<tr style='background:none'>{row}</tr>" for row in rows)
+    parts = [f"<div>{head}</div>", f"<table style='border:0;margin:4px 0'>{table}</table>" if rows else ""]
+    if result.diagnosis:
+        parts.append(f"<div><b>{show.markup(result.diagnosis)}</b></div>")
+    if result.source:
+        parts.append(f"<div>The same mistake in the wild: {show.markup(result.source)}</div>")
+    parts.append("<div>Until it is right, the reference is used below.</div>")
+    for i, text in enumerate(spec.hints[:opened]):
+        parts.append(show.fold(f"Hint {i + 1} of {len(spec.hints)}", f"<div>{show.markup(text)}</div>"))
+    if opened > len(spec.hints):
+        parts.append(show.fold("Solution", _code(inspect.getsource(spec.solution))))
+    parts.append(f"<div>{show.markup(_next(spec, opened))}</div>")
+    return show.box(show.RED, *parts)
+
+
+def _next(spec, opened: int) -> str:
+    """What opens next, and after how many more different answers."""
+    total = len(spec.hints)
+    if opened > total:
+        return f'The solution is open: `show_solution("{spec.id}")`.'
+    if opened == total:
+        return f'The solution opens after 1 more try; or now with `show_solution("{spec.id}")`.'
+    left = total + 1 - opened
+    return f'Hint {opened + 1} opens after 1 more try, the solution after {left}; or now with `hint("{spec.id}")`.'
+
+
+def _picture(spec, fn: Callable) -> None:
+    """The exercise's picture of this answer; a function that cannot be drawn is not drawn."""
+    if spec.picture is None:
+        return
+    from ..pictures import style
+
+    try:
+        with isolated():
+            figure, alt = limited(lambda: spec.picture(fn))
+    except (Exception, TimeUp):
+        return
+    style.show(figure, alt)
+
+
+# ---- hints and solutions on request ------------------------------------------
+
+
+def _code(source: str) -> str:
+    return f"<pre style='margin:4px 0'>{show.html.escape(source)}</pre>"
+
+
+def hint(id: str) -> None:
+    """Open one more hint of an exercise now, and show all that are open."""
+    spec, opened = find(id), 0
+
+    def change(old: dict) -> dict:
+        nonlocal opened
+        entry = _entry(old)
+        opened = min(max(len(entry["tries"]), entry["asked"]) + 1, len(spec.hints))
+        return {**entry, "asked": opened}
+
+    records.update("exercises", id, change)
+    lines = [f"Hint {i + 1} of {len(spec.hints)}: {text}" for i, text in enumerate(spec.hints[:opened])]
+    lines += [] if opened < len(spec.hints) else [f'Next: `show_solution("{id}")`']
+    show.line(*lines)
+
+
+def show_solution(id: str) -> None:
+    """Show the source of the reference function."""
+    source, title = inspect.getsource(find(id).solution), f"Solution of {id}: {find(id).title}"
+    show.emit(show.box(show.GREY, f"<b>{show.markup(title)}</b>", _code(source)), f"{title}\n\n{source}")
+
+
+def solution_markdown(id: str) -> str:
+    """The text of a notebook's markdown cell that folds away the solution of an exercise. A test compares the two."""
+    source = inspect.getsource(find(id).solution).rstrip()
+    return f"<details><summary>Solution of {id}</summary>\n\n```python\n{source}\n```\n\n</details>"

@@ -1,0 +1,138 @@
+"""Grade one function: not attempted, right, or wrong, and then what exactly is wrong with it.
+
+The order of checks: crashes, shapes and dtypes; properties; gradients; statistics; last, comparison with the reference.
+What the learner reads about a wrong answer is put together in `diagnosis.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+from . import diagnosis, sandbox
+from .compare import difference
+from .diagnosis import Failure, Grade
+from .index import find
+from .sandbox import Observation, TimeUp
+from .spec import Exercise, Wrong
+from .stub import forced, is_stub
+
+
+def grade(id: str, fn) -> Grade:
+    """Grade `fn` as an answer to exercise `id`. Prints and stores nothing; ValueError if there is no such exercise."""
+    spec, fn = find(id), getattr(fn, "yours", fn)
+    if is_stub(fn, spec):
+        if not forced():
+            return Grade("todo", f"{id}: not attempted, using the reference below.")
+        fn = spec.solution
+    with sandbox.isolated():
+        expected = sandbox.observe_all(spec, spec.solution)
+        failure, seen = _examine(spec, fn, expected)
+        if failure is None:
+            return Grade("ok", f"{id}: right. From here on, your function is used.")
+        return diagnosis.explain(spec, failure, seen, expected)
+
+
+def _examine(spec: Exercise, fn, expected: list[Observation]) -> tuple[Failure | None, list[Observation]]:
+    """The first thing that is wrong (None: all right), and what was observed on the cases."""
+    now, seen = [], []
+
+    def work():
+        seen.extend(sandbox.observe_all(spec, fn, now))
+        return (
+            _structure(spec, seen, expected)
+            or _properties(spec.properties, fn, now)
+            or _gradients(spec, seen, expected)
+            or _properties(spec.statistics, fn, now)
+            or (None if spec.many_answers else _values(spec, seen, expected))
+        )
+
+    try:
+        return sandbox.limited(work), seen
+    except TimeUp:
+        text = "it did not finish within 1 second. Is there a loop that never ends, or far more work than needed?"
+        return Failure(text, now[0] if now else None), []
+
+
+def _structure(spec, seen, expected) -> Failure | None:
+    """Crashes, changed arguments, None, types, shapes, dtypes, NaN."""
+    for args, got, want in zip(spec.cases(), seen, expected):
+        if got.error and not want.error:
+            where = f" ({got.line})" if got.line else ""
+            return Failure(f"your function raised {got.error}{where}", args, printed=got.printed)
+        if got.changed and not want.changed:
+            advice = "The caller still needs it as it was: work on a copy"
+            return Failure(f"your function changed its argument {got.changed}. {advice}", args)
+        if want.error:
+            continue
+        if got.value is None and want.value is not None:
+            text = "your function returned None. Is the `return` missing, or inside an `if`?"
+            return Failure(text, args, printed=got.printed)
+        found = diagnosis.differs(spec, got, want)
+        if found and found.kind != "value":
+            return Failure(found.message, args, got.value, want.value, True, printed=got.printed)
+    return None
+
+
+def _properties(properties, fn, now) -> Failure | None:
+    def yours(*args, **kwargs):
+        now[:] = [sandbox.snapshot(args)]
+        try:
+            return fn(*args, **kwargs)
+        except (KeyboardInterrupt, TimeUp):
+            raise
+        except BaseException as problem:
+            error, line = sandbox.describe_error(problem, fn)
+            raise Wrong(f"your function raised {error}" + (f" ({line})" if line else ""), case=now[0]) from problem
+
+    for check in properties:
+        now.clear()
+        rule = (inspect.getdoc(check) or check.__name__.strip("_").replace("_", " ") + ".").split("\n")[0]
+        try:
+            sandbox.reseed()
+            check(yours)
+        except Wrong as wrong:
+            case = wrong.case if wrong.case is not None else now[0] if now else None
+            problem = " ".join(part for part in (rule, wrong.message) if part)
+            return Failure(problem, case, wrong.got, wrong.want, wrong.got is not None, wrong.mistake, rule=rule)
+        except Exception as problem:  # the property could not work with what came back
+            words = (str(problem).splitlines() or [""])[0]
+            text = f"{rule} This could not be checked with what came back: {type(problem).__name__}: {words}"
+            return Failure(text, now[0] if now else None, rule=rule)
+    return None
+
+
+def _gradients(spec, seen, expected) -> Failure | None:
+    """Wrong gradients of right values; where the value is wrong too, `_values` has more to say."""
+    for args, got, want in zip(spec.cases(), seen, expected):
+        if got.error or diagnosis.differs(spec, got, want):
+            continue
+        for name, right in (want.gradients or {}).items():
+            mine = (got.gradients or {}).get(name)
+            if mine is None:
+                return Failure(f"the gradient with respect to {name} cannot be computed", args)
+            if not difference(mine, right, **diagnosis.gradient_tolerance(spec)):
+                continue
+            if mine.isnan().any():
+                text = f"the gradient for {name} has a NaN in it. Look for 0 * inf, log(0), or a square root of 0"
+            elif not mine.any():
+                text = f"the gradient for {name} is lost: it is zero. Look for .detach(), .item() or torch.no_grad()"
+            elif not right.any():
+                text = f"a gradient flows to {name}, and none should: here {name} is data, so it needs .detach()"
+            else:
+                text = f"the gradient with respect to {name} is not the gradient of the right function"
+            return Failure(text, args, mine, right, True)
+    return None
+
+
+def _values(spec, seen, expected) -> Failure | None:
+    """Comparison with the reference on every case; where the reference raises, the same type of exception is wanted."""
+    for args, got, want in zip(spec.cases(), seen, expected):
+        if want.error:
+            kind = want.error.split(":")[0]
+            if got.error.split(":")[0] == kind:
+                continue
+            return Failure(f"this must raise {kind}: {want.error.partition(': ')[2]}", args, got.value, None, True)
+        found = diagnosis.differs(spec, got, want)
+        if found:
+            return Failure(found.message, args, got.value, want.value, True, printed=got.printed)
+    return None

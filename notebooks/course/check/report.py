@@ -1,0 +1,57 @@
+"""`progress()` draws what `records.py` stores; `reset()` forgets all of it or a part."""
+
+from __future__ import annotations
+
+from . import records, show
+from .index import find, module, modules, predictions, questions
+
+HEAD = ("notebook", "exercises", "predictions", "quiz")
+
+
+def progress() -> None:
+    """A table of exercises solved, predictions right and quiz scores, from one local file."""
+    data = records.read()
+    rows = [_row(notebook, m, data) for notebook, m in modules().items()]
+    widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD))]
+    text = "\n".join("  ".join(p.ljust(w) for p, w in zip(row, widths)).rstrip() for row in [HEAD, *rows])
+    fold = "white-space:normal;overflow-wrap:anywhere"  # in a narrow page lines break, nothing is cut
+    style = f'style="text-align:left;vertical-align:top;padding:2px 8px 2px 0;{fold}"'
+    titles = "".join(f'<th scope="col" {style}>{part}</th>' for part in HEAD)
+    body = "".join("<tr>" + "".join(f"<td {style}>{show.markup(p)}</td>" for p in row) + "</tr>" for row in rows)
+    show.emit(
+        f"<table style='max-width:100%;margin:0'><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>", text
+    )
+
+
+def _row(notebook: str, m, data: dict) -> tuple[str, ...]:
+    entries = [data["exercises"].get(e.id, {}) for e in m.EXERCISES]
+    solved = sum(e.get("solved") is True for e in entries)
+    tried = sum(bool(e.get("tries")) and e.get("solved") is not True for e in entries)
+    made = {id: data["predictions"].get(id, {}).get("choice") for id in predictions(m)}
+    right = sum(made[id] == key.answer for id, key in predictions(m).items())
+    predicted = sum(choice is not None for choice in made.values())
+    best = data["quizzes"].get(notebook, {}).get("best")
+    return (
+        f"{notebook} {m.TITLE}",
+        f"{'■' * solved}{'□' * (len(entries) - solved)} {solved} of {len(entries)} solved"
+        + (f", {tried} tried" if tried else ""),
+        f"{right} right of {predicted} made" if predicted else f"none of {len(made)} made",
+        f"{best} of {len(questions(m))}" if isinstance(best, int) else "not taken",
+    )
+
+
+def reset(what: str = "") -> None:
+    """Start over: `reset("02.score_function")` or `reset("02.q1")` one thing, `reset("02")` a notebook, `reset()` all.
+
+    ValueError if there is no exercise, prediction or notebook of this name.
+    """
+    if what:
+        notebook = module(what.split(".")[0])
+        if "." in what and what not in predictions(notebook):
+            find(what)
+    data = records.read()
+    for section in records.SECTIONS:
+        gone = [key for key in data[section] if not what or key == what or key.startswith(what + ".")]
+        data[section] = {key: entry for key, entry in data[section].items() if key not in gone}
+    records.write(data)
+    show.line(f"Progress of {what} is reset." if what else "All progress is reset.")

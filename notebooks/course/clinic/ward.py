@@ -1,0 +1,262 @@
+"""The bug clinic: twelve silent bugs, each an edit of a line or two of the real trainer. There is no second trainer.
+
+    with PATIENTS["entropy-sign"]:
+        rows = list(ppo(MAZE, policy, critic, CLINIC, seed=0))      # the trainer is sick in here, and nowhere else
+    print(PATIENTS["entropy-sign"].diff())
+
+While the `with` lasts, the code of the patient's function is compiled again with the sick line in the place of the
+healthy one and put into the function itself, so everybody who imported it gets the sick one. Left out: several
+threads (the trainer is sick in all of them), and generators that are made inside the `with` and used outside.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import inspect
+import linecache
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from types import CodeType, FunctionType
+
+import numpy as np
+from gymnasium.vector import SyncVectorEnv
+
+from ppo_lesson import validate
+from ppo_lesson.maze import Maze, solve
+from ppo_lesson.policies import TabularCritic, TabularPolicy
+from ppo_lesson.ppo import PPOConfig, ppo
+
+# Where patients are examined: a slippery floor and little time, so that at first most episodes are truncated and later
+# most terminate; an entropy bonus, so that its sign matters; nothing but clipping, so that nothing hides what is wrong.
+SETTING = {"slip": 0.1, "max_steps": 20}
+MAZE = Maze(**SETTING)
+CLINIC = PPOConfig(
+    iterations=24, steps=16, lr=0.3, critic_lr=0.3, target_kl=None, entropy_coef=0.03, max_grad_norm=None
+)
+VECTOR = replace(CLINIC, iterations=13, steps=8, epochs=4)  # for `SyncVectorEnv`s, which are slower
+
+
+@dataclass(frozen=True)
+class Edit:
+    """In `function` ("module.name" or "module.Class.name") the text `healthy`, found there once, becomes `sick`."""
+
+    function: str
+    healthy: str
+    sick: str
+
+    def find(self) -> FunctionType:
+        """The function itself, without decorators."""
+        module, *path = self.function.split(".")
+        found = importlib.import_module(f"{__package__}.{module}")
+        for name in path:
+            found = getattr(found, name)
+        return inspect.unwrap(found)
+
+    def apply(self, source: str) -> str:
+        """The sick source. ValueError unless the healthy text is there once: the trainer has changed, or is sick."""
+        times = source.count(self.healthy)
+        if times != 1:
+            raise ValueError(f"{self.function} must hold this text once, found {times} times: {self.healthy!r}")
+        return source.replace(self.healthy, self.sick)
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A disease of the trainer. `with patient:` makes it break out; may be nested with other patients.
+
+    name: a short id. disease: in plain words. edits: what is changed. threads: where it was found, or asked about.
+    vector: examined in the maze as a Gymnasium vector environment, for the line that is sick serves only those.
+    """
+
+    name: str
+    disease: str
+    edits: tuple[Edit, ...]
+    threads: tuple[str, ...]
+    vector: bool = False
+
+    def __enter__(self) -> Patient:
+        sick = []
+        for edit in self.edits:  # all are compiled before the first is put in place
+            function = edit.find()
+            sick.append((function, _compile(edit.apply(_source(function)))))
+        _ADMITTED.append((self, [(function, function.__code__) for function, _ in sick]))
+        for function, code in sick:
+            function.__code__ = code
+        return self
+
+    def __exit__(self, *error) -> None:
+        _, healthy = _ADMITTED.pop(max(i for i, (patient, _) in enumerate(_ADMITTED) if patient is self))
+        for function, code in healthy:
+            function.__code__ = code
+
+    def source(self) -> str:
+        """The sick functions, whole, for those who want to find the line themselves."""
+        return "\n\n".join(edit.apply(_source(edit.find())) for edit in self.edits)
+
+    def diff(self, context: int = 3) -> str:
+        """What is wrong, as a unified diff of the true source, with `context` lines around it."""
+        parts = []
+        for edit in self.edits:
+            healthy = _source(edit.find())
+            lines = (text.splitlines(keepends=True) for text in (healthy, edit.apply(healthy)))
+            parts += difflib.unified_diff(*lines, edit.function, f"{edit.function} (sick)", n=context)
+        return "".join(parts)
+
+
+_ADMITTED: list[tuple[Patient, list[tuple[FunctionType, CodeType]]]] = []  # who is in, and the code to be restored
+_NUMBERS = count()
+
+
+def _source(function: FunctionType) -> str:
+    """The function's source as it is now, decorators aside, at the margin."""
+    lines = textwrap.dedent(inspect.getsource(function)).splitlines(keepends=True)
+    return "".join(lines[next(i for i, line in enumerate(lines) if line.startswith("def ")) :])
+
+
+def _compile(source: str) -> CodeType:
+    """The code of the one function that `source` defines; tracebacks and `inspect` find the sick source."""
+    name = f"<clinic {next(_NUMBERS)}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    from_future = importlib.import_module("__future__").annotations.compiler_flag
+    module = compile(ast.parse(source), name, "exec", flags=from_future, dont_inherit=True)
+    return next(c for c in module.co_consts if isinstance(c, CodeType))
+
+
+def examine(patient: Patient | None = None, seeds: Sequence[int] = range(16), *, vector: bool = False) -> list[dict]:
+    """Train on `seeds` with the disease (None: healthy) and return the rows, arrays with one number a seed.
+
+    Rows have one key more: J, the exact value at the start of the policy after that update, which no real run knows.
+    vector: train in `SyncVectorEnv`s of the maze, one seed after the other, as a patient with `vector` does always.
+    """
+    if patient is not None:
+        with patient:
+            return examine(None, seeds, vector=patient.vector)
+    seeds = [validate.integer("seeds", seed, 0) for seed in seeds]
+    if not vector:
+        return _train(MAZE, CLINIC, seeds)
+    runs = []
+    for seed in seeds:
+        env = SyncVectorEnv([lambda: Maze(**SETTING)] * VECTOR.robots)
+        runs.append(_train(env, VECTOR, seed))
+        env.close()
+    return [_beside(rows) for rows in zip(*runs)]
+
+
+def _train(env, config: PPOConfig, seeds) -> list[dict]:
+    axes = () if isinstance(seeds, int) else (len(seeds),)
+    policy, critic = TabularPolicy(seeds=axes), TabularCritic(seeds=axes)
+    rows = []
+    for row in ppo(env, policy, critic, config, seed=seeds):
+        J = solve(policy.probs, config.gamma, maze=MAZE).J
+        rows.append(row | {"J": J.numpy() if axes else J.item()})
+    return rows
+
+
+def _beside(rows: Sequence[dict]) -> dict:
+    """The same iteration of several runs as one row of arrays; NaN where a run has no such number."""
+    row = {name: np.array([r.get(name, np.nan) for r in rows]) for name in {name for r in rows for name in r}}
+    return row | {name: rows[0][name] for name in ("iteration", "lr")}
+
+
+UPDATE, GAE, CLIP = "ppo.ppo_update", "rollout.Rollout.gae", "objectives.clipped_surrogate"
+LOGP = "logp = distribution.log_prob(actions)\n"
+WARD = (
+    Patient(
+        "done-ignored",
+        "the end of an episode is ignored in GAE: surprises of the next episode count for the one before",
+        (Edit("returns.gae", "gamma * lam * (real & ~cut).to(rewards)", "gamma * lam * real.to(rewards)"),),
+        ("hands-on-modern-rl #63", "CoursIA #7825"),
+    ),
+    Patient(
+        "truncation-as-termination",
+        "an episode that ran out of time is treated as if its future were worth nothing",
+        (Edit(GAE, '{"terminated": self.terminated,', '{"terminated": self.ended,'),),
+        ("cleanrl #198", "cleanrl #311", "cleanrl #448", "skrl #449", "Mava #951"),
+    ),
+    Patient(
+        "not-detached",
+        "advantages are made from the critic in use and not detached: the policy's objective pulls at the critic",
+        (
+            Edit(
+                UPDATE,
+                "clipped_surrogate(logp, logp_old, weights,",
+                "clipped_surrogate(logp, logp_old, targets - values,",
+            ),
+            Edit(CLIP, "logp_old, advantages), advantages.detach()", "logp_old, advantages), advantages"),
+        ),
+        ("baby-steps-of-rl-ja #16", "encode-attend-navigate-pytorch #2", "PPO-PyTorch #29"),
+    ),
+    Patient(
+        "old-logp-recomputed",
+        "old log-probabilities are recomputed in every epoch: the ratio is always 1 and nothing is ever clipped",
+        (Edit(UPDATE, LOGP, LOGP + "        logp_old = logp.detach()\n"),),
+        ("RL-Adventure-2, higgsfield #20", "tensorforce #312", "ElegantRL #243", "PPO-PyTorch #12"),
+    ),
+    Patient(
+        "whitening-axis",
+        "advantages are whitened over the wrong axis: each robot over its own steps, not all of them together",
+        (
+            Edit(UPDATE, "logp_old, advantages, returns,", "logp_old, whiten(advantages, dim=-1), returns,"),
+            Edit(
+                "ppo._minibatches",
+                "return [*part[:3], whiten(part[3], dim=-1), *part[4:]] if config.whiten else part",
+                "return part",
+            ),
+        ),
+        ("tensorflow/agents #651",),
+    ),
+    Patient(
+        "target-recomputed",
+        "the critic's targets are recomputed with the critic in use in every epoch: it runs after itself",
+        (Edit(UPDATE, "value_loss(values, targets,", "value_loss(values, targets - values_old + values,"),),
+        ("DRL-code-pytorch #10",),
+    ),
+    Patient(
+        "entropy-sign",
+        "the sign of the entropy bonus is wrong: certainty is rewarded",
+        (Edit(UPDATE, "loss = loss - config.entropy_coef", "loss = loss + config.entropy_coef"),),
+        ("PPO-Keras #4", "optimate #250", "dl-imperial-maths #8"),
+    ),
+    Patient(
+        "ratio-of-logs",
+        "the ratio is made of log-probabilities as if they were probabilities",
+        (Edit("objectives._ratio", "validate.limited(log_ratio).exp()", "logp / logp_old.detach()"),),
+        ("Pensieve-PPO #16",),
+    ),
+    Patient(
+        "reward-shifted",
+        "rewards are shifted by one: each action gets what the one before it earned",
+        (Edit(GAE, "gae(self.rewards,", "gae(self.rewards.roll(1, -1),"),),
+        ("spinningup #50", "spinningup #67", "spinningup #138"),
+    ),
+    Patient(
+        "gradient-not-zeroed",
+        "the gradient is never set back to zero: every step repeats all earlier ones",
+        (Edit("adam.Adam.backward", "self.grad = torch.cat(", "self.grad = self.grad + torch.cat("),),
+        ("torchforge #71", "TennisCourtDetector #7"),
+    ),
+    Patient(
+        "min-before-multiplying",
+        "the smaller ratio is taken and then multiplied with the advantage, not the smaller of the two products",
+        (
+            Edit(
+                CLIP,
+                "torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)",
+                "torch.minimum(ratio, ratio.clamp(low, high)) * advantages",
+            ),
+        ),
+        ("takuseno/ppo #3", "TensorLayer #1072"),
+    ),
+    Patient(
+        "autoreset-trained-on",
+        "the step in which an environment only starts anew, whatever the action, is trained on",
+        (Edit("vector.VectorBatch.step", "mask = ~self.resetting", "mask = np.ones_like(self.resetting)"),),
+        ("rl_games #362", "cleanrl #499"),
+        vector=True,
+    ),
+)
+PATIENTS = {patient.name: patient for patient in WARD}

@@ -1,0 +1,1 @@
+"""The help desk: an invented world, its gold reward, the making of its data, its experiments."""

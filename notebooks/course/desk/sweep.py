@@ -1,0 +1,341 @@
+"""PPO on the help desk under many settings and seeds, judged by the gold score that none of the models sees.
+
+    python -m ppo_lesson sweep                        every run that is missing, then data/sweep.json and the tables
+    python -m ppo_lesson sweep --only "beta 0.1"      the runs of one setting
+    python -m ppo_lesson sweep --jobs 2               two at a time, one thread each
+    python -m ppo_lesson sweep --finished             the file and the tables of the runs that there are
+
+Each finished run lies in runs/sweep, so that a killed sweep goes on with the next one. `train` is one run; notebook 12
+and a test make one again and compare it with the file.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import platform
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import mean
+
+import torch
+
+from ppo_lesson.checkpoint import fresh_seed
+from ppo_lesson.kl import FixedKL, ZieglerKL
+from ppo_lesson.language.data import read_prompts
+from ppo_lesson.language.experience import roll_out
+from ppo_lesson.language.models import ScalarModel, load_language_model
+from ppo_lesson.language.rlhf import RLHFConfig, rlhf
+from ppo_lesson.language.sampling import token_logps
+from ppo_lesson.language.text import load_tokenizer, prompt_ids, reply_ids
+
+from . import world
+from .gold import gold
+from .make import DATA, ROOT, documents
+
+FILE, FINISHED = DATA / "sweep.json", ROOT / "runs" / "sweep"
+HELD, EVERY, SHOWN = 256, 10, 4  # held-out prompts; iterations between two looks at them; samples kept, each language
+COLUMNS = (
+    "score",
+    "gold",
+    "kl_ref",
+    "length",
+    "ended",
+    "beta",
+    "entropy",
+    "approx_kl",
+    "clip_fraction",
+    "policy_loss",
+    "value_loss",
+    "explained_variance",
+    "ptx_loss",
+    "lr",
+    "seconds",
+)
+
+ONE_BETA = {beta: {"kl": FixedKL(beta) if beta else None} for beta in (0.0, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0)}
+SETTINGS = {f"beta {beta:g}": change for beta, change in ONE_BETA.items()}
+SETTINGS["beta 0"] |= {"iterations": 90}
+SETTINGS |= {  # which knob stops hacking?
+    "beta 0, half the lr": {"kl": None, "lr": 3e-4, "iterations": 90},
+    "beta 0, clip 0.4": {"kl": None, "eps": 0.4, "iterations": 90},
+    "beta 0, four epochs": {"kl": None, "epochs": 4, "iterations": 90},
+}
+PLAIN_LOSS = {"kl": None, "kl_loss": 0.1, "kl_loss_ratio": False}  # as published, to be compared
+SETTINGS |= {  # changes of RLHFConfig(); 60 iterations, and beta 0.1 in the reward, where nothing else is said
+    "ziegler": {"kl": ZieglerKL(0.1, target=4.0, horizon=320)},
+    "loss k2": PLAIN_LOSS | {"kl_loss_kind": "k2"},
+    "loss k3": PLAIN_LOSS | {"kl_loss_kind": "k3"},
+    "loss k1": PLAIN_LOSS | {"kl_loss_kind": "k1"},
+    "ptx": {"ptx_coef": 0.5},
+    "grpo": PLAIN_LOSS | {"kl_loss_kind": "k3", "advantages": "group", "replies": 4},
+    "lr 3e-6": {"lr": 3e-6, "iterations": 40},
+    "clip 0.001": {"eps": 0.001, "iterations": 40},
+    "four epochs": {"epochs": 4, "iterations": 40},
+    "four epochs, clip 10": {"epochs": 4, "eps": 0.999, "eps_high": 10.0, "iterations": 40},
+    "four epochs, lr 3e-3": {"epochs": 4, "lr": 3e-3, "iterations": 40},
+}
+
+
+@dataclass
+class Desk:
+    """Everything a run starts from, as `make` left it in data/. held: prompts of cases that no model has seen."""
+
+    tokenizer: object
+    policy: object
+    judge: ScalarModel
+    prompts: list[str]
+    held: list[str]
+    plain: list[str] = field(default_factory=list)
+
+
+def load_desk() -> Desk:
+    """The shipped models, the help desk's prompts of ppo_data.jsonl, and 256 prompts on held-out cases."""
+    rng = random.Random(9)
+    return Desk(
+        load_tokenizer(DATA / "tokenizer"),
+        load_language_model(DATA / "sft_model"),
+        ScalarModel.load(DATA / "reward_model"),
+        [prompt for prompt in read_prompts(DATA / "ppo_data.jsonl") if world.read_prompt(prompt)],
+        [world.prompt(world.draw_case(rng, unseen=True), rng) for _ in range(HELD)],
+        documents(2_000),
+    )
+
+
+def train(desk: Desk, config: RLHFConfig, *, every: int = EVERY) -> Iterator[dict]:
+    """One run of `rlhf`, with the gold score beside the reward model's.
+
+    Yields its rows with `gold`, the mean over the replies, and its CPU `seconds`; and before the first row, after
+    every `every` rows and at the end, a dict {"held": facts, "samples": {prompt: [reply, score, gold]}} of `look`.
+    """
+    actor, critic = copy.deepcopy(desk.policy), ScalarModel.critic(desk.policy)
+    if config.advantages == "group":
+        critic = None
+    yield {"iteration": 0} | look(desk, actor, config)
+    run = rlhf(
+        config,
+        actor,
+        critic,
+        desk.policy,
+        desk.judge,
+        desk.prompts,
+        tokenizer=desk.tokenizer,
+        documents=desk.plain if config.ptx_coef else (),
+    )
+    start = time.process_time()
+    for row in run:
+        row["seconds"] = time.process_time() - start
+        yield row | {"gold": mean(worth(prompt, reply, ended) for prompt, reply, _, ended in row["replies"])}
+        done = row["iteration"] + 1
+        if done % every == 0 or done == config.iterations:
+            yield {"iteration": done} | look(desk, actor, config)
+        start = time.process_time()
+
+
+def worth(prompt: str, reply: str, ended: bool = True) -> float:
+    """The gold score of a reply to a prompt of the help desk."""
+    return gold(world.read_prompt(prompt), reply, ended=ended).total
+
+
+@torch.no_grad()
+def look(desk: Desk, actor, config: RLHFConfig) -> dict:
+    """One reply to each held-out prompt: means, and the first replies in each language.
+
+    {"held": {"score", "gold", "gold_sd", "kl_ref", "length", "ended", "right tip", "rude", "plain loss"}, "samples"}.
+    """
+    prompts = [(text, prompt_ids(desk.tokenizer, text)) for text in desk.held]
+    generator = torch.Generator().manual_seed(9)
+    config = replace(config, score_clip=None, no_eos_penalty=0.0)
+    out = roll_out(actor, None, desk.policy, desk.judge, desk.tokenizer, prompts, config, generator)
+    golds = [gold(world.read_prompt(p), x, ended=e) for p, x, e in zip(out.prompts, out.texts, out.ended.tolist())]
+    totals = torch.tensor([g.total for g in golds])
+    facts = {
+        "score": out.scores.mean().item(),
+        "gold": totals.mean().item(),
+        "gold_sd": totals.std().item(),
+        "kl_ref": out.kl_ref.mean().item(),
+        "length": out.mask.sum(-1).float().mean().item(),
+        "ended": out.ended.float().mean().item(),
+        "right tip": mean("right tip" in g.counts for g in golds),
+        "rude": mean("rude" in g.counts for g in golds),
+        "plain loss": plain_loss(actor, desk.tokenizer),
+    }
+    rows = list(zip(out.prompts, out.texts, out.scores.tolist(), totals.tolist()))
+    shown = [row for english in (True, False) for row in [r for r in rows if r[0].isascii() == english][:SHOWN]]
+    return {"held": facts, "samples": {prompt: [text, s, g] for prompt, text, s, g in shown}}
+
+
+@torch.no_grad()
+def plain_loss(model, tokenizer, *, count: int = 200, width: int = 64) -> float:
+    """Nats a token on plain texts like those of pretraining, that nobody trained on: what fine-tuning makes forget."""
+    stream = torch.tensor([i for text in documents(count, seed=77) for i in reply_ids(tokenizer, text)])
+    ids = stream[: len(stream) // width * width].view(-1, width)
+    return -token_logps(model, ids, torch.ones_like(ids), width - 1).mean().item()
+
+
+@torch.no_grad()
+def best_of_n(desk: Desk, *, most: int = 64) -> dict[str, list[float]]:
+    """Of n replies the one that the reward model likes best: {"n", "kl", "score", "gold"}, held-out prompts.
+
+    kl: log n - (n - 1)/n, an upper bound. Every prompt has `most` replies; score and gold are means over all their
+    subsets of n, so that no curve depends on which n came first.
+    """
+    prompts = [(text, prompt_ids(desk.tokenizer, text)) for text in desk.held]
+    scores, golds = [], []
+    for turn in range(most):
+        generator = torch.Generator().manual_seed(fresh_seed(9, turn))
+        out = roll_out(desk.policy, None, desk.policy, desk.judge, desk.tokenizer, prompts, RLHFConfig(), generator)
+        scores.append(out.scores)
+        golds.append(torch.tensor([worth(*x) for x in zip(out.prompts, out.texts, out.ended.tolist())]))
+    scores, order = torch.stack(scores, -1).sort(-1)  # (prompts, most), the worst first
+    golds = torch.stack(golds, -1).gather(-1, order)
+    table = {"n": [2**i for i in range(int(math.log2(most)) + 1)], "kl": [], "score": [], "gold": []}
+    for n in table["n"]:
+        wins = torch.tensor([math.comb(k, n - 1) / math.comb(most, n) for k in range(most)])  # place k is the best of n
+        table["kl"].append(math.log(n) - (n - 1) / n)
+        table["score"].append((scores * wins).sum(-1).mean().item())
+        table["gold"].append((golds * wins).sum(-1).mean().item())
+    return table
+
+
+# ---- the sweep -------------------------------------------------------------------------------------------------------
+
+
+def one_run(name: str, seed: int, desk: Desk | None = None) -> dict:
+    """One setting and seed, from start to end, as the file holds it."""
+    torch.set_num_threads(1)
+    desk, config = desk or load_desk(), replace(RLHFConfig(seed=seed), **SETTINGS[name])
+    start, rows, looks = time.process_time(), [], []
+    try:
+        for row in train(desk, config):
+            (looks if "held" in row else rows).append(row)
+        stopped = None
+    except FloatingPointError as error:  # some settings break the run, and that is what they are here to show
+        stopped = str(error)
+    return {
+        "name": name,
+        "seed": seed,
+        "seconds": time.process_time() - start,
+        "stopped": stopped,
+        "rows": {c: [row.get(c) for row in rows] for c in COLUMNS if any(c in row for row in rows)},
+        "looks": looks,
+    }
+
+
+def sweep(names: list[str], seeds: list[int], *, jobs: int = 1, finished: bool = False) -> list[dict]:
+    """All runs of these settings and seeds: those that are finished from their files, the others now, or not at all."""
+    FINISHED.mkdir(parents=True, exist_ok=True)
+    wanted = {(name, seed): FINISHED / f"{name}, seed {seed}.json" for name in names for seed in seeds}
+    missing = [] if finished else [key for key, path in wanted.items() if not path.exists()]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(one_run, *key): key for key in missing}
+        for i, future in enumerate(as_completed(futures), 1):
+            run = future.result()
+            _write(wanted[futures[future]], run)
+            last = run["looks"][-1]["held"]
+            print(
+                f"{i}/{len(missing)} {run['name']}, seed {run['seed']}: {run['seconds']:.0f} s, held-out gold "
+                f"{last['gold']:.2f}, score {last['score']:.2f}, KL {last['kl_ref']:.1f}",
+                flush=True,
+            )
+    return [json.loads(path.read_text("utf-8")) for path in wanted.values() if path.exists()]
+
+
+def table(runs: list[dict]) -> str:
+    """One line a setting, at the end of its runs: held-out means over the seeds, and the range of gold."""
+    lines = [f"{'':24}{'seeds':>6}{'score':>8}{'gold':>8}{'lowest':>8}{'KL':>7}{'tip':>6}{'rude':>6}{'plain loss':>12}"]
+    for name in dict.fromkeys(run["name"] for run in runs):
+        ends = [run["looks"][-1]["held"] for run in runs if run["name"] == name]
+        about = {key: mean(end[key] for end in ends) for key in ends[0]}
+        lines.append(
+            f"{name:24}{len(ends):6}{about['score']:8.2f}{about['gold']:8.2f}{min(e['gold'] for e in ends):8.2f}"
+            f"{about['kl_ref']:7.1f}{about['right tip']:6.2f}{about['rude']:6.3f}{about['plain loss']:12.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _write(path: Path, what: dict) -> None:
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(_rounded(what), ensure_ascii=False) + "\n", "utf-8")
+    os.replace(part, path)
+
+
+def _rounded(x):
+    """Four digits are more than the noise; the file stays small, and a KL of 1e-7 stays what it is."""
+    if isinstance(x, float):
+        return round(x, 4) if abs(x) >= 0.01 else float(f"{x:.3g}")
+    if isinstance(x, dict):
+        return {key: _rounded(value) for key, value in x.items()}
+    return [_rounded(value) for value in x] if isinstance(x, list | tuple) else x
+
+
+def report(runs: list[dict]) -> str:
+    """What the sweep was asked to show, each with what was found, over all its seeds."""
+    lines = []
+    for name, targets in ASKED.items():
+        of = [run for run in runs if run["name"] == name]
+        for words, measure, met in (TARGETS[target] for target in targets if of):
+            found = [measure(run) for run in of]
+            verdict = "met" if all(met(x) for x in found) else "NOT met"
+            lines.append(f"{name:10}{words:56}{verdict:9}" + ", ".join(f"{x:.3g}" for x in found))
+    return "\n".join(lines)
+
+
+def _gain(run: dict) -> float:
+    """Of held-out gold, in standard deviations of the replies before training."""
+    first, last = run["looks"][0]["held"], run["looks"][-1]["held"]
+    return (last["gold"] - first["gold"]) / first["gold_sd"]
+
+
+def _fall(run: dict) -> float:
+    """From the highest held-out gold to the last."""
+    golds = [look["held"]["gold"] for look in run["looks"]]
+    return max(golds) - golds[-1]
+
+
+ASKED = {"beta 0.1": ("gain", "rude", "kl", "seconds"), "beta 0": ("score at 90", "fall"), "ptx": ("plain loss",)}
+TARGETS = {  # words, what is measured in one run, whether that will do
+    "gain": ("held-out gold up by 0.55 standard deviations or more", _gain, lambda x: x >= 0.55),
+    "rude": ("rude replies at most 3 %", lambda run: run["looks"][-1]["held"]["rude"], lambda x: x <= 0.03),
+    "kl": ("KL to the reference 2 to 6 nats", lambda run: run["looks"][-1]["held"]["kl_ref"], lambda x: 2 <= x <= 6),
+    "seconds": (
+        "60 iterations in at most 60 s of the processor",
+        lambda run: sum(run["rows"]["seconds"]),
+        lambda x: x <= 60,
+    ),
+    "score at 90": ("proxy at least 1.4", lambda run: mean(run["rows"]["score"][-5:]), lambda x: x >= 1.4),
+    "fall": ("held-out gold falls 2.0 or more below its peak", _fall, lambda x: x >= 2.0),
+    "plain loss": ("loss on plain text below 0.8", lambda r: r["looks"][-1]["held"]["plain loss"], lambda x: x < 0.8),
+}
+
+
+def main(names: list[str] | None, seeds: list[int], jobs: int, finished: bool = False) -> None:
+    """Run what is missing, write data/sweep.json (if every setting is there), print the tables."""
+    unknown = set(names or ()) - set(SETTINGS)
+    if unknown:
+        raise ValueError(f"--only: no setting named {sorted(unknown)}; there are {', '.join(SETTINGS)}")
+    runs = sweep(names or list(SETTINGS), seeds, jobs=jobs, finished=finished)
+    print(table(runs), report(runs), sep="\n\n")
+    if not names:
+        desk = load_desk()
+        facts = {
+            "command": "python -m ppo_lesson sweep --seeds " + " ".join(map(str, seeds)),
+            "torch": torch.__version__,
+            "machine": platform.machine(),
+            "settings": {name: {key: repr(x) for key, x in change.items()} for name, change in SETTINGS.items()},
+            "best of n": best_of_n(desk),
+            "plain loss": {
+                "pretrained": plain_loss(load_language_model(DATA / "pretrained"), desk.tokenizer),
+                "fine-tuned": plain_loss(desk.policy, desk.tokenizer),
+            },
+            "runs": runs,
+        }
+        _write(FILE, facts)
+        print(f"written: {FILE}")

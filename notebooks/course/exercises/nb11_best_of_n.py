@@ -1,0 +1,162 @@
+"""Notebook 11: best-of-n. Sample n replies, keep the one that the reward model likes best; what is it worth?"""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, Mistake, close
+
+
+def best_of_n(scores, worth, n):
+    """Mean score and mean worth of the best-scored reply of n, over all whole groups of n of every prompt."""
+    whole = scores.shape[1] // n * n  # what is left over does not make a group
+    scores, worth = (x[:, :whole].reshape(-1, n) for x in (scores, worth))  # (P * groups, n)
+    best = scores.argmax(-1, keepdim=True)
+    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
+
+
+def _random(P, N, seed, dtype=torch.float64):
+    g = torch.Generator().manual_seed(seed)
+    quality = torch.randn(P, 1, generator=g, dtype=dtype)  # some questions are easier than others
+    worth = quality + torch.randn(P, N, generator=g, dtype=dtype)
+    return 0.6 * worth + 0.5 * torch.randn(P, N, generator=g, dtype=dtype), worth
+
+
+def _cases():
+    hand = torch.tensor([[3.0, 1.0, 2.0, 4.0]]).double(), torch.tensor([[0.0, 5.0, 1.0, -2.0]]).double()
+    return [
+        (*hand, 1),
+        (*hand, 2),
+        (*hand, 4),
+        (*_random(3, 8, 1), 2),
+        (*_random(5, 12, 2), 4),
+        (*_random(3, 7, 3), 3),
+        (*_random(4, 5, 4), 5),
+        (*_random(6, 10, 5, torch.float32), 4),
+    ]
+
+
+def _one_is_the_mean(fn):
+    """With n = 1 there is nothing to choose: the two plain means."""
+    scores, worth = _random(4, 6, 6)
+    close(fn(scores, worth, 1), (scores.mean(), worth.mean()), case=(scores, worth, 1))
+
+
+def _score_grows(fn):
+    """The mean score of the chosen never falls when n doubles."""
+    scores, worth = _random(20, 16, 7)
+    curve = [float(fn(scores, worth, n)[0]) for n in (1, 2, 4, 8, 16)]
+    close(sorted(curve), curve, case=(scores, worth, 16))
+
+
+def _worth_has_no_say(fn):
+    """The choice must not see the worth: with the worth turned round, its mean turns round too."""
+    scores, worth = _random(5, 8, 8)
+    close(fn(scores, -worth, 4)[1], -fn(scores, worth, 4)[1], case=(scores, -worth, 4))
+
+
+def _groups(scores, worth, n):
+    whole = scores.shape[1] // n * n
+    return (x[:, :whole].reshape(-1, n) for x in (scores, worth))
+
+
+def _by_worth(scores, worth, n):
+    scores, worth = _groups(scores, worth, n)
+    best = worth.argmax(-1, keepdim=True)
+    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
+
+
+def _two_bests(scores, worth, n):
+    scores, worth = _groups(scores, worth, n)
+    return scores.amax(-1).mean(), worth.amax(-1).mean()
+
+
+def _place(scores, worth, n):
+    scores, worth = _groups(scores, worth, n)
+    return scores.amax(-1).mean(), scores.argmax(-1).to(scores.dtype).mean()
+
+
+def _first_n(scores, worth, n):
+    best = scores[:, :n].argmax(-1, keepdim=True)
+    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
+
+
+def _prompts_mixed(scores, worth, n):
+    whole = scores.numel() // n * n
+    scores, worth = (x.flatten()[:whole].reshape(n, -1).T for x in (scores, worth))
+    best = scores.argmax(-1, keepdim=True)
+    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
+
+
+def _over_the_border(scores, worth, n):
+    whole = scores.numel() // n * n
+    scores, worth = (x.flatten()[:whole].reshape(-1, n) for x in (scores, worth))
+    best = scores.argmax(-1, keepdim=True)
+    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
+
+
+def _with_the_rest(scores, worth, n):
+    groups = zip(scores.split(n, -1), worth.split(n, -1))
+    chosen = [(s.amax(-1), w.gather(-1, s.argmax(-1, keepdim=True))[:, 0]) for s, w in groups]
+    return torch.cat([s for s, _ in chosen]).mean(), torch.cat([w for _, w in chosen]).mean()
+
+
+def _of_all(scores, worth, n):
+    best = scores.argmax(-1, keepdim=True)
+    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
+
+
+def _worst(scores, worth, n):
+    scores, worth = _groups(scores, worth, n)
+    best = scores.argmin(-1, keepdim=True)
+    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
+
+
+def _best_question(scores, worth, n):
+    best = scores.argmax(0, keepdim=True)
+    return scores.gather(0, best).mean(), worth.gather(0, best).mean()
+
+
+BEST = Exercise(
+    id="11.best_of_n",
+    title="Best of n",
+    solution=best_of_n,
+    cases=_cases,
+    properties=[_one_is_the_mean, _worth_has_no_say, _score_grows],
+    mistakes=[
+        Mistake(
+            _by_worth,
+            "You choose by the worth, which nobody has in life. Choose by the score, and look up the worth of THAT "
+            "reply.",
+        ),
+        Mistake(
+            _two_bests,
+            "The largest score and the largest worth belong to two different replies. Choose once, by the score.",
+        ),
+        Mistake(
+            _place,
+            "argmax gives the place of the best reply, not the reply. Look up its worth with `gather`.",
+            "natolambert/rlhf-book pull request 481",
+        ),
+        Mistake(_first_n, "Right for the first group, and the other samples are thrown away: use all N // n groups."),
+        Mistake(_prompts_mixed, "Your groups mix replies to different prompts. A group belongs to one prompt."),
+        Mistake(
+            _over_the_border,
+            "Where n does not divide N, your groups run over the border into the next prompt. Cut each row to "
+            "N // n * n first.",
+        ),
+        Mistake(_with_the_rest, "The last group has fewer than n replies: a choice of less than n. Leave it out."),
+        Mistake(_of_all, "n has no effect: you choose among all N replies of a prompt."),
+        Mistake(_worst, "This keeps the reply with the LOWEST score."),
+        Mistake(
+            _best_question,
+            "The wrong axis: you choose among prompts, so that easy questions win. Choose among the replies to one.",
+            "natolambert/rlhf-book pull request 350, which measures both",
+        ),
+    ],
+    hints=[
+        "Cut every prompt's N samples into groups of n. What is the place of the best score in each group?",
+        "`x[:, : N // n * n].reshape(-1, n)` for both; then `best = scores.argmax(-1, keepdim=True)`.",
+        "Return `scores.gather(-1, best).mean(), worth.gather(-1, best).mean()`.",
+    ],
+)

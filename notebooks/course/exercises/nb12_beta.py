@@ -1,0 +1,163 @@
+"""Exercise 12.choose_beta: the smallest beta whose runs all stay within a KL budget, chosen before gold is seen."""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, Mistake, close, require
+
+
+def choose_beta(betas, kls, budget):
+    """The smallest beta whose KL is within the budget in every seed; ValueError if there is none."""
+    within = (kls <= budget).all(-1)  # (K,); NaN <= budget is False, as it should be
+    if not within.any():
+        raise ValueError(f"no beta keeps the KL within {budget} nats")
+    return betas[within].min().item()
+
+
+def _sweep(betas, rows, budget):
+    return torch.tensor(betas).double(), torch.tensor(rows).double(), budget
+
+
+NAN = float("nan")
+
+
+def _cases():
+    five = [0.005, 0.02, 0.05, 0.1, 0.3]
+    rows = [[18.0, 21.0, 19.0], [8.0, 8.5, 7.9], [4.7, 4.3, 4.6], [3.5, 3.4, 3.3], [1.9, 1.8, 2.0]]
+    mixed = [[3.5, 3.4, 3.3], [18.0, 21.0, 19.0], [1.9, 1.8, 2.0], [8.0, 8.5, 7.9], [4.7, 4.3, 4.6]]
+    return [
+        _sweep([0.1], [[3.0]], 4.0),
+        _sweep([0.1, 0.3], [[6.0], [2.0]], 4.0),
+        _sweep(five, rows, 4.0),
+        _sweep(five, rows, 4.65),
+        _sweep(five, rows, 8.0),
+        _sweep([0.1, 0.005, 0.3, 0.02, 0.05], mixed, 5.0),
+        _sweep([0.0, 0.1, 0.3], [[52.0, NAN], [3.5, NAN], [1.9, 2.0]], 4.0),
+        _sweep([0.3, 0.1], [[1.9, 2.0], [4.0, 3.0]], 4.0),
+        _sweep([0.02, 0.1], [[9.0, 8.0], [3.0, 5.0]], 4.0),  # none
+    ]
+
+
+def _every_seed(fn):
+    """All seeds of the beta you choose are within the budget."""
+    for case in _cases()[:-1]:
+        betas, kls, budget = case
+        got = fn(*case)
+        row = kls[(betas - got).abs() < 1e-9]
+        require(len(row) == 1, f"{got} is none of the betas.", case=case, got=got)
+        fine = (row <= budget).all()
+        require(fine, f"The KLs of beta {got:g} are {row[0].tolist()}, the budget is {budget}.", case=case, got=got)
+
+
+def _order_does_not_matter(fn):
+    """In which order the betas were tried does not matter."""
+    betas, kls, budget = _cases()[2]
+    for order in ([4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):
+        case = betas[order], kls[order], budget
+        close(fn(*case), 0.1, case=case)
+
+
+def _within(betas, within):
+    if not within.any():
+        raise ValueError("none")
+    return betas[within]
+
+
+def _mean(betas, kls, budget):
+    return _within(betas, kls.nanmean(-1) <= budget).min().item()
+
+
+def _any_seed(betas, kls, budget):
+    return _within(betas, (kls <= budget).any(-1)).min().item()
+
+
+def _first_seed(betas, kls, budget):
+    return _within(betas, kls[:, 0] <= budget).min().item()
+
+
+def _largest(betas, kls, budget):
+    return _within(betas, (kls <= budget).all(-1)).max().item()
+
+
+def _first(betas, kls, budget):
+    return _within(betas, (kls <= budget).all(-1))[0].item()
+
+
+def _last(betas, kls, budget):
+    return _within(betas, (kls <= budget).all(-1))[-1].item()
+
+
+def _not_above(betas, kls, budget):
+    return _within(betas, ~(kls > budget).any(-1)).min().item()
+
+
+def _below(betas, kls, budget):
+    return _within(betas, (kls < budget).all(-1)).min().item()
+
+
+def _place(betas, kls, budget):
+    _within(betas, (kls <= budget).all(-1))
+    return int(((kls <= budget).all(-1) * -betas).argmin())
+
+
+def _nearest(betas, kls, budget):
+    _within(betas, (kls <= budget).all(-1))
+    return betas[(kls.amax(-1).nan_to_num(1e9) - budget).abs().argmin()].item()
+
+
+def _anything(betas, kls, budget):
+    within = (kls <= budget).all(-1)
+    return (betas[within].min() if within.any() else betas.max()).item()
+
+
+def _too_far(betas, kls, budget):
+    return _within(betas, (kls >= budget).all(-1)).min().item()
+
+
+BETA = Exercise(
+    id="12.choose_beta",
+    title="Choose beta from a KL budget",
+    solution=choose_beta,
+    cases=_cases,
+    properties=[_every_seed, _order_does_not_matter],
+    mistakes=[
+        Mistake(
+            _mean,
+            "You averaged over the seeds. Your next run is one seed: the worst must fit, not the mean. And a mean that "
+            "skips NaN skips the run that broke.",
+        ),
+        Mistake(_any_seed, "One seed within the budget is not enough: `.all(-1)`, not `.any(-1)`."),
+        Mistake(
+            _first_seed,
+            "You looked at the first seed only. Others may have gone further.",
+            "quantumiracle/Popular-RL-Algorithms issue 47 asks for more than one",
+        ),
+        Mistake(
+            _largest,
+            "The largest beta is surely within the budget, and leaves most of it unused. The smallest one that fits "
+            "gives the policy the room you granted.",
+        ),
+        Mistake(_first, "The first in the list need not be the smallest: betas come in any order."),
+        Mistake(_last, "The last in the list need not be the smallest: betas come in any order."),
+        Mistake(
+            _not_above,
+            "A KL of NaN is a run that broke, and yours lets it pass: `NaN > budget` is False. Ask what must be true: "
+            "`kls <= budget`.",
+            "modelscope/ms-swift issue 8378 shows such a KL",
+        ),
+        Mistake(_below, "A KL of exactly the budget is within it: `<=`."),
+        Mistake(_place, "That is the place in the list. Return the beta that stands there, as a number."),
+        Mistake(_nearest, "The nearest KL may lie above the budget. First keep those within it."),
+        Mistake(
+            _anything,
+            "Where no beta fits, you return one all the same. Then somebody trains with it: raise a ValueError.",
+        ),
+        Mistake(_too_far, "You kept the betas OUTSIDE the budget: `<=`, not `>=`."),
+    ],
+    hints=[
+        "For each beta, one question first: did every seed stay within the budget?",
+        "`within = (kls <= budget).all(-1)` is one True or False for each beta. Raise a ValueError if none is True.",
+        "`return betas[within].min().item()`",
+    ],
+)
