@@ -32,7 +32,7 @@ MACHINES ?= ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_
 .PHONY: lab test lint check portable portable-tests nbval notebooks browser html screenshots bench colab-like colab format clean
 
 lab: .venv/.lab
-	@$(VENV) -m course.widget_state
+	@cd notebooks && ../$(VENV) -m course.widget_state
 	$(VENV) -m jupyterlab $(ROOT_USER) $(ARGS) notebooks/00_start_here.ipynb
 
 test: lint
@@ -100,6 +100,7 @@ BEFORE := Installing the course in .venv: about 3 minutes and 1.5 GB; on Linux, 
           (README.md says how to get the small one). You may interrupt it and type make lab again.
 AFTER := Installed. JupyterLab opens notebook 00 in your browser by itself. If it does not, open the address below that begins \
          with http://localhost. Ctrl-C, twice, ends it; the next make lab starts at once.
+.venv/.lab: EXTRA := [course]
 .venv/.test: EXTRA := [test]
 .venv/.test: CONTAINS := .venv/.lab
 .venv/.browser: EXTRA := [test,browser]

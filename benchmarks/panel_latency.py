@@ -20,9 +20,9 @@ from time import process_time
 import matplotlib
 import numpy as np
 import torch
-from course.pictures import NEW, Panel, draw_maze, fan, figure, key, slider, stroke
 from maze import processor
 
+from course.pictures import NEW, Panel, draw_maze, fan, figure, key, slider, stroke
 from ppo_lesson.maze import Maze, solve
 from ppo_lesson.policies import TabularPolicy
 from ppo_lesson.train import ReinforceConfig, reinforce

@@ -1,4 +1,4 @@
-"""`python -m ppo_lesson doctor` and its sisters: see ppo_lesson/cli.py."""
+"""`python -m ppo_lesson sft` and its sisters: see ppo_lesson/cli.py."""
 
 import sys
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import gymnasium
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -136,12 +137,25 @@ class Maze(gymnasium.Env):
             squares = [marks.get(s, ".") for s in range(self.n_states)]
             return "\n".join(" ".join(squares[r : r + self.size]) for r in range(0, self.n_states, self.size))
         if self.render_mode == "rgb_array":
-            from course.pictures.maze_figures import (
-                maze_image,  # drawing is the upper floor's work; asked for only here
-            )
-
-            return maze_image(self, robot=self.state)
+            return self._picture()
         return None
+
+    def _picture(self, side: int = 40) -> np.ndarray:
+        """Floor, walls, start, goal and robot, `side` pixels a square: (side * size, side * size, 3) uint8."""
+        colours = np.tile(np.uint8([[241, 243, 246]]), (self.n_states, 1))
+        for squares, colour in (
+            (self.walls, (59, 66, 82)),
+            ([self.start], (214, 220, 229)),
+            ([self.goal], (0, 158, 115)),
+        ):
+            colours[list(squares)] = colour
+        image = colours.reshape(self.size, self.size, 3).repeat(side, 0).repeat(side, 1)
+        image[::side], image[:, ::side] = 255, 255  # lines between the squares
+        y, x = np.divmod(self.state, self.size)
+        rows, columns = np.ogrid[: side * self.size, : side * self.size]
+        robot = (rows - (y + 0.5) * side) ** 2 + (columns - (x + 0.5) * side) ** 2 < (0.3 * side) ** 2
+        image[robot] = (230, 159, 0)
+        return image
 
     def __repr__(self):
         walls = f", walls={sorted(self.walls)}" if self.walls else ""

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import colab_zip
 import pytest
-from course import doctor
 
 import notebooks
+from course import doctor
 from ppo_lesson import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +49,10 @@ def run(tmp_path, content):
     (stand_ins / "google" / "colab").mkdir(parents=True)
     (stand_ins / "pip.py").write_text("import sys; print('pip', *sys.argv[1:])")
     git.parent.mkdir()
-    git.write_text(f'#!/bin/sh\necho git "$@"\nmkdir -p "$5" && cp -r "{ROOT / "ppo_lesson"}" "$5"\n')
+    git.write_text(
+        f'#!/bin/sh\necho git "$@"\nmkdir -p "$5" && cp -r "{ROOT / "ppo_lesson"}" "$5"\n'
+        f'mkdir "$5/notebooks" && cp -r "{ROOT / "notebooks" / "course"}" "$5/notebooks"\n'
+    )
     git.chmod(0o755)
 
     def once(folder, address="", colab=True, without=(), between=None):
@@ -97,7 +100,8 @@ def test_the_folder_around_it(run, content, whole, colab):
 
 
 def test_the_course_beside_it(run, tmp_path):
-    shutil.copytree(ROOT / "ppo_lesson", tmp_path / "ppo-lesson" / "ppo_lesson")
+    for room in ("ppo_lesson", "notebooks/course"):
+        shutil.copytree(ROOT / room, tmp_path / "ppo-lesson" / room)
     assert run(tmp_path, colab=False).stdout == course(tmp_path / "ppo-lesson")
 
 

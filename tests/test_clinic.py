@@ -6,9 +6,9 @@ import time
 import numpy as np
 import pytest
 import torch
+
 from course.clinic import ward as clinic
 from course.clinic.ward import CLINIC, MAZE, PATIENTS, WARD, Edit, Patient, examine
-
 from ppo_lesson import adam, objectives, ppo, returns, vector
 from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.rollout import Rollout

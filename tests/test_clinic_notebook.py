@@ -4,6 +4,8 @@ import inspect
 
 import nbformat
 import pytest
+
+import notebooks
 from course.clinic.record import collect
 from course.clinic.ward import CLINIC, MAZE, PATIENTS
 from course.exercises.nb09_healthy import assert_healthy
@@ -11,8 +13,6 @@ from course.exercises.nb09_rounds import ROUNDS, SIGNS
 from course.exercises.nb09_suite import rlhf_losses, suite, tutorial
 from course.exercises.nb09_walk import the_loop
 from course.exercises.nb09_ward import NUMBERS, find_the_line, listing, patient, sick_line, sources
-
-import notebooks
 from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.ppo import ppo
 

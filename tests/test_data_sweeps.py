@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from course.desk import sweep
 
+from course.desk import sweep
 from ppo_lesson.language.rlhf import RLHFConfig
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,11 +8,11 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
-from course.clinic import ward as clinic
-from course.clinic.ward import PATIENTS
 from gymnasium.vector import AutoresetMode
 from runs import NETWORK, train
 
+from course.clinic import ward as clinic
+from course.clinic.ward import PATIENTS
 from ppo_lesson import diagnose
 from ppo_lesson.diagnose import Symptom, report
 from ppo_lesson.kl import FixedKL, PaperKL
@@ -308,7 +308,7 @@ SWEEP = Path(diagnose.__file__).parent.parent / "data" / "sweep.json"
 FINE = {"beta 0.02", "beta 0.05", "beta 0.1", "beta 0.3", "ziegler", "ptx"}
 
 
-@pytest.mark.skipif(not SWEEP.exists(), reason="data/sweep.json is not there; python -m ppo_lesson sweep writes it")
+@pytest.mark.skipif(not SWEEP.exists(), reason="data/sweep.json is not there; python -m course sweep writes it")
 def test_the_runs_of_the_sweep():
     """Every seed: a price of 0.02 to 0.3 gives no alarm at any time, no price gives the right one in the end."""
     runs = json.loads(SWEEP.read_text("utf-8"))["runs"]

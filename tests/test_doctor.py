@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from course import doctor
 
-from ppo_lesson import cli
+from course import doctor
+from course.__main__ import main
 
 
 def only(findings):
@@ -26,7 +26,7 @@ def versions_without(monkeypatch, **changed):
 
 @pytest.mark.slow
 def test_this_computer_is_ready():
-    run = subprocess.run([sys.executable, "-m", "ppo_lesson", "doctor"], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-m", "course", "doctor"], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout
     for name in ("python", "torch", "numpy", "ipywidgets", "gymnasium", "transformers", "device", "memory", "widgets"):
         assert f" {name} " in run.stdout
@@ -146,10 +146,10 @@ def test_low_memory(monkeypatch):
 
 def test_exit_status(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "examine", lambda: [doctor.Finding("sliders", "no", "do this", True)])
-    assert cli.main(["doctor"]) == 1
+    assert main(["doctor"]) == 1
     assert "sliders: do this" in capsys.readouterr().out
     monkeypatch.setattr(doctor, "examine", lambda: [doctor.Finding("sliders", "some", "do this")])
-    assert cli.main(["doctor"]) == 0
+    assert main(["doctor"]) == 0
 
 
 def test_ready_leaves_torch_one_thread_unless_told_otherwise(monkeypatch):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from course.check.compare import difference, familiar
 from course.check.spec import Wrong, close, mean_within, require
 

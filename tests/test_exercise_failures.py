@@ -14,8 +14,9 @@ from contextlib import redirect_stderr
 import numpy as np
 import pytest
 import torch
-from course.check import check, exercise, grade, sandbox
 from tiny_exercise import SPEC, answer, course_of_one, no_scale, scaled_sum, told  # noqa: F401 (a fixture)
+
+from course.check import check, exercise, grade, sandbox
 
 
 def raises(x, scale):

@@ -9,11 +9,12 @@ import nbclient
 import nbformat
 import pytest
 import torch
+from tiny_exercise import SPEC, answer, course_of_one, no_scale, scaled_sum, told  # noqa: F401 (a fixture)
+
 from course.check import grade, hint, records, show_solution
 from course.check import index as course
 from course.check.edits import edited
 from course.check.spec import Exercise, require
-from tiny_exercise import SPEC, answer, course_of_one, no_scale, scaled_sum, told  # noqa: F401 (a fixture)
 
 # ---- the three verdicts ------------------------------------------------------
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+
 from course.check import catalog, grade, solution, solution_markdown
 from course.check.compare import difference
 from course.check.index import MODULES, find, modules

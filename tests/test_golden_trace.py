@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from course.exercises.nb08_update import FROZEN, frozen, ppo_update
 
 import ppo_lesson.ppo as trainer
+from course.exercises.nb08_update import FROZEN, frozen, ppo_update
 from ppo_lesson.adam import Adam
 from ppo_lesson.kl import estimate
 from ppo_lesson.objectives import clip_fraction

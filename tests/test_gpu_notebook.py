@@ -5,12 +5,12 @@ import re
 import nbformat
 import pytest
 import torch
-from course.exercises.nb13_batches import optimizer_steps, translate
-from course.exercises.nb13_groups import group_advantages
-from course.exercises.nb13_memory import memory_plan
 from transformers import Qwen2Config
 
 import notebooks
+from course.exercises.nb13_batches import optimizer_steps, translate
+from course.exercises.nb13_groups import group_advantages
+from course.exercises.nb13_memory import memory_plan
 from ppo_lesson import bridge
 from ppo_lesson.language import experience
 from ppo_lesson.language.memory import plan

@@ -6,8 +6,8 @@ import warnings
 
 import pytest
 import torch
-from course.desk import make, measure, world
 
+from course.desk import make, measure, world
 from ppo_lesson.language.data import read_pairs, read_prompts, read_rankings
 from ppo_lesson.language.models import ScalarModel, load_language_model
 from ppo_lesson.language.reward import score_rankings

@@ -6,6 +6,7 @@ import statistics
 from collections import Counter
 
 import pytest
+
 from course.desk import world
 from course.desk.gold import WORTH, gold, language_of, rank, split_sentences
 from course.desk.vocabulary import ITEMS, LANGUAGES, SLOT, TIP

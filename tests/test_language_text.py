@@ -6,10 +6,10 @@ import re
 
 import pytest
 import torch
-from course.desk import world
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from course.desk import world
 from ppo_lesson.language.text import (
     CHAT,
     SPECIAL,

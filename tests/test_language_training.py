@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from course.desk import world
-from course.desk.gold import rank
 from tiny_language import KINDS, build
 
+from course.desk import world
+from course.desk.gold import rank
 from ppo_lesson.language import reward, sft
 from ppo_lesson.language.data import Pair, Ranking
 from ppo_lesson.language.models import ScalarModel, tiny_llama, without_dropout

@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import product
 
 import pytest
+
 from course.desk import gold, world
 from course.desk.vocabulary import (
     CATEGORIES,

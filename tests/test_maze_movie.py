@@ -10,8 +10,8 @@ import film
 import nbformat
 import pytest
 import torch
-from course.pictures.maze_movie import SHOWN, Movie
 
+from course.pictures.maze_movie import SHOWN, Movie
 from ppo_lesson.maze import Maze, MazeBatch, solve
 from ppo_lesson.policies import TabularPolicy
 from ppo_lesson.rollout import whole_episodes

@@ -173,8 +173,11 @@ def test_a_picture_is_an_array_of_colours():
     before = maze.render()
     maze.step(DOWN)
     after = maze.render()
-    assert before.dtype == np.uint8 and before.ndim == 3 and before.shape[2] == 3
-    assert before.shape == after.shape and (before != after).any()
+    assert before.dtype == np.uint8 and before.shape == after.shape == (160, 160, 3)
+    middle = [(40 * (s // 4) + 20, 40 * (s % 4) + 20) for s in range(16)]
+    changed = [s for s, place in enumerate(middle) if (before[place] != after[place]).any()]
+    assert changed == [0, 4]  # the robot went down one square
+    assert tuple(before[middle[5]]) == (59, 66, 82) and tuple(before[middle[15]]) == (0, 158, 115)
 
 
 def test_a_torch_sample_is_an_action():

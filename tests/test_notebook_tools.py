@@ -154,32 +154,56 @@ def test_what_makes_outputs_stale(executed, tmp_path):
     assert not cells(path)["folder"].outputs and cells(path)["picture"].outputs
 
 
-def test_package_hash_follows_imports(tmp_path):
-    package = tmp_path / "ppo_lesson"
-    (package / "exercises").mkdir(parents=True)
+def test_package_hash_follows_imports_in_both_rooms(tmp_path):
     for name, text in {
-        "__init__.py": "",
-        "a.py": "from . import b",
-        "b.py": "import torch",
-        "c.py": "",
-        "exercises/__init__.py": "from ..c import x",
-        "exercises/nb07_kl.py": "",
-        "exercises/nb08_all.py": "",
+        "ppo_lesson/__init__.py": "",
+        "ppo_lesson/a.py": "from . import b",
+        "ppo_lesson/b.py": "import torch",
+        "ppo_lesson/c.py": "",
+        "notebooks/course/__init__.py": "",
+        "notebooks/course/check/__init__.py": "from ppo_lesson.c import x\nfrom ..pictures import y",
+        "notebooks/course/pictures.py": "",
+        "notebooks/course/exercises/nb07_kl.py": "",
+        "notebooks/course/exercises/nb08_all.py": "",
     }.items():
-        (package / name).write_text(text)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
 
     def names(source, number=""):
-        return [file.relative_to(package).as_posix() for file in notebooks.modules([source], number, tmp_path)]
+        return [file.relative_to(tmp_path).as_posix() for file in notebooks.modules([source], number, tmp_path)]
 
     assert names("import torch") == []
-    assert names("from ppo_lesson.a import y") == ["__init__.py", "a.py", "b.py"]
-    assert names("from ppo_lesson import c") == ["__init__.py", "c.py"]
+    assert names("from ppo_lesson.a import y") == [f"ppo_lesson/{name}.py" for name in ("__init__", "a", "b")]
+    assert names("from ppo_lesson import c") == ["ppo_lesson/__init__.py", "ppo_lesson/c.py"]
     assert names("import course.check", "07") == [
-        "__init__.py",
-        "c.py",
-        "exercises/__init__.py",
-        "exercises/nb07_kl.py",
+        "notebooks/course/__init__.py",
+        "notebooks/course/check/__init__.py",
+        "notebooks/course/exercises/nb07_kl.py",
+        "notebooks/course/pictures.py",
+        "ppo_lesson/__init__.py",
+        "ppo_lesson/c.py",
     ]
+
+
+def test_one_changed_line_in_either_room_makes_stale_what_uses_it(tmp_path):
+    for room in ("ppo_lesson", "notebooks"):
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    paths = {path.name[:2]: path for path in notebooks.all_notebooks(tmp_path)}
+
+    def hashes():
+        nbs = {name: nbformat.read(path, as_version=4) for name, path in paths.items()}
+        return {name: notebooks.hashes(nb, paths[name], tmp_path)["package"] for name, nb in nbs.items()}
+
+    def stale_after(file):
+        path, before = tmp_path / file, hashes()
+        path.write_text(path.read_text("utf-8") + "\n# one line more\n", "utf-8")
+        return {name for name, value in hashes().items() if value != before[name]}
+
+    assert stale_after("notebooks/course/check/show.py") == set(paths)
+    assert stale_after("notebooks/course/exercises/nb07_rules.py") == {"07"}
+    trainer, sweep = stale_after("ppo_lesson/ppo.py"), stale_after("notebooks/course/desk/sweep.py")
+    assert {"06", "07", "08", "09", "12"} <= trainer and not trainer & {"00", "01", "02"}
+    assert "12" in sweep and not sweep & {f"{n:02}" for n in range(10)}
 
 
 def test_a_failing_notebook_is_not_written(tmp_path, capsys):

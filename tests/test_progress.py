@@ -5,6 +5,7 @@ import os
 import threading
 
 import pytest
+
 from course.check import check, exercise, hint, predict, progress, records, reset, reveal
 from course.exercises.nb00_start import HELLO, PREDICTIONS
 

@@ -103,7 +103,7 @@ def test_the_entry_point_prints_help():
     assert callable(getattr(import_module(module), name))
     code = f"import sys; from {module} import {name}; sys.exit({name}())"  # what pip writes into the script
     run = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, cwd=ROOT)
-    assert run.returncode == 0 and "doctor" in run.stdout and "rlhf" in run.stdout
+    assert run.returncode == 0 and "export" in run.stdout and "rlhf" in run.stdout
 
 
 # ---- GitHub --------------------------------------------------------------------------------------------------------

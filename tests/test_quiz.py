@@ -5,6 +5,7 @@ import re
 
 import ipywidgets as W
 import pytest
+
 from course.check import predict, prediction, quiz, records, reset, reveal, show
 from course.check.index import modules, predictions, questions
 from course.check.prediction import prediction_widget, reveal_widget

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 import torch
+
 from course.check import grade
 from course.exercises import nb11_fool
 from course.pictures import EXACT, NEW, Panel, text

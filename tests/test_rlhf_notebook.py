@@ -8,9 +8,9 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from course.desk.sweep import EVERY, FILE, SETTINGS, load_desk, look
 
 import notebooks
+from course.desk.sweep import EVERY, FILE, SETTINGS, load_desk, look
 from ppo_lesson.language.rlhf import RLHFConfig
 
 PATH = next(path for path in notebooks.all_notebooks() if path.name.startswith("12_"))
@@ -110,6 +110,6 @@ def test_the_directions_are_gradients_of_known_divergences(cells):
 
 def test_one_command_and_one_point_made_again_are_shown(cells):
     shown = "".join(output.get("text", "") for output in cells["load"].outputs)
-    assert "python -m ppo_lesson sweep" in shown
+    assert "python -m course sweep" in shown
     again = "".join(output.get("text", "") for output in cells["live-against-stored"].outputs)
     assert "yours" in again and "gold" in again

@@ -18,10 +18,10 @@ import colab_like
 import constraints
 import nbformat
 import pytest
-from course.check import catalog, solution
 from packaging.requirements import Requirement
 
 import notebooks
+from course.check import catalog, solution
 
 ROOT = Path(__file__).resolve().parent.parent
 STAND_IN = """#!/bin/sh
@@ -45,7 +45,15 @@ def direct():
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     named = [*lines, *(line for extra in extras.values() for line in extra)]
-    return [Requirement(line) for line in named if line and not line.startswith("#")]
+    return [Requirement(line) for line in named if line and line[0] != "#" and not line.startswith("ppo-lesson")]
+
+
+def test_requirements_txt_is_the_module_and_the_extra_course():
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert sorted(line for line in lines if not line.startswith("#")) == sorted(
+        project["dependencies"] + project["optional-dependencies"]["course"]
+    )
 
 
 @pytest.mark.parametrize("requirement", direct(), ids=str)
@@ -131,7 +139,7 @@ needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 @needs_make
 def test_install_once(house):
     install = "-m pip install --constraint constraints.txt --editable ."
-    assert make(house, ".venv/.lab") == (0, ["venv", install])
+    assert make(house, ".venv/.lab") == (0, ["venv", install + "[course]"])
     assert make(house, ".venv/.lab") == (0, [])  # a second run installs nothing
     assert make(house, ".venv/.test") == (0, [install + "[test]"])  # and more packages go into the same environment
 

@@ -4,12 +4,12 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+
 from course.pictures import figure
 from course.pictures.control import Episode, control_replay, draw_cartpole, draw_pendulum, play
 from course.pictures.dashboard import DIALS, curves, dashboard, dashboard_alt
 from course.pictures.forest import Difference, difference, differences, forest
 from course.pictures.style import NEGATIVE, POSITIVE, render
-
 from ppo_lesson.maze import Maze
 from ppo_lesson.policies import GaussianPolicy, MLPPolicy, TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo

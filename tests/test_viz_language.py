@@ -4,6 +4,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+
 from course.pictures.language import shift_rows, stack, stretches, texts, token_bars
 from course.pictures.tokens import token_strip
 

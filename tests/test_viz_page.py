@@ -5,6 +5,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+
 from course.pictures import style
 from course.pictures.page import LEAST, image, still, white_card, words
 from course.pictures.style import luminance, readable

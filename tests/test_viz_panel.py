@@ -9,6 +9,9 @@ import types
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
+from PIL import Image
+
 from course.pictures import (
     NEW,
     OLD,
@@ -27,9 +30,6 @@ from course.pictures import (
 )
 from course.pictures import panel as panel_module
 from course.pictures.style import render
-from IPython.core.formatters import DisplayFormatter
-from PIL import Image
-
 from ppo_lesson.maze import Maze
 
 T = np.arange(20)

@@ -6,6 +6,10 @@ import threading
 from xml.etree import ElementTree
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from jupyter_client.manager import start_new_kernel
+
 from course.pictures import rlhf
 from course.pictures.rlhf import (
     data_flow,
@@ -18,9 +22,6 @@ from course.pictures.rlhf import (
     side_by_side,
 )
 from course.pictures.svg import WIDTH
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
-from jupyter_client.manager import start_new_kernel
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = '您好 <b>&"\x1b\ufffd' * 30

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
+
 from course.pictures.scale import GIB, batch_card, cards, key_table, memory_card, words_card
 from course.pictures.svg import WIDTH
-
 from ppo_lesson import bridge
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -8,8 +8,9 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
-from course.pictures import ROADMAP_ALT, dots, figure, key, number, roadmap, show, stroke, style
 from PIL import Image
+
+from course.pictures import ROADMAP_ALT, dots, figure, key, number, roadmap, show, stroke, style
 
 MEANINGS = ("POSITIVE", "NEGATIVE", "NEW", "OLD", "REFERENCE", "ESTIMATE", "EXACT", "MUTED")
 

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from course import doctor, widget_state
 from jupyterlab_server import settings_utils
+
+from course import doctor, widget_state
 
 PLUGIN = "@jupyter-widgets/jupyterlab-manager:plugin"
 
@@ -83,7 +84,7 @@ def test_a_full_or_forbidden_disk_costs_a_sentence(lab, monkeypatch, code):
 def test_the_doctor_says_it_and_mends_it_when_told(lab):
     (finding,) = doctor.next_day()
     assert "doctor --fix" in finding.advice and not finding.breaks
-    run = subprocess.run([sys.executable, "-m", "ppo_lesson", "doctor", "--fix"], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-m", "course", "doctor", "--fix"], capture_output=True, text=True)
     assert run.returncode == 0 and "saves the state of widgets" in run.stdout
     assert doctor.next_day()[0].value == "kept" and doctor.next_day()[0].advice == ""
 

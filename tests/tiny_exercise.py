@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from course.check import check, exercise, records
 from course.check import index as course
 from course.check.spec import Exercise, Mistake, close

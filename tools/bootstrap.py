@@ -4,9 +4,7 @@ import importlib.util, os, pathlib, subprocess, sys, zipfile, zlib
 
 def find_course(repository, colab=pathlib.Path("/content")):
     beside, folder, name = pathlib.Path.cwd() / "ppo-lesson", colab / "ppo-lesson", "ppo-lesson-colab*.zip"
-    found = [
-        str(place) for place in (*beside.parents, beside, folder) if (place / "notebooks/course/doctor.py").is_file()
-    ]
+    found = [place for place in (*beside.parents, beside, folder) if (place / "notebooks/course/doctor.py").is_file()]
     if not found and "google.colab" in sys.modules:
         if zips := sorted([*colab.glob(name), *colab.glob(f"drive/MyDrive/ppo-lesson/{name}")], key=os.path.getmtime):
             print("Unpacking", zips[-1], f"(the newest of {len(zips)})" if zips[1:] else "")
@@ -16,11 +14,11 @@ def find_course(repository, colab=pathlib.Path("/content")):
                 raise ValueError(f"{zips[-1]} is broken ({problem}): delete it and upload it again.") from None
         elif repository:
             subprocess.run(["git", "clone", "--depth", "1", repository, str(folder)], check=True)
-    return found[:1] or [str(place) for place in [folder] if place.is_dir()]
+    return [str(place / room) for place in [*found, folder][:1] if place.is_dir() for room in ("", "notebooks")]
 
 
 sys.path[:0] = find_course(repository="")
-if importlib.util.find_spec("ppo_lesson") is None:
+if importlib.util.find_spec("course") is None:
     raise FileNotFoundError(
         "In Colab, upload ppo-lesson-colab.zip and run this again. Elsewhere, keep the notebook in the course's folder."
     )

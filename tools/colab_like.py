@@ -24,10 +24,10 @@ from importlib import metadata
 from pathlib import Path
 
 import nbformat
-from course.check import solution
 from nbclient import NotebookClient
 
 import notebooks
+from course.check import solution
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".venv-colab"

@@ -1,8 +1,8 @@
 """Write the course as one file for Colab: python tools/colab_zip.py [dist/ppo-lesson-colab.zip]. `make colab`
 
 The first cell of every notebook unpacks it. In it is what the notebooks need, and the notebooks themselves; the same
-files give the same bytes, whenever they are packed by the same Python. Its last file is notebooks/course/doctor.py, by which
-the first cell knows the course: a course that was unpacked only in part is not taken for one.
+files give the same bytes, whenever they are packed by the same Python. Its last file is the doctor, by which the first
+cell knows the course: a course that was unpacked only in part is not taken for one.
 Left out: tests, tools, pictures of the README, and whatever a run left behind.
 """
 

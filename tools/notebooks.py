@@ -39,6 +39,7 @@ import nbformat
 from outputs import clean
 
 ROOT = Path(__file__).resolve().parent.parent
+ROOMS = {"ppo_lesson": ".", "course": "notebooks"}  # package: the folder it stands in
 MAX_BYTES = 1_500_000
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
@@ -158,7 +159,7 @@ def from_text(text, old=None):
 
 
 def imports(source, package=""):
-    """Names of the ppo_lesson modules that `source` imports; `package` resolves relative imports."""
+    """Names of the modules of both rooms that `source` imports; `package` resolves relative imports."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -167,29 +168,30 @@ def imports(source, package=""):
             base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
             names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.split(".")[0] == "ppo_lesson"}
+    return {name for name in names if name.split(".")[0] in ROOMS}
 
 
 def modules(sources, number="", root=ROOT):
-    """Files of the package that code with these `sources` imports, directly or through other modules, sorted.
+    """Files of both rooms that code with these `sources` imports, directly or through other modules, sorted.
 
-    The exercises find their data modules at run time, so `number` ("01") adds exercises/nb01_*.py.
+    The check finds the exercises at run time, so `number` ("01") adds course/exercises/nb01_*.py to it.
     """
     todo, files = set().union(*map(imports, sources)), set()
     while todo:
         parts = todo.pop().split(".")
+        room = root / ROOMS[parts[0]]
         for name in (parts[:n] for n in range(1, len(parts) + 1)):
-            path = root.joinpath(*name)
+            path = room.joinpath(*name)
             is_package = (path / "__init__.py").is_file()
             file = path / "__init__.py" if is_package else path.with_suffix(".py")
             if file in files or not file.is_file():
                 continue
             found = {file}
-            if name == ["ppo_lesson", "exercises"] and number:
-                found |= set(path.glob(f"nb{number}_*.py"))
+            if name == ["course", "check"] and number:
+                found |= set((room / "course" / "exercises").glob(f"nb{number}_*.py"))
             files |= found
             for each in found:
-                package = ".".join(each.relative_to(root).parent.parts)
+                package = ".".join(each.relative_to(room).parent.parts)
                 todo |= imports(each.read_text("utf-8"), package)
     return sorted(files)
 

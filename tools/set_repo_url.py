@@ -48,7 +48,7 @@ def set_address(address, root=ROOT):
     pages = {"Repository": "", "Issues": "/issues", "Changelog": "/blob/main/CHANGELOG.md"}
     urls = ", ".join(f"{name} = {json.dumps(address + page)}" for name, page in pages.items())
     written = {
-        project: line_before("dynamic", "urls", f" = {{ {urls} }}" if address else "", text),
+        project: line_before("dependencies", "urls", f" = {{ {urls} }}" if address else "", text),
         citation: line_before(
             "license", "repository-code", f": {address}" if address else "", citation.read_text("utf-8")
         ),

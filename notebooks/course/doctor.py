@@ -1,4 +1,4 @@
-"""Is this computer ready for the course? `python -m ppo_lesson doctor` looks, and says what to do about what is not.
+"""Is this computer ready for the course? `python -m course doctor` looks, and says what to do about what is not.
 
 `examine()` returns one Finding for each thing: versions, device, memory, widgets, the progress file. Versions come from
 package metadata, so that nothing heavy but torch is imported, and a broken package cannot break the doctor.
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from ppo_lesson import __version__
 
 from . import widget_state
 
-COURSE = Path(__file__).resolve().parent.parent
-INSTALL = "pip install -c constraints.txt -e . (in the course folder)"
+COURSE = Path(__file__).resolve().parents[2]
+INSTALL = 'pip install -c constraints.txt -e ".[course]" (in the course folder)'
 NEEDED = ("torch", "numpy", "matplotlib", "PIL", "gymnasium", "farama_notifications", "ipywidgets", "safetensors")
 GIB = 2**30
 
@@ -100,9 +100,8 @@ def allowed(installed, ranges):
 
 
 def requirements():
-    """What the course needs, {package: ranges}: from requirements.txt, or from the installed package's metadata."""
-    file = COURSE / "requirements.txt"
-    lines = file.read_text("utf-8").splitlines() if file.is_file() else requires("ppo-lesson") or []
+    """What the course needs, {package: ranges}: requirements.txt."""
+    lines = (COURSE / "requirements.txt").read_text("utf-8").splitlines()
     found = (re.match(r"([\w.-]+)\s*([<>=\d.,\s]*)$", line.partition("#")[0].strip()) for line in lines)
     return {match[1]: match[2] for match in found if match}
 
@@ -204,7 +203,7 @@ def next_day():
         return []
     kept = widget_state.kept()
     value = "kept" if kept else "not kept by JupyterLab" + (", as you chose" if kept is False else "")
-    advice = f"python -m ppo_lesson doctor --fix, or {widget_state.BY_HAND}" if kept is None else ""
+    advice = f"python -m course doctor --fix, or {widget_state.BY_HAND}" if kept is None else ""
     return [Finding("saved panels", value, advice)]
 
 

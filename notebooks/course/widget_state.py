@@ -2,7 +2,7 @@
 
 Without that, every panel, prediction and quiz of a saved notebook reads "Error displaying widget: model not found"
 until its cells run again. JupyterLab and Notebook 7 have a setting for it, off by default, and a folder `overrides.d`
-for defaults that packages bring. There `make lab` and `python -m ppo_lesson doctor --fix` write a file of ours, beside
+for defaults that packages bring. There `make lab` and `python -m course doctor --fix` write a file of ours, beside
 everybody else's; what a learner chose in the Settings menu, or in `overrides.json`, goes before it. Left out: VS Code,
 which keeps no state of widgets (there the cells run again), and a JupyterLab in another environment than this Python.
 """

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from course.exercises.nb00_start import PREDICTIONS
 from lab import Lab
 
 import notebooks
+from course.exercises.nb00_start import PREDICTIONS
 
 KEY = PREDICTIONS["00.q1"]
 PANEL = """\

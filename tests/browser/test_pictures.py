@@ -12,15 +12,15 @@ import sys
 
 import nbformat
 import pytest
+from lab import ROOT, Lab
+
+import notebooks
 from course.pictures.judge import Judge, reply_card
 from course.pictures.language import stretches
 from course.pictures.rlhf import data_flow
 from course.pictures.scale import batch_card
 from course.pictures.style import ESTIMATE, EXACT, MUTED, NEGATIVE, NEW, OLD, POSITIVE, REFERENCE
 from course.pictures.tokens import token_strip
-from lab import ROOT, Lab
-
-import notebooks
 
 SAMPLE = """\
 # %% bootstrap

@@ -28,7 +28,7 @@ MODULES = (
 
 def modules() -> dict:
     """{"00": module, "01": module, ...} in course order. Each has TITLE and EXERCISES."""
-    return {name[2:4]: importlib.import_module(f"{__package__}.{name}") for name in MODULES}
+    return {name[2:4]: importlib.import_module(f"course.exercises.{name}") for name in MODULES}
 
 
 def module(notebook: str):
@@ -36,7 +36,7 @@ def module(notebook: str):
     name = next((name for name in MODULES if name[2:4] == notebook), None)
     if name is None:
         raise ValueError(f"there is no notebook {notebook!r}; there are {', '.join(name[2:4] for name in MODULES)}")
-    return importlib.import_module(f"{__package__}.{name}")
+    return importlib.import_module(f"course.exercises.{name}")
 
 
 def _lookup(what: str, id: str, known: dict):

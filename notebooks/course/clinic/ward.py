@@ -51,7 +51,7 @@ class Edit:
     def find(self) -> FunctionType:
         """The function itself, without decorators."""
         module, *path = self.function.split(".")
-        found = importlib.import_module(f"{__package__}.{module}")
+        found = importlib.import_module(f"ppo_lesson.{module}")
         for name in path:
             found = getattr(found, name)
         return inspect.unwrap(found)

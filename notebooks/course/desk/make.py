@@ -32,7 +32,7 @@ from ppo_lesson.language.text import load_tokenizer, train_tokenizer
 from . import world
 from .measure import LONGEST, REPLIES, agreement, make_rankings, quality, reward_quality
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DATA, UNFINISHED = ROOT / "data", ROOT / "runs" / "language"
 DOCUMENTS, DEMONSTRATIONS, RANKED, HELD = 30_000, 8_000, 3_000, 400
 CUSTOMERS = 300  # help-desk prompts in ppo_data.jsonl

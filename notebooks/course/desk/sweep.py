@@ -1,9 +1,9 @@
 """PPO on the help desk under many settings and seeds, judged by the gold score that none of the models sees.
 
-    python -m ppo_lesson sweep                        every run that is missing, then data/sweep.json and the tables
-    python -m ppo_lesson sweep --only "beta 0.1"      the runs of one setting
-    python -m ppo_lesson sweep --jobs 2               two at a time, one thread each
-    python -m ppo_lesson sweep --finished             the file and the tables of the runs that there are
+    python -m course sweep                        every run that is missing, then data/sweep.json and the tables
+    python -m course sweep --only "beta 0.1"      the runs of one setting
+    python -m course sweep --jobs 2               two at a time, one thread each
+    python -m course sweep --finished             the file and the tables of the runs that there are
 
 Each finished run lies in runs/sweep, so that a killed sweep goes on with the next one. `train` is one run; notebook 12
 and a test make one again and compare it with the file.
@@ -326,7 +326,7 @@ def main(names: list[str] | None, seeds: list[int], jobs: int, finished: bool = 
     if not names:
         desk = load_desk()
         facts = {
-            "command": "python -m ppo_lesson sweep --seeds " + " ".join(map(str, seeds)),
+            "command": "python -m course sweep --seeds " + " ".join(map(str, seeds)),
             "torch": torch.__version__,
             "machine": platform.machine(),
             "settings": {name: {key: repr(x) for key, x in change.items()} for name, change in SETTINGS.items()},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..check.spec import Exercise, Mistake, require
 
-DATA = Path(__file__).resolve().parents[2] / "data"
+DATA = Path(__file__).resolve().parents[3] / "data"
 QUESTION = "Hi, my old fern has small bugs. Any ideas?"
 LOVED, HATED, TOKENS = 0.5, -1.0, 48  # score at least, gold at most; as long as the help desk's own model may speak
 
