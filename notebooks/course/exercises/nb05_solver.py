@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..check.spec import Exercise, Mistake, close
-from .nb05_surrogate import _draw, kl
+from .nb05_surrogate import draw, kl
 
 # ---- 05.fisher_vector_product ------------------------------------------------
 
@@ -21,8 +21,8 @@ def fisher_vector_product(logits, visits, vector, damping):
 def _fisher_cases():
     one = torch.zeros(1, 2).double(), torch.ones(1).double(), torch.tensor([[1.0, 0.0]]).double(), 0.5
     visits = torch.tensor([0.5, 0.3, 0.2]).double()
-    three = _draw(20, 3, 4), visits, _draw(21, 3, 4), 0.1
-    return [one, three, (_draw(22, 3, 5), visits, _draw(23, 3, 5), 0.0)]
+    three = draw(20, 3, 4), visits, draw(21, 3, 4), 0.1
+    return [one, three, (draw(22, 3, 5), visits, draw(23, 3, 5), 0.0)]
 
 
 def _is_the_hessian(fn):
@@ -132,13 +132,15 @@ def conjugate_gradient(matvec, b, iterations):
     return x
 
 
-def _matrix(seed, n):
+def matrix(seed, n):
     """A symmetric matrix with eigenvalues between 0.1 and a few."""
-    root = _draw(seed, n, n)
+    root = draw(seed, n, n)
     return root @ root.T / n + 0.1 * torch.eye(n).double()
 
 
-def _times(A):
+def times(A):
+    """v -> A v, all that conjugate gradient may know of A."""
+
     def matvec(v):
         return A @ v
 
@@ -146,17 +148,17 @@ def _times(A):
 
 
 def _cg_cases():
-    small = _times(torch.tensor([[2.0, 1.0], [1.0, 3.0]]).double()), torch.tensor([3.0, 4.0]).double(), 2
-    once = _times(_matrix(30, 4)), _draw(31, 4), 1
-    early = _times(_matrix(32, 6)), _draw(33, 6), 3
-    done = _times(2 * torch.eye(3).double()), torch.tensor([1.0, 2.0, 4.0]).double(), 3
-    return [small, once, early, (_times(_matrix(34, 6)), _draw(35, 6), 6), done]
+    small = times(torch.tensor([[2.0, 1.0], [1.0, 3.0]]).double()), torch.tensor([3.0, 4.0]).double(), 2
+    once = times(matrix(30, 4)), draw(31, 4), 1
+    early = times(matrix(32, 6)), draw(33, 6), 3
+    done = times(2 * torch.eye(3).double()), torch.tensor([1.0, 2.0, 4.0]).double(), 3
+    return [small, once, early, (times(matrix(34, 6)), draw(35, 6), 6), done]
 
 
 def _solves(fn):
     """With as many rounds as there are unknowns, A x must be b."""
-    A, b = _matrix(36, 8), _draw(37, 8)
-    close(A @ fn(_times(A), b.clone(), 8), b, case=(_times(A), b, 8), atol=1e-5)
+    A, b = matrix(36, 8), draw(37, 8)
+    close(A @ fn(times(A), b.clone(), 8), b, case=(times(A), b, 8), atol=1e-5)
 
 
 def _run(matvec, b, iterations, beta, *, x=None, sign=-1.0, stop=True):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from ..check.spec import Exercise, Mistake, close
-from .nb05_solver import _matrix, _times, conjugate_gradient
-from .nb05_surrogate import _draw
+from .nb05_solver import conjugate_gradient, matrix, times
+from .nb05_surrogate import draw
 
 
 def trpo_step(theta, g, matvec, evaluate, delta):
@@ -23,13 +23,13 @@ def trpo_step(theta, g, matvec, evaluate, delta):
 
 def _world(seed, n, bend, stretch):
     """theta, g, F v and evaluate of a small world: gain = g·d - bend |d|^2, KL = stretch * 1/2 d F d."""
-    theta, g, F = _draw(seed, n), _draw(seed + 1, n), _matrix(seed + 2, n)
+    theta, g, F = draw(seed, n), draw(seed + 1, n), matrix(seed + 2, n)
 
     def evaluate(new):
         d = new - theta
         return g @ d - bend * (d @ d), stretch * 0.5 * (d @ F @ d)
 
-    return theta, g, _times(F), evaluate
+    return theta, g, times(F), evaluate
 
 
 def _step_cases():
@@ -44,13 +44,13 @@ def _step_cases():
 
 def _length_is_delta(fn):
     """With everything accepted, half of step · F step must be delta."""
-    theta, g, F, delta = _draw(90, 4), _draw(91, 4), _matrix(92, 4), 0.03
+    theta, g, F, delta = draw(90, 4), draw(91, 4), matrix(92, 4), 0.03
 
     def accept(new):
         return 1.0, 0.0
 
-    step = fn(theta, g, _times(F), accept, delta) - theta
-    close(0.5 * step @ F @ step, delta, case=(theta, g, _times(F), accept, delta), rtol=1e-4)
+    step = fn(theta, g, times(F), accept, delta) - theta
+    close(0.5 * step @ F @ step, delta, case=(theta, g, times(F), accept, delta), rtol=1e-4)
 
 
 def _search(theta, full, evaluate, accept, tries=10):

@@ -7,7 +7,8 @@ import torch
 from ..check.spec import Exercise, Mistake, close, require
 
 
-def _draw(seed, *shape, dtype=torch.float64):
+def draw(seed, *shape, dtype=torch.float64):
+    """Normal numbers, the same at every call with this seed."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
@@ -22,9 +23,9 @@ def surrogate(logp, logp_old, advantages):
 
 def _surrogate_cases():
     one = tuple(torch.tensor([x], dtype=torch.float64) for x in (-0.7, -1.4, 2.0))
-    equal = _draw(0, 3), _draw(0, 3), _draw(1, 3)  # logp = logp_old: every ratio is 1
-    apart = -_draw(2, 2, 4).abs(), -_draw(3, 2, 4).abs(), _draw(4, 2, 4)
-    single = tuple(_draw(seed, 5, dtype=torch.float32) for seed in (5, 6, 7))
+    equal = draw(0, 3), draw(0, 3), draw(1, 3)  # logp = logp_old: every ratio is 1
+    apart = -draw(2, 2, 4).abs(), -draw(3, 2, 4).abs(), draw(4, 2, 4)
+    single = tuple(draw(seed, 5, dtype=torch.float32) for seed in (5, 6, 7))
     return [one, equal, apart, single]
 
 
@@ -36,7 +37,7 @@ def _value_at_old(fn):
 
 def _asks_the_new_policy(fn):
     """Averaged over what the OLD policy does, it must be the NEW policy's average advantage."""
-    old, new, advantages = torch.log_softmax(_draw(8, 4), -1), torch.log_softmax(_draw(9, 4), -1), _draw(10, 4)
+    old, new, advantages = torch.log_softmax(draw(8, 4), -1), torch.log_softmax(draw(9, 4), -1), draw(10, 4)
     mean = (old.exp() * fn(new, old, advantages)).sum()
     close(mean, (new.exp() * advantages).sum(), case=(new, old, advantages))
 
@@ -140,18 +141,18 @@ def kl(logits_old, logits_new):
 def _kl_cases():
     two = torch.tensor([0.0, 0.0], dtype=torch.float64), torch.tensor([2.0, 0.0], dtype=torch.float64)
     rare = torch.tensor([[4.0, 0.0, 0.0, 0.0]], dtype=torch.float64), torch.zeros(1, 4, dtype=torch.float64)
-    return [two, rare, (_draw(11, 3, 4), _draw(12, 3, 4)), (_draw(13, 2, 3, 5), _draw(14, 2, 3, 5))]
+    return [two, rare, (draw(11, 3, 4), draw(12, 3, 4)), (draw(13, 2, 3, 5), draw(14, 2, 3, 5))]
 
 
 def _zero_when_equal(fn):
     """Two equal policies are zero apart, also when all their logits differ by the same number."""
-    logits = _draw(15, 3, 4)
+    logits = draw(15, 3, 4)
     close(fn(logits, logits + 2.0), torch.zeros(3), case=(logits, logits + 2.0), atol=1e-9)
 
 
 def _never_negative(fn):
     """A distance must not be negative."""
-    old, new = _draw(16, 50, 4), _draw(17, 50, 4)
+    old, new = draw(16, 50, 4), draw(17, 50, 4)
     got = fn(old, new)
     require((got >= -1e-12).all(), case=(old, new), got=got)
 

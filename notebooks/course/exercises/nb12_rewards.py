@@ -96,7 +96,8 @@ def _end(mask):
     return torch.where(mask, torch.arange(mask.shape[1]), -1).amax(-1)
 
 
-def _last_column(scores, logp, logp_ref, mask, beta):
+def last_column(scores, logp, logp_ref, mask, beta):
+    """The mistake that a tutorial makes too: the score on the last column, be it padding."""
     return _pay(_price(logp, logp_ref, mask, beta), scores, -1)
 
 
@@ -191,7 +192,7 @@ REWARDS = Exercise(
     properties=[_sums, _same_model, _bad_luck_is_paid_too, _data, _nan_outside],
     mistakes=[
         Mistake(
-            _last_column,
+            last_column,
             "You pay in the last column. In a short reply that is padding, and its tokens never hear of the score.",
             "openai/lm-human-preferences issue 12 asks about this very line",
         ),

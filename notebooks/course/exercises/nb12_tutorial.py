@@ -13,7 +13,7 @@ from ppo_lesson.returns import gae, whiten
 
 from ..check.compare import difference
 from ..check.spec import Exercise, Mistake, Wrong, close, require
-from .nb12_rewards import _last_column, shape_rewards
+from .nb12_rewards import last_column, shape_rewards
 from .nb12_stand_ins import after, movement, situation
 
 
@@ -192,7 +192,7 @@ def _with(name: str, *changes: tuple[str, str]):
         if source.count(right) != 1:
             raise ValueError(f"{right!r} must stand once in ppo_iteration")
         source = source.replace(right, wrong)
-    scope, file = globals() | {"whiten": whiten, "last_column": _last_column}, f"<{name}>"
+    scope, file = globals() | {"whiten": whiten, "last_column": last_column}, f"<{name}>"
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     exec(compile(source, file, "exec"), scope)
     return scope[name]

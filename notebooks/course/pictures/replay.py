@@ -67,7 +67,7 @@ def Replay(
         step.max = play.max = last()
 
     def land_on_the_last_frame(change):  # a stride over several frames must not stop short of the end
-        playing = play.playing if hasattr(play, "playing") else play._playing  # ipywidgets 8 or 7
+        playing = getattr(play, "playing" if hasattr(play, "playing") else "_playing")  # so ipywidgets 7 calls it
         if playing and step.max - play.step < change["new"] < step.max:
             step.value = step.max
 
