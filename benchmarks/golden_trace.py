@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT / "notebooks")]
 
 from course.exercises.nb08_update import FROZEN, frozen, ppo_update  # noqa: E402
 

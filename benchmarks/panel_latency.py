@@ -14,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import json
 import platform
 import statistics
+import sys
 from pathlib import Path
 from time import process_time
 
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 from maze import processor
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks"))
 from course.pictures import NEW, Panel, draw_maze, fan, figure, key, slider, stroke
 from ppo_lesson.maze import Maze, solve
 from ppo_lesson.policies import TabularPolicy

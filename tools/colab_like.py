@@ -26,7 +26,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-import notebooks
+import notebooks  # which puts both rooms on the path
 from course.check import solution
 
 ROOT = Path(__file__).resolve().parent.parent

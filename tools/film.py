@@ -24,6 +24,6 @@ def movie(notebook: Path = ROOT / "notebooks" / "00_start_here.ipynb"):
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
+    sys.path[:0] = [str(ROOT), str(ROOT / "notebooks")]
     FILE.write_text(movie().svg, "utf-8", newline="\n")
     print(FILE.relative_to(ROOT))

@@ -41,6 +41,7 @@ from outputs import clean
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = {"ppo_lesson": ".", "course": "notebooks"}  # package: the folder it stands in
 MAX_BYTES = 1_500_000
+sys.path[:0] = [str(ROOT / folder) for folder in ROOMS.values()]
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py").read_text("utf-8")

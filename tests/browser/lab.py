@@ -20,9 +20,10 @@ import time
 import urllib.request
 from pathlib import Path
 
-from course import widget_state
-
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "notebooks"))
+from course import widget_state  # noqa: E402
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 SETTINGS = {

@@ -1,11 +1,13 @@
 """Which way the arrows run: the module never imports the lesson, nothing imports in a circle, the module is light."""
 
+import os
 import subprocess
 import sys
 
 import pytest
-from source import ROOMS, dotted, files, imports, neighbours
+from source import ROOMS, ROOT, dotted, files, imports, neighbours
 
+SCRIPTS = sorted(file for folder in ("tools", "benchmarks") for file in (ROOT / folder).glob("*.py"))
 HEAVY = ("matplotlib", "ipywidgets", "IPython", "jupyter", "jupyterlab", "ipykernel", "nbformat", "nbclient")
 GROUND = {"returns", "objectives", "kl"}  # the formulas: torch and the words of errors
 FLOORS = {  # folder of the module: the folders it may import, beside its own
@@ -84,3 +86,12 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_the_maze_half_loads_neither_transformers_nor_the_lesson():
     found = loaded("ppo_lesson.ppo, ppo_lesson.trpo, ppo_lesson.diagnose")
     assert "torch" in found and not found & {"transformers", "course", *HEAVY}
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_a_script_finds_the_lesson_by_itself(script, tmp_path):
+    if "course." not in script.read_text("utf-8") or script.stem == "bootstrap":
+        pytest.skip("it does not use the lesson, or is the notebooks' first cell (tests/test_bootstrap.py)")
+    code = f"import sys, runpy; sys.path.insert(0, {str(script.parent)!r}); runpy.run_path({str(script)!r})"
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=clean, check=True)
