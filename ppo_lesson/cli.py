@@ -8,6 +8,7 @@ import traceback
 from ppo_lesson.commands import options
 
 BAD, STOPPED = 2, 130
+LESSON = ("doctor", "progress", "sweep")  # commands of the course, which people look for here too
 
 
 def main(argv=None):
@@ -20,7 +21,12 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", required=True)
     options.add_commands(commands)
     export = commands.add_parser("export", help="write your settings as a run of another library", allow_abbrev=False)
-    if "export" in (sys.argv[1:] if argv is None else argv):  # its options load torch
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in LESSON:
+        parser.error(
+            f"{argv[0]} belongs to the lesson: python -m course {argv[0]}, in the folder notebooks of a checkout"
+        )
+    if "export" in argv:  # its options load torch
         from ppo_lesson.commands.export import add_arguments
 
         add_arguments(export)

@@ -38,6 +38,13 @@ DOCUMENTS, DEMONSTRATIONS, RANKED, HELD = 30_000, 8_000, 3_000, 400
 CUSTOMERS = 300  # help-desk prompts in ppo_data.jsonl
 
 
+def shipped(name: str) -> Path:
+    """A file or folder of data/, which only a checkout has: FileNotFoundError in one sentence where it is not there."""
+    if not (DATA / name).exists():
+        raise FileNotFoundError(f"the help desk needs a checkout of the course, with its folder data: no {DATA / name}")
+    return DATA / name
+
+
 # ---- texts -----------------------------------------------------------------------------------------------------------
 
 
@@ -50,7 +57,7 @@ def make_texts(folder: Path = DATA) -> None:
     while len(desk) < CUSTOMERS:  # by text, so that none comes twice
         case = world.draw_case(rng)
         desk[world.prompt(case, rng)] = case.language
-    rows = [json.loads(line) for line in (DATA / "ppo_data.jsonl").read_text("utf-8").splitlines()]
+    rows = [json.loads(line) for line in shipped("ppo_data.jsonl").read_text("utf-8").splitlines()]
     rows = [row for row in rows if row["kind"] == "question"]
     rows += [{"prompt": text, "kind": "help desk", "language": language} for text, language in desk.items()]
     write(folder / "ppo_data.jsonl", rows)

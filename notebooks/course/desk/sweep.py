@@ -38,7 +38,7 @@ from ppo_lesson.language.text import load_tokenizer, prompt_ids, reply_ids
 
 from . import world
 from .gold import gold
-from .make import DATA, ROOT, documents
+from .make import DATA, ROOT, documents, shipped
 
 FILE, FINISHED = DATA / "sweep.json", ROOT / "runs" / "sweep"
 HELD, EVERY, SHOWN = 256, 10, 4  # held-out prompts; iterations between two looks at them; samples kept, each language
@@ -100,10 +100,10 @@ def load_desk() -> Desk:
     """The shipped models, the help desk's prompts of ppo_data.jsonl, and 256 prompts on held-out cases."""
     rng = random.Random(9)
     return Desk(
-        load_tokenizer(DATA / "tokenizer"),
-        load_language_model(DATA / "sft_model"),
-        ScalarModel.load(DATA / "reward_model"),
-        [prompt for prompt in read_prompts(DATA / "ppo_data.jsonl") if world.read_prompt(prompt)],
+        load_tokenizer(shipped("tokenizer")),
+        load_language_model(shipped("sft_model")),
+        ScalarModel.load(shipped("reward_model")),
+        [prompt for prompt in read_prompts(shipped("ppo_data.jsonl")) if world.read_prompt(prompt)],
         [world.prompt(world.draw_case(rng, unseen=True), rng) for _ in range(HELD)],
         documents(2_000),
     )
@@ -332,7 +332,7 @@ def main(names: list[str] | None, seeds: list[int], jobs: int, finished: bool = 
             "settings": {name: {key: repr(x) for key, x in change.items()} for name, change in SETTINGS.items()},
             "best of n": best_of_n(desk),
             "plain loss": {
-                "pretrained": plain_loss(load_language_model(DATA / "pretrained"), desk.tokenizer),
+                "pretrained": plain_loss(load_language_model(shipped("pretrained")), desk.tokenizer),
                 "fine-tuned": plain_loss(desk.policy, desk.tokenizer),
             },
             "runs": runs,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 from ..check.spec import Exercise, Mistake, require
 
-DATA = Path(__file__).resolve().parents[3] / "data"
 QUESTION = "Hi, my old fern has small bugs. Any ideas?"
 LOVED, HATED, TOKENS = 0.5, -1.0, 48  # score at least, gold at most; as long as the help desk's own model may speak
 
@@ -23,7 +21,9 @@ def _model():
     from ppo_lesson.language.models import ScalarModel
     from ppo_lesson.language.text import load_tokenizer
 
-    return ScalarModel.load(DATA / "reward_model"), load_tokenizer(DATA / "tokenizer")
+    from ..desk.make import shipped
+
+    return ScalarModel.load(shipped("reward_model")), load_tokenizer(shipped("tokenizer"))
 
 
 def _case():
@@ -47,9 +47,10 @@ def _others() -> tuple[list[float], list[float]]:
     from ppo_lesson.language.data import read_rankings
     from ppo_lesson.language.reward import score_rankings
 
+    from ..desk.make import shipped
     from ..desk.measure import worth_of
 
-    some = read_rankings(DATA / "rankings.jsonl")[:90]
+    some = read_rankings(shipped("rankings.jsonl"))[:90]
     scores = [s for row in score_rankings(*_model(), some) for s in row.tolist()]
     return scores, [w for ranking in some for w in worth_of(ranking)]
 
