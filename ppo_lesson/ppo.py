@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
-from . import checkpoint, validate
+from . import checkpoint, validate, watch
 from .adam import Adam
 from .kl import FixedKL, PaperKL, estimate
 from .maze import MazeBatch
@@ -78,7 +79,7 @@ def ppo(
     env: a `Maze` or a `gymnasium.vector.VectorEnv`. seed: an int; in the maze also one int for each of its seeds.
     resume: a file. The run saves itself there at every checkpoint and at its end; if the file is there already, the
     rows it remembers come first and the run goes on after them, bit by bit as if it had never stopped.
-    Rows add kl (exact, from the old policy) to the usual ones, and numbers that are known beforehand: see `_known`.
+    Rows add kl (exact, from the old policy) to the usual ones, and numbers that are known beforehand: see watch.py.
     FloatingPointError, with a diagnosis, if the run diverges. RuntimeError if the environment fails.
     """
     controller = _check_ppo(config, critic, resume)
@@ -131,145 +132,132 @@ def ppo(
         optimizer.release()
 
 
+class Steps(NamedTuple):
+    """What one update learns from, a rollout or a mini-batch of it: robots and time are one axis, (*seeds, n, ...)."""
+
+    observations: Tensor
+    actions: Tensor
+    logp_old: Tensor  # (*seeds, n), as all below; under the policy that collected
+    advantages: Tensor  # raw of a rollout, whitened of a mini-batch
+    returns: Tensor  # what the critic shall say
+    values_old: Tensor  # what it said while collecting
+
+
+class Losses(NamedTuple):
+    """What `ppo_loss` found: three losses, one number a seed, and what they are made of, (*seeds, n) with gradients."""
+
+    total: Tensor
+    policy: Tensor
+    value: Tensor
+    logp: Tensor
+    values: Tensor
+    entropy: Tensor | None  # asked for only if it has a coefficient
+
+
 def ppo_update(policy, critic, optimizer, rollout: Rollout, config: PPOConfig, controller, batch, scale=1.0) -> dict:
     """Several epochs of mini-batches over one rollout. Returns diagnostics, one number a seed."""
-    advantages, returns = rollout.gae(config.gamma, config.lam)
+    advantages, returns = rollout.gae(config.gamma, config.lam)  # (*seeds, robots, T)
     old = copy.deepcopy(policy).requires_grad_(False)  # the policy that collected the data
     logp_old = old(rollout.observations).log_prob(rollout.actions)  # rescored, so that the first ratio is exactly 1
-    columns = (rollout.observations, rollout.actions, logp_old, advantages, returns, rollout.values)
-    columns = _real_steps(columns, rollout.mask, batch.seeds)  # (*seeds, n, ...)
-    eps, eps_high = _clip_width(config, scale)
-    active, taken = torch.ones(batch.seeds, dtype=torch.bool), torch.zeros(batch.seeds)
-    row, first = {}, {}
-    for observations, actions, logp_old, weights, targets, values_old in _minibatches(columns, config, batch):
-        distribution, values = policy(observations), critic(observations)
-        logp = distribution.log_prob(actions)
-        stop_if_diverged(config, logp=logp, values=values)
-        if not row:
-            row = _known(logp, logp_old, weights, rollout, returns, config)
+    steps = Steps(rollout.observations, rollout.actions, logp_old, advantages, returns, rollout.values)
+    steps = _real_steps(steps, rollout.mask, batch.seeds)  # each (*seeds, n, ...)
+    config, beta = _annealed(config, scale), controller and controller.beta
+    active = torch.ones(batch.seeds, dtype=torch.bool)  # the seeds that still learn
+    row, taken = {}, []
+    for part in minibatches(steps, config, batch):
+        losses = ppo_loss(policy, critic, part, config, old, beta)
+        row = row or watch.known(part, losses.logp, rollout, returns, config)
         if config.target_kl is not None:  # before the optimizer's step: a seed that went too far does not go further
-            active = active & (estimate(logp_old, logp.detach(), "k3").mean(-1) <= 1.5 * config.target_kl)
+            active = active & (estimate(part.logp_old, losses.logp.detach(), "k3").mean(-1) <= 1.5 * config.target_kl)
             if not active.any():
                 break
-        if config.objective == "clip":
-            objective = clipped_surrogate(logp, logp_old, weights, eps, eps_high=eps_high, dual_clip=config.dual_clip)
-        elif config.objective == "penalty":
-            kl = kl_divergence(old(observations), distribution)
-            beta = torch.as_tensor(controller.beta, dtype=kl.dtype)[..., None]
-            objective = penalized_surrogate(logp, logp_old, weights, kl, beta)
-        else:
-            objective = surrogate(logp, logp_old, weights)
-        policy_loss = -objective.mean(-1)
-        clip = {} if config.value_clip is None else {"values_old": values_old, "clip": config.value_clip}
-        critic_loss = value_loss(values, targets, **clip).mean(-1)
-        loss = policy_loss + config.value_coef * critic_loss
-        entropy = distribution.entropy() if config.entropy_coef else None
-        if config.entropy_coef:
-            loss = loss - config.entropy_coef * entropy.mean(-1)
-        optimizer.backward(loss.sum(), keep_graph=not first)  # seeds share no parameter: the sum keeps them apart
-        if not first:
-            row["gradient_error"] = _gradient_error(optimizer, loss, logp, values, entropy, weights, targets, config)
+        optimizer.backward(losses.total.sum(), keep_graph=not taken)  # seeds share no parameter: sums keep them apart
+        if not taken:
+            row["gradient_error"] = watch.gradient_error(optimizer, losses, part, config)
         norm = optimizer.clip(config.max_grad_norm)
         optimizer.step(scale=scale, active=active)
-        latest = {"policy_loss": policy_loss.detach(), "value_loss": critic_loss.detach(), "grad_norm": norm}
-        row |= {name: x.where(active, row.get(name, x)) for name, x in latest.items()}  # of seeds that still learn
-        first, taken = first or latest, taken + active
-    row["policy_gain"] = (first["policy_loss"] - row["policy_loss"]).where(taken > 1, torch.nan)
-    row["value_gain"] = (1 - row["value_loss"] / first["value_loss"]).where(taken > 1, torch.nan)
-    return row | _diagnostics(policy, critic, old, columns, config, eps, eps_high)
+        taken.append(watch.Taken(losses.policy.detach(), losses.value.detach(), norm, active))
+    return row | watch.of_steps(taken) | _diagnostics(policy, critic, old, steps, config)
 
 
-@torch.no_grad()
-def _known(logp, logp_old, weights, rollout, returns, config) -> dict:
-    """Numbers of the first mini-batch that are known before the run: whatever else they are, they show a bug.
+def ppo_loss(policy, critic, part: Steps, config: PPOConfig, old=None, beta=None) -> Losses:
+    """The loss of one mini-batch: the paper's eq. 9 with its sign turned, for it is minimized. One number a seed.
 
-    ratio_error: the largest |ratio - 1|, must be 0. advantage_std: of the weights, 1 if they are whitened.
-    target_error: the largest |target - (r + gamma V(s'), or r if terminated)| on last steps of episodes, must be 0:
-    there GAE has nothing to add. stale_starts: share of steps that begin in the state in which an episode terminated.
-    gradient_error: see there, must be 0. policy_gain, value_gain: how far the last mini-batch's loss lies below the
-    first one's (value_gain: as a share of it); NaN after one step; after more, exactly 0 if something runs in a circle.
+        total = -mean(objective) + value_coef * mean(value_loss) - entropy_coef * mean(entropy)
+
+    part: its advantages are weights as they are. old, beta: the policy that collected and the price of leaving it, for
+    objective="penalty" alone. FloatingPointError if the networks no longer give finite numbers.
     """
-    last = rollout.rewards + config.gamma * rollout.next_values * ~rollout.terminated
-    error = torch.where(rollout.ended, (returns - last).abs(), -torch.inf).amax((-2, -1))
-    time = rollout.mask.ndim - 1
-    now, before = rollout.observations, rollout.next_observations
-    now, before = now.narrow(time, 1, now.shape[time] - 1), before.narrow(time, 0, now.shape[time] - 1)
-    stale = rollout.terminated[..., :-1] & rollout.mask[..., 1:]
-    same = now == before
-    stale = stale & (same if same.ndim == stale.ndim else same.flatten(stale.ndim).all(-1))
-    row = {
-        "ratio_error": ((logp.detach() - logp_old).exp() - 1).abs().amax(-1),
-        "target_error": error.where(rollout.ended.any((-2, -1)) if error.ndim else rollout.ended.any(), torch.nan),
-        "stale_starts": stale.double().mean((-2, -1)),
-    }
-    return row | ({"advantage_std": weights.std(-1)} if config.whiten and weights.shape[-1] > 1 else {})
-
-
-def _gradient_error(optimizer, loss, logp, values, entropy, weights, targets, config) -> Tensor:
-    """How far the gradient of the loss is from what PPO's must be at ratio 1, the largest relative error; must be 0.
-
-    d loss / d logp = -weight / n     d loss / d values = value_coef (V - target) / n
-    d loss / d entropy = -entropy_coef / n     what the optimizer holds = d loss / d parameters (the last tensor's)
-    """
-    known = [(logp, -weights), (values, config.value_coef * (values - targets).detach())]
-    if entropy is not None:
-        known.append((entropy, torch.full_like(entropy, -config.entropy_coef)))
-    asked = [*(x for x, _ in known), optimizer.parameters[-1]]
-    *gradients, last = torch.autograd.grad(loss.sum(), asked, materialize_grads=True)
-    n, last = weights.shape[-1], last.reshape(*weights.shape[:-1], -1)
-    pairs = [(g * n, right) for g, (_, right) in zip(gradients, known)]
-    pairs.append((optimizer.grad[..., -last.shape[-1] :], last))
-    errors = [(g - right).abs().amax(-1) / right.abs().amax(-1).clamp(min=1e-12) for g, right in pairs]
-    return torch.stack(errors).amax(0)
-
-
-@torch.no_grad()
-def _diagnostics(policy, critic, old, columns, config, eps, eps_high) -> dict:
-    """Where the update ended, measured on its whole rollout."""
-    observations, actions, logp_old, advantages, returns, values = columns
-    distribution = policy(observations)
-    logp = distribution.log_prob(actions)
-    stop_if_diverged(config, logp=logp, values=critic(observations))
-    row = {
-        "entropy": distribution.entropy().mean(-1),
-        "approx_kl": estimate(logp_old, logp, "k3").mean(-1),
-        "kl": kl_divergence(old(observations), distribution).mean(-1),
-        "explained_variance": explained_variance(values, returns, dim=-1),
-    }
+    distribution, values = policy(part.observations), critic(part.observations)
+    logp = distribution.log_prob(part.actions)
+    stop_if_diverged(config, logp=logp, values=values)
     if config.objective == "clip":
-        weights = whiten(advantages, dim=-1) if config.whiten else advantages  # clipping asks for their signs
-        row["clip_fraction"] = clip_fraction(logp, logp_old, weights, eps, eps_high=eps_high, dim=-1)
-    return row
+        eps = {"eps": config.eps, "eps_high": config.eps_high, "dual_clip": config.dual_clip}
+        objective = clipped_surrogate(logp, part.logp_old, part.advantages, **eps)
+    elif config.objective == "penalty":
+        kl = kl_divergence(old(part.observations), distribution)  # exact, at each observation
+        beta = torch.as_tensor(beta, dtype=kl.dtype)[..., None]  # one a seed
+        objective = penalized_surrogate(logp, part.logp_old, part.advantages, kl, beta)
+    else:
+        objective = surrogate(logp, part.logp_old, part.advantages)
+    policy_loss = -objective.mean(-1)  # (*seeds)
+    clip = {} if config.value_clip is None else {"values_old": part.values_old, "clip": config.value_clip}
+    critic_loss = value_loss(values, part.returns, **clip).mean(-1)
+    loss = policy_loss + config.value_coef * critic_loss
+    entropy = distribution.entropy() if config.entropy_coef else None
+    if config.entropy_coef:
+        loss = loss - config.entropy_coef * entropy.mean(-1)
+    return Losses(loss, policy_loss, critic_loss, logp, values, entropy)
 
 
-def _real_steps(columns, mask: Tensor, seeds: tuple) -> list[Tensor]:
-    """Robots and time as one axis, (*seeds, robots, steps, ...) -> (*seeds, n, ...), without steps nobody took."""
-    if not seeds and not mask.all():
-        return [x[mask] for x in columns]
-    return [x.flatten(len(seeds), len(seeds) + 1) for x in columns]
-
-
-def _minibatches(columns: list[Tensor], config: PPOConfig, batch) -> Iterator[list[Tensor]]:
+def minibatches(steps: Steps, config: PPOConfig, batch) -> Iterator[Steps]:
     """Every epoch visits each step once, in a new order for every seed. Advantages are whitened per mini-batch."""
-    n = columns[3].shape[-1]
+    n = steps.advantages.shape[-1]
 
     def whitened(part):
-        return [*part[:3], whiten(part[3], dim=-1), *part[4:]] if config.whiten else part
+        return part._replace(advantages=whiten(part.advantages, dim=-1)) if config.whiten else part
 
     if config.minibatches == 1:  # the order would change nothing
-        yield from [whitened(columns)] * config.epochs
+        yield from [whitened(steps)] * config.epochs
         return
     parts = min(config.minibatches, max(1, n // 2) if config.whiten else n)  # columns of resets may have left few steps
     orders = [torch.stack([torch.randperm(n, generator=g) for _ in range(config.epochs)]) for g in batch.generators]
     for order in torch.stack(orders, 1):  # (epochs, seeds, n), drawn at once: a seed that stops early draws no fewer
         for index in order.view(*batch.seeds, n).tensor_split(parts, -1):
-            yield whitened([x.gather(-1, index) if batch.seeds else x[index] for x in columns])
+            yield whitened(Steps(*(x.gather(-1, index) if batch.seeds else x[index] for x in steps)))
 
 
-def _clip_width(config: PPOConfig, scale: float) -> tuple[float, float | None]:
-    """eps and eps_high of this update."""
-    scale = scale if config.anneal_clip else 1.0
-    return config.eps * scale, None if config.eps_high is None else config.eps_high * scale
+def _real_steps(steps: Steps, mask: Tensor, seeds: tuple) -> Steps:
+    """Robots and time as one axis, (*seeds, robots, steps, ...) -> (*seeds, n, ...), without steps nobody took."""
+    if not seeds and not mask.all():
+        return Steps(*(x[mask] for x in steps))
+    return Steps(*(x.flatten(len(seeds), len(seeds) + 1) for x in steps))
+
+
+def _annealed(config: PPOConfig, scale: float) -> PPOConfig:
+    """The settings of one update: the clip widths shrink with the learning rate if `anneal_clip` asks for it."""
+    if not config.anneal_clip:
+        return config
+    return replace(config, eps=config.eps * scale, eps_high=config.eps_high and config.eps_high * scale)
+
+
+@torch.no_grad()
+def _diagnostics(policy, critic, old, steps: Steps, config: PPOConfig) -> dict:
+    """Where the update ended, measured on its whole rollout."""
+    distribution = policy(steps.observations)
+    logp = distribution.log_prob(steps.actions)
+    stop_if_diverged(config, logp=logp, values=critic(steps.observations))
+    row = {
+        "entropy": distribution.entropy().mean(-1),
+        "approx_kl": estimate(steps.logp_old, logp, "k3").mean(-1),
+        "kl": kl_divergence(old(steps.observations), distribution).mean(-1),
+        "explained_variance": explained_variance(steps.values_old, steps.returns, dim=-1),
+    }
+    if config.objective == "clip":  # clipping asks for the signs of the weights
+        weights = whiten(steps.advantages, dim=-1) if config.whiten else steps.advantages
+        eps = {"eps": config.eps, "eps_high": config.eps_high}
+        row["clip_fraction"] = clip_fraction(logp, steps.logp_old, weights, **eps, dim=-1)
+    return row
 
 
 # ---- before ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from ppo_lesson.rollout import Rollout
 
 FUNCTIONS = {
     "ppo.ppo_update": ppo.ppo_update,
-    "ppo._minibatches": ppo._minibatches,
+    "ppo.ppo_loss": ppo.ppo_loss,
+    "ppo.minibatches": ppo.minibatches,
     "returns.gae": inspect.unwrap(returns.gae),
     "rollout.Rollout.gae": Rollout.gae,
     "adam.Adam.backward": adam.Adam.backward,
@@ -89,11 +90,11 @@ def test_after_an_error_the_trainer_is_healthy_again_bit_by_bit():
 
 
 def test_diseases_of_one_function_add_up_and_go_in_turn():
-    source = lambda: inspect.getsource(ppo.ppo_update)  # noqa: E731
+    source = lambda: inspect.getsource(ppo.ppo_loss)  # noqa: E731
     with PATIENTS["entropy-sign"]:
         with PATIENTS["old-logp-recomputed"]:
-            assert "loss + config.entropy_coef" in source() and "logp_old = logp.detach()" in source()
-        assert "loss + config.entropy_coef" in source() and "logp_old = logp.detach()" not in source()
+            assert "loss + config.entropy_coef" in source() and "logp_old=logp.detach()" in source()
+        assert "loss + config.entropy_coef" in source() and "logp_old=logp.detach()" not in source()
     assert "loss + config.entropy_coef" not in source()
 
 
@@ -101,7 +102,7 @@ def test_nobody_falls_ill_twice_of_the_same():
     before = codes()
     with PATIENTS["entropy-sign"]:
         inside = codes()
-        with pytest.raises(ValueError, match=r"ppo.ppo_update must hold this text once, found 0 times: 'loss = loss -"):
+        with pytest.raises(ValueError, match=r"ppo.ppo_loss must hold this text once, found 0 times: 'loss = loss -"):
             PATIENTS["entropy-sign"].__enter__()
         assert codes() == inside
     assert codes() == before

@@ -1,18 +1,18 @@
 """The PPO loop: one update by plain loops, when it stops, what mini-batches hold, and seeds apart."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from runs import make, train, weights
 
-from ppo_lesson import ppo as ppo_module
 from ppo_lesson.adam import Adam
 from ppo_lesson.kl import PaperKL
 from ppo_lesson.maze import Maze, MazeBatch
 from ppo_lesson.policies import TabularCritic, TabularPolicy
-from ppo_lesson.ppo import PPOConfig, ppo
+from ppo_lesson.ppo import PPOConfig, Steps, minibatches, ppo, ppo_loss
 from ppo_lesson.rollout import fixed_steps
 
 # ---- one update, by hand ---------------------------------------------------------------------------------------------
@@ -116,13 +116,61 @@ def test_the_first_ratio_tells_on_a_policy_that_is_not_the_same_twice():
     assert row["ratio_error"] > 1e-5
 
 
+def test_a_policy_that_differs_too_much_at_once_is_told_of_and_not_learned_from():
+    class Other(TabularPolicy):
+        def forward(self, observations):
+            self.logits.data = torch.randn(16, 4, generator=draws).double() * 3
+            return super().forward(observations)
+
+    draws = torch.Generator().manual_seed(0)
+    critic = TabularCritic()
+    row = next(ppo(Maze(), Other(), critic, PPOConfig(target_kl=1e-3), seed=0))
+    assert row["ratio_error"] > 1 and not row.keys() & {"policy_loss", "grad_norm", "gradient_error", "value_gain"}
+    assert (critic.table == 0).all(), "the stop came before the first step"
+
+
+# ---- the loss --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seeds", [(), (3,)])
+@pytest.mark.parametrize("objective", ["clip", "penalty", "plain"])
+def test_the_loss_is_the_paper_s_with_its_sign_turned(objective, seeds):
+    """-objective + c1 1/2 (V - R)^2 - c2 H, written out, and its parts by name."""
+    draws = torch.Generator().manual_seed(1)
+    policy, old, critic = TabularPolicy(seeds=seeds), TabularPolicy(seeds=seeds), TabularCritic(seeds=seeds)
+    for module in (policy, old, critic):
+        for p in module.parameters():
+            p.data = torch.randn(p.shape, generator=draws).double()
+    states, actions = (torch.randint(k, (*seeds, 9), generator=draws) for k in (15, 4))
+    logp_old = old(states).log_prob(actions).detach()
+    A, R, V = (torch.randn(*seeds, 9, generator=draws).double() for _ in range(3))
+    part = Steps(observations=states, actions=actions, logp_old=logp_old, advantages=A, returns=R, values_old=V)
+    kl = {"kl": PaperKL(beta=0.7, target=0.01)} if objective == "penalty" else {}
+    config = PPOConfig(objective=objective, value_coef=0.3, entropy_coef=0.02, eps=0.1, **kl)
+    losses = ppo_loss(policy, critic, part, config, old, 0.7)
+    p, q = policy(states).probs, old(states).probs
+    ratio = (p / q).gather(-1, actions[..., None])[..., 0]
+    expected = ratio * A
+    if objective == "clip":
+        expected = torch.minimum(expected, ratio.clamp(0.9, 1.1) * A)
+    if objective == "penalty":
+        expected = expected - 0.7 * (q * (q / p).log()).sum(-1)
+    assert losses.total.shape == losses.policy.shape == losses.value.shape == seeds
+    assert torch.allclose(losses.policy, -expected.mean(-1))
+    assert torch.allclose(losses.value, ((critic(states) - R) ** 2 / 2).mean(-1))
+    entropy = -(p * p.log()).sum(-1)
+    assert torch.allclose(losses.entropy, entropy) and torch.allclose(losses.values, critic(states))
+    assert torch.allclose(losses.total, losses.policy + 0.3 * losses.value - 0.02 * entropy.mean(-1))
+    assert ppo_loss(policy, critic, part, replace(config, entropy_coef=0.0), old, 0.7).entropy is None
+
+
 # ---- mini-batches ----------------------------------------------------------------------------------------------------
 
 
 def parts_of(config, batch, n):
     ids = torch.arange(n).expand(*batch.seeds, n)
     advantages = torch.randn(*batch.seeds, n).double()
-    return list(ppo_module._minibatches([ids, ids, ids, advantages, ids], config, batch)), advantages
+    return list(minibatches(Steps(ids, ids, ids, advantages, ids, ids), config, batch)), advantages
 
 
 @pytest.mark.parametrize("seeds", [0, range(3)])
@@ -145,7 +193,7 @@ def test_every_epoch_visits_each_step_once_in_a_new_order(seeds, minibatches):
 def test_advantages_are_whitened_within_each_mini_batch_and_targets_are_not(minibatches):
     config, batch = PPOConfig(minibatches=minibatches), MazeBatch(Maze(), 16, seed=range(3))
     parts, advantages = parts_of(config, batch, 128)
-    for ids, _, _, white, same in parts:
+    for ids, _, _, white, same, _ in parts:
         raw = advantages.gather(-1, ids)
         expected = (raw - raw.mean(-1, keepdim=True)) / raw.std(-1, keepdim=True)
         assert torch.allclose(white, expected, atol=1e-6) and torch.equal(ids, same)

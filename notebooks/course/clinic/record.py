@@ -113,7 +113,7 @@ def collect(patient: Patient | None = None, *, seed: int = 0, update: int = 2, v
 def _watched(policy, critic):
     """Note what one update does, in a dict: rollout, gae, steps."""
     notes, now = {"steps": []}, {}
-    gae, minibatches, backward = Rollout.gae, trainer._minibatches, Adam.backward
+    gae, minibatches, backward = Rollout.gae, trainer.minibatches, Adam.backward
     objective, value_loss = trainer.clipped_surrogate, trainer.value_loss
 
     def watch_gae(rollout, gamma, lam):
@@ -122,7 +122,7 @@ def _watched(policy, critic):
 
     def watch_minibatches(*args):
         for part in minibatches(*args):
-            now["observations"], now["actions"] = part[:2]
+            now["observations"], now["actions"] = part.observations, part.actions
             yield part
 
     def watch_objective(logp, logp_old, weights, *args, **more):
@@ -145,7 +145,7 @@ def _watched(policy, critic):
     with (
         patch.object(Rollout, "gae", watch_gae),
         patch.object(Adam, "backward", watch_backward),
-        patch.object(trainer, "_minibatches", watch_minibatches),
+        patch.object(trainer, "minibatches", watch_minibatches),
         patch.object(trainer, "clipped_surrogate", watch_objective),
         patch.object(trainer, "value_loss", watch_value_loss),
     ):

@@ -162,8 +162,8 @@ def _beside(rows: Sequence[dict]) -> dict:
     return row | {name: rows[0][name] for name in ("iteration", "lr")}
 
 
-UPDATE, GAE, CLIP = "ppo.ppo_update", "rollout.Rollout.gae", "objectives.clipped_surrogate"
-LOGP = "logp = distribution.log_prob(actions)\n"
+UPDATE, LOSS, GAE, CLIP = "ppo.ppo_update", "ppo.ppo_loss", "rollout.Rollout.gae", "objectives.clipped_surrogate"
+LOGP = "logp = distribution.log_prob(part.actions)\n"
 WARD = (
     Patient(
         "done-ignored",
@@ -182,9 +182,9 @@ WARD = (
         "advantages are made from the critic in use and not detached: the policy's objective pulls at the critic",
         (
             Edit(
-                UPDATE,
-                "clipped_surrogate(logp, logp_old, weights,",
-                "clipped_surrogate(logp, logp_old, targets - values,",
+                LOSS,
+                "clipped_surrogate(logp, part.logp_old, part.advantages,",
+                "clipped_surrogate(logp, part.logp_old, part.returns - values,",
             ),
             Edit(CLIP, "logp_old, advantages), advantages.detach()", "logp_old, advantages), advantages"),
         ),
@@ -193,7 +193,7 @@ WARD = (
     Patient(
         "old-logp-recomputed",
         "old log-probabilities are recomputed in every epoch: the ratio is always 1 and nothing is ever clipped",
-        (Edit(UPDATE, LOGP, LOGP + "        logp_old = logp.detach()\n"),),
+        (Edit(LOSS, LOGP, LOGP + "    part = part._replace(logp_old=logp.detach())\n"),),
         ("RL-Adventure-2, higgsfield #20", "tensorforce #312", "ElegantRL #243", "PPO-PyTorch #12"),
     ),
     Patient(
@@ -202,8 +202,8 @@ WARD = (
         (
             Edit(UPDATE, "logp_old, advantages, returns,", "logp_old, whiten(advantages, dim=-1), returns,"),
             Edit(
-                "ppo._minibatches",
-                "return [*part[:3], whiten(part[3], dim=-1), *part[4:]] if config.whiten else part",
+                "ppo.minibatches",
+                "return part._replace(advantages=whiten(part.advantages, dim=-1)) if config.whiten else part",
                 "return part",
             ),
         ),
@@ -212,13 +212,17 @@ WARD = (
     Patient(
         "target-recomputed",
         "the critic's targets are recomputed with the critic in use in every epoch: it runs after itself",
-        (Edit(UPDATE, "value_loss(values, targets,", "value_loss(values, targets - values_old + values,"),),
+        (
+            Edit(
+                LOSS, "value_loss(values, part.returns,", "value_loss(values, part.returns - part.values_old + values,"
+            ),
+        ),
         ("DRL-code-pytorch #10",),
     ),
     Patient(
         "entropy-sign",
         "the sign of the entropy bonus is wrong: certainty is rewarded",
-        (Edit(UPDATE, "loss = loss - config.entropy_coef", "loss = loss + config.entropy_coef"),),
+        (Edit(LOSS, "loss = loss - config.entropy_coef", "loss = loss + config.entropy_coef"),),
         ("PPO-Keras #4", "optimate #250", "dl-imperial-maths #8"),
     ),
     Patient(
