@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from .columns import COLUMNS
+
 ENOUGH = 20  # rows before a trend is a trend
-ALWAYS = ("policy_loss", "value_loss", "entropy", "grad_norm", "kl", "approx_kl")  # defined whenever they are there
+ALWAYS = tuple(name for name, column in COLUMNS.items() if column.finite)  # defined whenever they are there
 
 
 class Table:

@@ -11,15 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..columns import COLUMNS
 from ..metrics import record
-
-LINE = {
-    "loss": "loss {:.3f}",
-    "accuracy": "accuracy {:.2f}",
-    "score": "score {:.2f}",
-    "kl_ref": "KL {:.2f}",
-    "length": "{:.0f} tokens",
-}
 
 
 def loop(trainer: Iterator[dict], folder: Path, total: int, given: dict) -> tuple[list[dict], float]:
@@ -73,7 +66,7 @@ class _Line:
             self.lasts.append(now - self.last)
         self.last = now
         left = (self.total - done) * sum(self.lasts) / max(1, len(self.lasts))
-        words = "  ".join(form.format(row[name]) for name, form in LINE.items() if name in row)
+        words = "  ".join(c.progress.format(row[c.name]) for c in COLUMNS.values() if c.progress and c.name in row)
         text = f"[{'#' * (20 * done // self.total):20}] {done}/{self.total}  {words}  {_clock(left)} left"
         if self.tty:
             print("\r" + text.ljust(self.width), end="", file=sys.stderr, flush=True)

@@ -5,24 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import mean, stdev
 
+from ..columns import COLUMNS
 from ..diagnose import report
 from .folder import write_json
 
-WORDS = {  # column: what it is; those that a run has become plots
-    "loss": "loss (nats)",
-    "accuracy": "pairs ordered rightly",
-    "score": "score",
-    "kl_ref": "KL to the start (nats a reply)",
-    "length": "length (tokens)",
-    "ended": "replies that ended",
-    "entropy": "entropy (nats a token)",
-    "beta": "beta",
-    "approx_kl": "KL of an update (nats a token)",
-    "clip_fraction": "clip fraction",
-    "value_loss": "value loss",
-    "explained_variance": "explained variance",
-    "ptx_loss": "loss on plain text (nats)",
-}
+UNSEEN = ("return_mean", "policy_loss", "grad_norm", "ratio_error", "lr", "seconds")  # columns without a plot
+LABELS = {name: column.label(tokens=True) for name, column in COLUMNS.items() if name not in UNSEEN}
+LABELS["kl_ref"] = "KL to the start (nats a reply)"  # "reference" is the trainer's word, not that of its options
 
 
 def finish(command, folder: Path, rows, before, after, seconds, following: str, *, eps=0.2, held=1) -> None:
@@ -46,7 +35,7 @@ def finish(command, folder: Path, rows, before, after, seconds, following: str, 
         parts += [f"Measured on {where}, one reply each.", f"## Symptoms\n\n{found}"]
     parts += [f"## The same prompts\n\n{_side_by_side(samples)}"] if samples else []
     words = "\n\n".join(part for part in parts if part)
-    pictures = "\n\n## Curves\n\n" + "\n".join(f"![{WORDS[path.stem]}](plots/{path.name})" for path in plots)
+    pictures = "\n\n## Curves\n\n" + "\n".join(f"![{LABELS[path.stem]}](plots/{path.name})" for path in plots)
     (folder / "report.md").write_text(words + pictures + "\n", "utf-8")
     kinds = [name for name in ("model", "actor", "critic") if (folder / name).exists()]
     print(f"\n{words}\n\nin {folder}: {', '.join(name + '/' for name in kinds)}, report.md, plots/, metrics.jsonl")
@@ -63,7 +52,7 @@ def plot(rows: list[dict], folder: Path, axis: str) -> list[Path]:
         return []
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, words in WORDS.items():
+    for name, words in LABELS.items():
         points = [(row[axis], row[name]) for row in rows if name in row]
         if points:
             fig = Figure(figsize=(6, 3), dpi=100, layout="constrained")
@@ -86,7 +75,7 @@ def _table(before: dict, after: dict) -> str:
     if not before:
         return "Nothing was held out, so nothing was measured: give more examples, or --held."
     lines = [f"| {'':32} | {'before':>15} | {'after':>15} |", f"|{'-' * 34}|{'-' * 17}|{'-' * 17}|"]
-    lines += [f"| {WORDS[name]:32} | {_number(x):>15} | {_number(after[name]):>15} |" for name, x in before.items()]
+    lines += [f"| {LABELS[name]:32} | {_number(x):>15} | {_number(after[name]):>15} |" for name, x in before.items()]
     return "\n".join(lines)
 
 

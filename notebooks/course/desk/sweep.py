@@ -27,6 +27,7 @@ from statistics import mean
 
 import torch
 
+from ppo_lesson import columns
 from ppo_lesson.checkpoint import fresh_seed
 from ppo_lesson.kl import FixedKL, ZieglerKL
 from ppo_lesson.language.data import read_prompts
@@ -42,23 +43,7 @@ from .make import DATA, ROOT, documents, shipped
 
 FILE, FINISHED = DATA / "sweep.json", ROOT / "runs" / "sweep"
 HELD, EVERY, SHOWN = 256, 10, 4  # held-out prompts; iterations between two looks at them; samples kept, each language
-COLUMNS = (
-    "score",
-    "gold",
-    "kl_ref",
-    "length",
-    "ended",
-    "beta",
-    "entropy",
-    "approx_kl",
-    "clip_fraction",
-    "policy_loss",
-    "value_loss",
-    "explained_variance",
-    "ptx_loss",
-    "lr",
-    "seconds",
-)
+COLUMNS = [name for name in columns.COLUMNS if name not in ("return_mean", "grad_norm", "ratio_error")]  # those kept
 
 ONE_BETA = {beta: {"kl": FixedKL(beta) if beta else None} for beta in (0.0, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0)}
 SETTINGS = {f"beta {beta:g}": change for beta, change in ONE_BETA.items()}

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from ppo_lesson.columns import COLUMNS
+
 from .maze_figures import array
 from .style import INK, NEGATIVE, NEW, POSITIVE, REFERENCE, figure, number, stroke
 
@@ -38,13 +40,18 @@ class Dial:
     scale: str = "linear"
 
 
+def dial(name: str, limits: Band = (None, None), scale: str = "linear") -> Dial:
+    """The plot of a column, with the title and the healthy band that it has everywhere."""
+    return Dial(name, COLUMNS[name].title, COLUMNS[name].healthy, limits, scale)
+
+
 DIALS = (
-    Dial("return_mean", "mean return of an episode"),
-    Dial("approx_kl", "KL of an update", (None, 0.03), (1e-5, None), "log"),
-    Dial("clip_fraction", "clip fraction", (0.0, 0.3), (0.0, None)),
-    Dial("entropy", "entropy (nats)"),
-    Dial("explained_variance", "explained variance", (0.0, 1.0), (-1.0, 1.05)),
-    Dial("ratio_error", "|ratio − 1| before the first step", (0.0, 1e-5), (0.0, 10.0), "symlog"),
+    dial("return_mean"),
+    dial("approx_kl", (1e-5, None), "log"),
+    dial("clip_fraction", (0.0, None)),
+    Dial("entropy", COLUMNS["entropy"].label()),
+    dial("explained_variance", (-1.0, 1.05)),
+    dial("ratio_error", (0.0, 10.0), "symlog"),
 )
 
 

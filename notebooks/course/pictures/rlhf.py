@@ -22,7 +22,9 @@ from contextlib import contextmanager
 
 from IPython.display import display
 
-from .dashboard import Dial, dashboard, dashboard_alt
+from ppo_lesson.columns import COLUMNS
+
+from .dashboard import DIALS, Dial, dashboard, dashboard_alt
 from .judge import wrap
 from .panel import Panel
 from .style import EXACT, INK, MUTED, NEW, REFERENCE, number, stroke
@@ -94,7 +96,7 @@ def data_flow(stage: int, *, B: int, P: int, T: int) -> str:
 
 # ---- replies ---------------------------------------------------------------------------------------------------------
 
-CURVES = (("score", "score", NEW), ("gold", "gold", EXACT), ("kl_ref", "KL to the reference", REFERENCE))
+CURVES = {"score": NEW, "gold": EXACT, "kl_ref": REFERENCE}
 
 
 def side_by_side(left: str, right: str, pairs: Sequence[tuple[str, tuple, tuple]], *, lines: int = 3) -> str:
@@ -128,9 +130,11 @@ def run_card(
     "kl_ref": (low, high), "iteration": last}. A run that has no look at `at` shows its last one before.
     """
     runs, others, parts = list(runs), list(others), []
-    for i, (name, title, colour) in enumerate(CURVES):
+    for i, (name, colour) in enumerate(CURVES.items()):
         series, grey = ([_looks(run, name, limits["iteration"]) for run in some] for some in (runs, others))
-        parts.append(_plot(i * (WIDTH / 3), title, series, grey, colour, limits[name], limits["iteration"], at))
+        parts.append(
+            _plot(i * (WIDTH / 3), COLUMNS[name].title, series, grey, colour, limits[name], limits["iteration"], at)
+        )
     shown, y = look_at(runs[0], at)["samples"], 196
     for prompt in prompts:
         reply, score, gold = shown[prompt]
@@ -189,17 +193,15 @@ def _plot(left: float, title: str, series, grey, colour: str, limits: tuple, las
 
 # ---- live ------------------------------------------------------------------------------------------------------------
 
-PROMISED = ("J", "score", "kl_ref", "beta")  # four curves that a tutorial sketches
-LIVE = (
+LIVE = (  # the story's own words for what it has just explained, then the dials of every run
     Dial("J", "J = reward − β · KL"),
     Dial("score", "reward: the score"),
     Dial("kl_ref", "KL to home, nats", None, (0.0, None)),
     Dial("beta", "β", None, (0.0, 0.2)),
     Dial("gold", "gold (nobody sees it)"),
-    Dial("approx_kl", "KL of an update", (None, 0.03), (1e-5, None), "log"),
-    Dial("clip_fraction", "clip fraction", (0.0, 0.3), (0.0, None)),
-    Dial("explained_variance", "explained variance", (0.0, 1.0), (-1.0, 1.05)),
+    *(dial for dial in DIALS if dial.name in ("approx_kl", "clip_fraction", "explained_variance")),
 )
+PROMISED = [dial.name for dial in LIVE[:4]]  # four curves that a tutorial sketches
 
 
 def live_figure(rows: Sequence[dict]):
