@@ -33,12 +33,13 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from ppo_lesson.language.decode import Decoder  # noqa: E402
-from ppo_lesson.language.experience import advantages_of, roll_out  # noqa: E402
+from ppo_lesson.hardware.decode import Decoder  # noqa: E402
+from ppo_lesson.hardware.profile import choose, machine, roles  # noqa: E402
+from ppo_lesson.language.advantages import advantages_of  # noqa: E402
+from ppo_lesson.language.optim import adamw  # noqa: E402
 from ppo_lesson.language.rlhf import RLHFConfig, update  # noqa: E402
+from ppo_lesson.language.rollout import roll_out  # noqa: E402
 from ppo_lesson.language.sampling import generate  # noqa: E402
-from ppo_lesson.language.scale import choose, machine, roles  # noqa: E402
-from ppo_lesson.language.sft import adamw  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "gpu.json"
 HALF_BILLION = {

@@ -78,7 +78,7 @@ def test_half_a_billion_weights_learn_in_the_memory_of_a_t4():
 
 
 def gpu_profile(**changes):
-    from ppo_lesson.language.scale import choose
+    from ppo_lesson.hardware.profile import choose
 
     return choose("cpu", **changes)
 

@@ -30,7 +30,7 @@ import torch
 from ppo_lesson import bridge
 from ppo_lesson.bridge import keys as words
 from ppo_lesson.kl import ZieglerKL, estimate
-from ppo_lesson.language.experience import group_advantages
+from ppo_lesson.language.advantages import group_advantages
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.objectives import aggregate, clipped_surrogate, value_loss
 from ppo_lesson.returns import gae, whiten

@@ -13,11 +13,12 @@ from transformers import AutoModelForCausalLM
 from ppo_lesson import cli
 from ppo_lesson.commands import report, train
 from ppo_lesson.commands.folder import saved
-from ppo_lesson.language import reward, sft
+from ppo_lesson.hardware.profile import GIB, Machine
+from ppo_lesson.language import reward
+from ppo_lesson.language import supervised as training
 from ppo_lesson.language.data import read_rankings
 from ppo_lesson.language.models import ScalarModel, load_language_model
 from ppo_lesson.language.sampling import token_logps
-from ppo_lesson.language.scale import GIB, Machine
 from ppo_lesson.language.text import load_tokenizer
 
 DATA = {"sft": "pairs.jsonl", "reward": "rankings.jsonl"}
@@ -92,8 +93,10 @@ def test_half_precision_from_data_to_a_folder(command, half, rank, folder, tmp_p
     if rank:
         pytest.importorskip("peft")
     assert supervise(command, folder, tmp_path / "exact", "--steps", "1") == 0
-    real, scaled = train.scale.choose, half == torch.float16
-    monkeypatch.setattr(train.scale, "choose", lambda name, **more: real("cpu", half=half, loss_scaling=scaled, **more))
+    real, scaled = train.machine.choose, half == torch.float16
+    monkeypatch.setattr(
+        train.machine, "choose", lambda name, **more: real("cpu", half=half, loss_scaling=scaled, **more)
+    )
     capsys.readouterr()
     output = tmp_path / "half"
     assert supervise(command, folder, output, "--lora-rank", f"{rank}") == 0
@@ -156,8 +159,8 @@ def test_a_run_with_adapters_goes_on_where_it_was(command, folder, tmp_path, mon
     monkeypatch.setattr(report, "plot", lambda *_: [])
     more = ("--lora-rank", "4", "--checkpoint-every", "4")
     assert supervise(command, folder, tmp_path / "whole", *more) == 0
-    real, step = sft._shuffled, []
-    monkeypatch.setattr(sft, "_shuffled", lambda *x: 1 / 0 if x[2] == 10 and not step else real(*x))
+    real, step = training._shuffled, []
+    monkeypatch.setattr(training, "_shuffled", lambda *x: 1 / 0 if x[2] == 10 and not step else real(*x))
     with pytest.raises(ZeroDivisionError):
         supervise(command, folder, tmp_path / "part", *more)
     assert saved(tmp_path / "part") == 8
@@ -199,7 +202,7 @@ def test_too_little_memory_is_explained(command, folder, tmp_path, monkeypatch, 
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(
-        {"sft": train.sft, "reward": train.reward, "rlhf": train.rlhf}[command],
+        {"sft": train.supervised, "reward": train.reward, "rlhf": train.rlhf}[command],
         {"sft": "sft", "reward": "train_reward", "rlhf": "rlhf"}[command],
         full,
     )
@@ -212,7 +215,7 @@ def test_too_little_memory_is_explained(command, folder, tmp_path, monkeypatch, 
 
 def test_on_a_gpu_micro_batch_is_obeyed_and_adapters_learn_faster(folder, monkeypatch):
     """micro_tokens would take micro_batch's place, and the advice to lower it would be none."""
-    monkeypatch.setattr(train.scale, "machine", lambda: Machine("Tesla T4", (7, 5), 15 * GIB))
+    monkeypatch.setattr(train.machine, "machine", lambda: Machine("Tesla T4", (7, 5), 15 * GIB))
     given = {"profile": None, "lora_rank": None, "set": None}
     assert train._profile(given).micro_tokens == 4096 and train._profile(given).lora_rank == 16
     assert train._profile(given | {"set": ["micro_batch=4"]}).micro_tokens is None

@@ -12,10 +12,10 @@ from course.exercises.nb13_batches import optimizer_steps, translate
 from course.exercises.nb13_groups import group_advantages
 from course.exercises.nb13_memory import memory_plan
 from ppo_lesson import bridge
-from ppo_lesson.language import experience
-from ppo_lesson.language.memory import plan
+from ppo_lesson.hardware.memory import plan
+from ppo_lesson.hardware.profile import Machine, choose
+from ppo_lesson.language import advantages
 from ppo_lesson.language.rlhf import RLHFConfig
-from ppo_lesson.language.scale import Machine, choose
 
 PATH = next(path for path in notebooks.all_notebooks() if path.name.startswith("13"))
 T4 = Machine("Tesla T4", (7, 5), 15 * 2**30)
@@ -98,7 +98,7 @@ def test_the_exercise_translates_as_the_bridge_does(changes):
 
 def test_the_exercise_is_the_trainers_group_advantage():
     scores, ids = torch.randn(12, generator=torch.Generator().manual_seed(0)), torch.arange(12) % 4
-    torch.testing.assert_close(group_advantages(scores, ids), experience.group_advantages(scores, ids))
+    torch.testing.assert_close(group_advantages(scores, ids), advantages.group_advantages(scores, ids))
 
 
 def test_the_exercise_is_the_planners_sum():

@@ -22,12 +22,12 @@ from tiny_language import Letters, build
 from ppo_lesson import checkpoint, cli
 from ppo_lesson.commands import report, train
 from ppo_lesson.kl import FixedKL
-from ppo_lesson.language import rlhf, sft
+from ppo_lesson.language import rlhf, supervised
 from ppo_lesson.language.data import Pair, Ranking
 from ppo_lesson.language.models import ScalarModel, without_dropout
 from ppo_lesson.language.reward import train_reward
 from ppo_lesson.language.rlhf import RLHFConfig
-from ppo_lesson.language.sft import SupervisedConfig
+from ppo_lesson.language.supervised import SupervisedConfig
 from ppo_lesson.language.text import load_tokenizer, train_tokenizer
 
 resource = pytest.importorskip("resource") if hasattr(__import__("os"), "fork") else None  # Unix alone has it
@@ -84,7 +84,7 @@ def test_demonstrations_and_rankings_longer_than_the_context():
     model, _, _ = family()
     with pytest.raises(ValueError, match=r"1 of 2 prompts are too long for the model.*its reply included"):
         next(
-            sft.sft(
+            supervised.sft(
                 model, Letters(8), [Pair("a", "b"), Pair("a", "b" * 70)], SupervisedConfig(steps=1, batch=1), seed=0
             )
         )

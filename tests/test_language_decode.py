@@ -7,12 +7,13 @@ import pytest
 import torch
 from tiny_language import EOS, KINDS, PAD, VOCAB, Letters, build, from_disk, prompts
 
-from ppo_lesson.language import decode, rlhf
-from ppo_lesson.language.decode import Decoder, decoder
+from ppo_lesson.hardware import decode
+from ppo_lesson.hardware.decode import Decoder, decoder
+from ppo_lesson.hardware.profile import CPU
+from ppo_lesson.language import rlhf
 from ppo_lesson.language.models import ScalarModel, without_dropout
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.language.sampling import full_mask, generate, response_mask, token_logps
-from ppo_lesson.language.scale import CPU
 
 T = 20
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny_language import MLP, SMALL, build, prompts
 
 from ppo_lesson import cli
-from ppo_lesson.language import before, rlhf
+from ppo_lesson.language import checks, rlhf
 from ppo_lesson.language.loading import refuse_a_look_ahead
 from ppo_lesson.language.models import ScalarModel, load_language_model
 from ppo_lesson.language.sampling import positions
@@ -245,7 +245,7 @@ def test_a_critic_is_no_reward_in_python_either():
     actor, reference = build("llama"), build("llama")
     critic = ScalarModel.critic(actor)
     with pytest.raises(ValueError, match="reward is a critic"):
-        before.encode(rlhf.RLHFConfig(), actor, critic, reference, critic, ["a"], shop_letters())
+        checks.encode(rlhf.RLHFConfig(), actor, critic, reference, critic, ["a"], shop_letters())
 
 
 def shop_letters():

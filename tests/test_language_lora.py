@@ -9,15 +9,15 @@ import torch
 from tiny_language import EOS, KINDS, PAD, Letters, build, prompts
 from transformers import AutoModelForCausalLM
 
+from ppo_lesson.hardware.decode import Decoder
+from ppo_lesson.hardware.profile import CPU, checkpoint_gradients
 from ppo_lesson.language import rlhf
-from ppo_lesson.language.decode import Decoder
 from ppo_lesson.language.models import ScalarModel, without_dropout
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.language.sampling import full_mask, generate, token_logps, token_values
-from ppo_lesson.language.scale import CPU, compute_twice
 
 peft = pytest.importorskip("peft", reason="LoRA needs peft, of the extra [gpu]")
-from ppo_lesson.language.lora import views  # noqa: E402
+from ppo_lesson.hardware.lora import views  # noqa: E402
 
 CONFIG = RLHFConfig(
     iterations=3, batch=8, minibatches=2, micro_batch=4, max_new_tokens=6, lr=1e-2, critic_lr=1e-2, warmup=0
@@ -79,7 +79,7 @@ def test_trap_26_both_adapters_get_gradients(kind, again):
         for p in [*actor.own, *critic.trunk.own]:
             p.add_(0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
     if again:
-        compute_twice(model)
+        checkpoint_gradients(model)
         actor.train()
         critic.train()
     x = sample(kind)

@@ -7,7 +7,7 @@ from course.desk import make, measure, world
 from course.desk.gold import gold
 from ppo_lesson.language.data import Ranking, read_pairs, read_rankings
 from ppo_lesson.language.models import ScalarModel, tiny_llama
-from ppo_lesson.language.sft import SupervisedConfig
+from ppo_lesson.language.supervised import SupervisedConfig
 
 FERN = "My fern has small bugs. Any ideas?"
 RIGHT, WRONG, RUDE = (

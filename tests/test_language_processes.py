@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 from two_processes import SETTINGS, SHORT, train
 
-from ppo_lesson.language.experience import pieces
-from ppo_lesson.language.processes import ALONE, Processes, start
+from ppo_lesson.hardware.processes import ALONE, Processes, start
+from ppo_lesson.language.microbatch import micro_batches
 
 pytest.importorskip("accelerate", reason="several processes need accelerate, of the extra [gpu]")
 pytestmark = pytest.mark.slow  # each starts Python twice
@@ -87,7 +87,7 @@ def test_pieces_hold_every_row_once_and_no_more_than_said(how):
     prompts, replies = torch.randint(1, 6, (20,), generator=g), torch.randint(1, 9, (20,), generator=g)
     attention = torch.cat([torch.arange(5) >= 5 - prompts[:, None], torch.arange(8) < replies[:, None]], -1)
     found, costs = [], []
-    for some, ids, mask, T in pieces(attention.long(), attention, attention[:, 5:], torch.arange(20), **how):
+    for some, ids, mask, T in micro_batches(attention.long(), attention, attention[:, 5:], torch.arange(20), **how):
         assert ids.shape == mask.shape and mask.any(0).all() and T == replies[some].max()
         assert torch.equal(mask.sum(-1), (prompts + replies)[some])
         found, costs = found + some.tolist(), [*costs, len(some) * int(mask.sum(-1).max())]  # as moved to the left

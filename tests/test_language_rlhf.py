@@ -11,10 +11,13 @@ from tiny_language import Letters, build
 
 from ppo_lesson import objectives, returns
 from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL, estimate, estimate_off_policy
-from ppo_lesson.language import experience, rlhf
-from ppo_lesson.language.experience import Rollout, advantages_of, group_advantages, pieces, roll_out, shape_rewards
+from ppo_lesson.language import advantages as formulas
+from ppo_lesson.language import rlhf
+from ppo_lesson.language.advantages import advantages_of, group_advantages, shape_rewards
+from ppo_lesson.language.microbatch import micro_batches
 from ppo_lesson.language.models import ScalarModel, without_dropout
 from ppo_lesson.language.rlhf import RLHFConfig
+from ppo_lesson.language.rollout import Rollout, roll_out
 from ppo_lesson.language.sampling import full_mask, token_logps
 
 SHORT = RLHFConfig(iterations=3, batch=8, minibatches=2, micro_batch=4, max_new_tokens=6, lr=1e-3, critic_lr=1e-3)
@@ -134,9 +137,7 @@ def test_the_gradient_is_that_of_J_over_all_sequences():
 
 def test_it_uses_the_losses_of_the_maze_and_no_others():
     assert rlhf.clipped_surrogate is objectives.clipped_surrogate and rlhf.value_loss is objectives.value_loss
-    assert (
-        experience.gae is returns.gae and experience.whiten is returns.whiten and rlhf.aggregate is objectives.aggregate
-    )
+    assert formulas.gae is returns.gae and formulas.whiten is returns.whiten and rlhf.aggregate is objectives.aggregate
 
 
 # ---- rewards and advantages ------------------------------------------------------------------------------------------
@@ -190,10 +191,10 @@ def test_trap_8_micro_batches_change_no_gradient(how):
         config = replace(SHORT, micro_batch=micro, aggregate=how, entropy_coef=0.1, kl_loss=0.3)
         advantages, targets = advantages_of(rollout, config, 0.1, None)
         tokens, every = int(rollout.mask.sum()), torch.arange(8)
-        for piece in pieces(rollout.ids, rollout.attention_mask, rollout.mask, every, micro):
-            loss, _, error = rlhf.actor_loss(actor, rollout, advantages, piece, tokens, 8, config)
+        for batch in micro_batches(rollout.ids, rollout.attention_mask, rollout.mask, every, micro):
+            loss, _, error = rlhf.actor_loss(actor, rollout, advantages, batch, tokens, 8, config)
             loss.backward()
-            rlhf.critic_loss(critic, rollout, targets, piece, tokens, config).backward()
+            rlhf.critic_loss(critic, rollout, targets, batch, tokens, config).backward()
             assert error < 1e-5
         gradients.append(torch.cat([p.grad.flatten() for m in (actor, critic) for p in m.parameters()]))
     assert gradients[0].abs().max() > 1e-3
@@ -214,8 +215,8 @@ def test_the_kl_loss_off_policy_is_that_of_its_estimate_however_it_is_split(kind
         tokens, every = int(rollout.mask.sum()), torch.arange(8)
         config = replace(SHORT, kl_loss=0.3, kl_loss_kind=kind, kl_loss_ratio=ratio)
         if micro:
-            for piece in pieces(rollout.ids, rollout.attention_mask, rollout.mask, every, micro):
-                rlhf.actor_loss(actor, rollout, 0 * rollout.logp, piece, tokens, 8, config)[0].backward()
+            for batch in micro_batches(rollout.ids, rollout.attention_mask, rollout.mask, every, micro):
+                rlhf.actor_loss(actor, rollout, 0 * rollout.logp, batch, tokens, 8, config)[0].backward()
         else:
             logp = token_logps(actor, rollout.ids, rollout.attention_mask, rollout.mask.shape[1])
             k = estimate(logp, rollout.logp_ref, kind)
@@ -229,7 +230,7 @@ def test_the_kl_loss_off_policy_is_that_of_its_estimate_however_it_is_split(kind
 
 
 def test_trap_1_the_first_ratio_is_1():
-    """But for rounding: the update's pieces have other rows than the rollout's, and may be added in another order.
+    """But for rounding: the update's micro-batches have other rows than the rollout's, and may add in another order.
 
     15 matrices one after the other, each rounded by at most 6e-8 of logits up to 4: 3e-6 as in test_language_scale.
     """

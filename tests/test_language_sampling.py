@@ -215,14 +215,12 @@ def test_tokens_come_as_often_as_the_softmax_says(model, temperature):
 def test_a_token_without_probability_is_never_drawn():
     logits = torch.full((5000, 700), -torch.inf)
     logits[:, [3, 255, 256, 600]] = torch.tensor([0.1, 0.2, 0.3, 0.4]).log() + 7.0
-    tokens, logp = sampling._inverse_cdf(logits, sampling._uniform(logits, torch.Generator().manual_seed(0)))
+    tokens, logp = sampling.inverse_cdf(logits, sampling._uniform(logits, torch.Generator().manual_seed(0)))
     shares = torch.bincount(tokens, minlength=700) / 5000
     assert set(tokens.tolist()) == {3, 255, 256, 600} and abs(shares[600] - 0.4) < 0.03 and abs(shares[3] - 0.1) < 0.02
     torch.testing.assert_close(logp, logits.log_softmax(-1).gather(-1, tokens[:, None])[:, 0])
     for u, token in ((0.0, 3), (1.0, 600), (1 - 1e-17, 600)):
-        assert sampling._inverse_cdf(logits[:1], torch.tensor([[u]], dtype=torch.float64))[0] == token, (
-            "not by rounding"
-        )
+        assert sampling.inverse_cdf(logits[:1], torch.tensor([[u]], dtype=torch.float64))[0] == token, "not by rounding"
 
 
 @pytest.mark.parametrize("size", [5, 255, 256, 257, 1539])
@@ -230,7 +228,7 @@ def test_it_draws_what_one_long_sum_of_probabilities_would(size):
     g = torch.Generator().manual_seed(size)
     logits, u = 3 * torch.randn(400, size, generator=g), torch.rand(400, 1, generator=g, dtype=torch.float64)
     expected = torch.searchsorted(logits.double().softmax(-1).cumsum(-1), u, right=True)[:, 0]
-    assert torch.equal(sampling._inverse_cdf(logits, u)[0], expected)
+    assert torch.equal(sampling.inverse_cdf(logits, u)[0], expected)
 
 
 def test_the_probabilities_of_all_replies_sum_to_one():

@@ -12,11 +12,12 @@ import torch
 from tiny_language import Letters, build
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Config
 
+from ppo_lesson.hardware.memory import Counter, enough, fit, plan
+from ppo_lesson.hardware.profile import CPU, GIB, Machine, banner, choose, roles
 from ppo_lesson.language import rlhf
-from ppo_lesson.language.memory import Counter, enough, fit, plan
+from ppo_lesson.language.loading import load_or_explain
 from ppo_lesson.language.models import ScalarModel, load_language_model
 from ppo_lesson.language.rlhf import RLHFConfig
-from ppo_lesson.language.scale import CPU, GIB, Machine, banner, choose, load_or_explain, roles
 from ppo_lesson.language.text import load_tokenizer
 
 T4 = Machine("Tesla T4", (7, 5), 15 * GIB, 2)
@@ -366,7 +367,7 @@ def test_folders_that_are_not_models(load, tmp_path):
 @pytest.mark.slow
 def test_no_network_is_one_sentence():
     program = (
-        "from ppo_lesson.language.scale import load_or_explain\n"
+        "from ppo_lesson.language.loading import load_or_explain\n"
         "from ppo_lesson.language.models import load_language_model\n"
         "from ppo_lesson.language.text import load_tokenizer\n"
         "for load in (load_language_model, load_tokenizer):\n"

@@ -8,7 +8,7 @@ import pytest
 from ppo_lesson.kl import PaperKL
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.language.settings import check
-from ppo_lesson.language.sft import SupervisedConfig
+from ppo_lesson.language.supervised import SupervisedConfig
 
 FIELDS = [(kind, f.name, f.type) for kind in (RLHFConfig, SupervisedConfig) for f in dataclasses.fields(kind)]
 AT_ZERO = {"max_grad_norm", "score_clip", "value_clip", "target_kl", "eps", "eps_high", "dual_clip", "temperature"}

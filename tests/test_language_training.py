@@ -10,9 +10,11 @@ from tiny_language import KINDS, build
 
 from course.desk import world
 from course.desk.gold import rank
-from ppo_lesson.language import reward, sft
+from ppo_lesson.hardware.profile import CPU, checkpoint_gradients, choose
+from ppo_lesson.language import reward, supervised
 from ppo_lesson.language.data import Pair, Ranking
 from ppo_lesson.language.models import ScalarModel, tiny_llama, without_dropout
+from ppo_lesson.language.optim import schedule
 from ppo_lesson.language.reward import (
     accuracy,
     bradley_terry_loss,
@@ -25,8 +27,7 @@ from ppo_lesson.language.reward import (
     train_reward,
 )
 from ppo_lesson.language.sampling import positions
-from ppo_lesson.language.scale import CPU, choose, compute_twice
-from ppo_lesson.language.sft import SupervisedConfig, pretrain, rows_of, schedule
+from ppo_lesson.language.supervised import SupervisedConfig, pretrain, rows_of
 from ppo_lesson.language.text import prompt_ids, reply_ids, train_tokenizer
 
 FAST = SupervisedConfig(steps=5, batch=4, warmup=2, lr=3e-3, checkpoint_every=2)
@@ -68,7 +69,7 @@ TRAINERS = {  # what: (a new model by its seed, a run of it)
     ),
     "sft": (
         tiny,
-        lambda model, tokenizer, config, **more: sft.sft(model, tokenizer, PAIRS, config, **{"seed": 3} | more),
+        lambda model, tokenizer, config, **more: supervised.sft(model, tokenizer, PAIRS, config, **{"seed": 3} | more),
     ),
     "reward": (
         scalar,
@@ -201,7 +202,7 @@ def test_a_gradient_that_is_no_number_never_reaches_the_model(profile, step):
         return torch.where(torch.tensor(True), x * 0, torch.sqrt(x * 0 - 0.0)), {}  # 0, with gradient NaN
 
     with pytest.raises(FloatingPointError, match=f"step {step}: grad_norm is nan"):
-        list(sft.train_steps(model, batch_loss, [1, 2], SupervisedConfig(steps=30, batch=1), 0, None, profile))
+        list(supervised.train_steps(model, batch_loss, [1, 2], SupervisedConfig(steps=30, batch=1), 0, None, profile))
     assert same(numbers(model), before)
 
 
@@ -246,9 +247,11 @@ def test_the_learning_rate_rises_then_falls():
 
 
 def test_every_pass_visits_each_example_once_in_its_own_order():
-    passes = [torch.cat([sft._shuffled(12, 4, step, 5) for step in range(p * 3, p * 3 + 3)]).tolist() for p in range(3)]
+    passes = [
+        torch.cat([supervised._shuffled(12, 4, step, 5) for step in range(p * 3, p * 3 + 3)]).tolist() for p in range(3)
+    ]
     assert all(sorted(order) == list(range(12)) for order in passes) and len({str(order) for order in passes}) == 3
-    assert sorted(torch.cat([sft._shuffled(13, 4, step, 5) for step in range(3)]).tolist()) != list(range(12))
+    assert sorted(torch.cat([supervised._shuffled(13, 4, step, 5) for step in range(3)]).tolist()) != list(range(12))
 
 
 # ---- which tokens count ----------------------------------------------------------------------------------------------
@@ -282,7 +285,7 @@ def by_hand(model, texts):
 def test_sft_counts_the_reply_with_its_end_and_nothing_else(kind, tokenizer):
     model = without_dropout(build(kind, vocab_size=700, max_position_embeddings=256))
     config = SupervisedConfig(steps=1, batch=12, max_grad_norm=1e9)
-    row, gradients = first_gradients(model, sft.sft(model, tokenizer, PAIRS, config, seed=0))
+    row, gradients = first_gradients(model, supervised.sft(model, tokenizer, PAIRS, config, seed=0))
     texts = [(prompt_ids(tokenizer, p.prompt), reply_ids(tokenizer, p.reply)) for p in PAIRS]
     assert all(reply[-1] == tokenizer.eos_token_id for _, reply in texts)
     model.zero_grad()
@@ -300,7 +303,7 @@ def test_prompt_tokens_and_padding_get_no_gradient(tokenizer):
     model.config.tie_word_embeddings = False
     model.set_output_embeddings(torch.nn.Linear(16, 700))  # a bias shows whether a token was ever the right answer
     config = SupervisedConfig(steps=1, batch=12, max_grad_norm=1e9)
-    _, gradients = first_gradients(model, sft.sft(model, tokenizer, PAIRS, config, seed=0))
+    _, gradients = first_gradients(model, supervised.sft(model, tokenizer, PAIRS, config, seed=0))
     names = [name for name, _ in model.named_parameters()]
     bias = gradients[names.index("lm_head.bias")]
     replies = {i for p in PAIRS for i in reply_ids(tokenizer, p.reply)}
@@ -322,7 +325,7 @@ def test_pretraining_counts_every_token_and_keeps_the_ends(tokenizer):
         yield {}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sft, "train_steps", remember)
+        patch.setattr(supervised, "train_steps", remember)
         list(pretrain(model, tokenizer, DOCUMENTS, config, seed=0, width=24))
     flat = [i for row in spied for i in row]
     stream = [i for d in DOCUMENTS for i in reply_ids(tokenizer, d)]
@@ -603,7 +606,7 @@ def test_activations_are_computed_twice_where_the_profile_says_so(what, tokenize
     for again in (False, True):
         run, model = start(what, tokenizer, config, profile=choose("cpu", gradient_checkpointing=again))
         if again:
-            compute_twice(model.trunk if what == "reward" else model)
+            checkpoint_gradients(model.trunk if what == "reward" else model)
         layer = (model.trunk if what == "reward" else model.model).layers[0].mlp.act_fn
         counted = []
         layer.register_forward_hook(lambda *_, counted=counted: counted.append(1))

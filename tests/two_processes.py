@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import save_file
 from tiny_language import Letters, build
 
+from ppo_lesson.hardware.processes import ALONE, start
+from ppo_lesson.hardware.profile import CPU
 from ppo_lesson.kl import ZieglerKL
 from ppo_lesson.language.models import ScalarModel, without_dropout
-from ppo_lesson.language.processes import ALONE, start
 from ppo_lesson.language.rlhf import RLHFConfig, rlhf
-from ppo_lesson.language.scale import CPU
 
 SHORT = RLHFConfig(
     iterations=3,

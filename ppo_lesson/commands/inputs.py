@@ -7,12 +7,13 @@ import importlib.util
 import re
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from ..language.loading import load_or_explain
 from ..language.models import ScalarModel, load_language_model
-from ..language.scale import load_or_explain
 from ..language.text import load_tokenizer
 
 TOKENIZER_FILES = (
@@ -51,7 +52,10 @@ def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
         return _function(spec)
     if not Path(spec).is_dir():
         raise ValueError(f"--reward: there is no folder {spec}; give one that `reward` wrote, or FILE.py:FUNCTION")
-    judge, theirs = _loaded("--reward", ScalarModel.load, _inside(spec, "head.safetensors"), kind="reward"), None
+    judge, theirs = (
+        _loaded("--reward", partial(ScalarModel.load, kind="reward"), _inside(spec, "head.safetensors")),
+        None,
+    )
     if any((Path(spec) / file).exists() for file in TOKENIZER_FILES):
         theirs = _loaded("--reward", load_tokenizer, spec).get_vocab()
     sizes = [x.config.get_text_config().vocab_size for x in (judge, model)]
@@ -67,10 +71,10 @@ def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
     return judge
 
 
-def _loaded(option: str, load: Callable, name: str, **about):
-    """load(name, **about), or a ValueError that says which option it was and why."""
+def _loaded(option: str, load: Callable, name: str):
+    """load(name), or a ValueError that says which option it was and why."""
     try:
-        return load_or_explain(load, name, **about)
+        return load_or_explain(load, name)
     except ValueError as error:
         raise ValueError(f"{option}: {error}") from error
     except Exception as error:  # of the many libraries that may be behind it

@@ -18,10 +18,12 @@ from pathlib import Path
 import torch
 
 from .. import validate
-from ..language import before, data, memory, processes, reward, rlhf, scale, settings, sft
-from ..language.experience import roll_out
-from ..language.models import ScalarModel
-from ..language.sampling import generate, token_logps
+from ..hardware import memory, processes
+from ..hardware import profile as machine
+from ..language import checks, data, reward, rlhf, settings, supervised
+from ..language.models import ScalarModel, device
+from ..language.rollout import roll_out
+from ..language.sampling import context_limit, generate, token_logps
 from ..language.text import pad_left, prompt_ids, reply_ids, reply_text
 from . import inputs, options
 from .folder import begin, opened
@@ -58,7 +60,7 @@ def _sft(folder: Path, given: dict) -> None:
     _check_fit(model, tokenizer, [(pair.prompt, pair.reply) for pair in everything])
     held, pairs = hold_out(everything, given["held"])
     config, size = _supervised(given, model, len(pairs), profile), inputs.parameters(model)
-    model, *_ = scale.roles(model, profile, seed=given["seed"] or 0, critic=False)
+    model, *_ = machine.roles(model, profile, seed=given["seed"] or 0, critic=False)
 
     def look() -> tuple[dict, list]:
         prompts = [pair.prompt for pair in spread(held or pairs)]
@@ -69,7 +71,7 @@ def _sft(folder: Path, given: dict) -> None:
     first = look()
     begin("sft", folder, given, config)
     path = folder / "run.safetensors"
-    trainer = sft.sft(model, tokenizer, pairs, config, seed=given["seed"] or 0, resume=path, profile=profile)
+    trainer = supervised.sft(model, tokenizer, pairs, config, seed=given["seed"] or 0, resume=path, profile=profile)
     rows, seconds = loop(trainer, folder, config.steps, given)
     _save(model, tokenizer, folder / "model")
     finish("sft", folder, rows, first, look(), seconds, f"reward --model {folder / 'model'} --data rankings.jsonl")
@@ -83,7 +85,7 @@ def _reward(folder: Path, given: dict) -> None:
     _check_fit(base, tokenizer, [(ranking.prompt, reply) for ranking in everything for reply in ranking.replies])
     held, rankings = hold_out(everything, given["held"])
     config, size = _supervised(given, base, len(rankings), profile), inputs.parameters(base)
-    base, *_ = scale.roles(base, profile, seed=seed, critic=False)
+    base, *_ = machine.roles(base, profile, seed=seed, critic=False)
     model = ScalarModel.reward(base, seed=seed).to(profile.device)  # with LoRA: on top of the adapter
     del base
 
@@ -131,11 +133,11 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     if profile.memory:
         longest = max(len(prompt_ids(tokenizer, text)) for text in prompts)
         memory.enough(actor.config, profile, config, prompt=longest, reward=getattr(judge, "config", None))
-    actor, critic, reference = scale.roles(actor, profile, seed=given["seed"] or 0, critic=config.advantages == "gae")
+    actor, critic, reference = machine.roles(actor, profile, seed=given["seed"] or 0, critic=config.advantages == "gae")
     judge = judge.to(profile.device) if isinstance(judge, ScalarModel) else judge
     documents = inputs.documents_of(given["documents"])
-    before.own_controller(config, actor, critic, reference, prompts, documents)
-    before.encode(config, actor, critic, reference, judge, [*held, *prompts], tokenizer)
+    checks.own_controller(config, actor, critic, reference, prompts, documents)
+    checks.encode(config, actor, critic, reference, judge, [*held, *prompts], tokenizer)
 
     def look() -> tuple[dict, list]:
         questions = [(text, prompt_ids(tokenizer, text)) for text in held or prompts[:64]]
@@ -192,10 +194,10 @@ def spread(examples: list) -> list:
     return [examples[i * len(examples) // count] for i in range(count)]
 
 
-def _supervised(given: dict, model, count: int, profile: scale.Profile) -> sft.SupervisedConfig:
+def _supervised(given: dict, model, count: int, profile: machine.Profile) -> supervised.SupervisedConfig:
     """The settings of sft and reward: two passes over the data, if nothing else was said."""
     lr = 1e-3 if inputs.parameters(model) < inputs.SMALL else 1e-4 if profile.lora_rank else 1e-5
-    config = sft.SupervisedConfig(batch=min(16, count), lr=lr, checkpoint_every=100)
+    config = supervised.SupervisedConfig(batch=min(16, count), lr=lr, checkpoint_every=100)
     config = options.changed(config, given, ("steps", "batch", "lr", "checkpoint_every"))
     steps = config.steps if inputs.said(given, "steps") else max(1, math.ceil(2 * count / max(1, config.batch)))
     config = replace(config, steps=steps)
@@ -205,24 +207,24 @@ def _supervised(given: dict, model, count: int, profile: scale.Profile) -> sft.S
 
 def _check_fit(model, tokenizer, pairs: list[tuple[str, str]]) -> None:
     lengths = [len(prompt_ids(tokenizer, prompt)) + len(reply_ids(tokenizer, reply)) for prompt, reply in pairs]
-    sft.check_lengths([prompt for prompt, _ in pairs], lengths, model=model)
+    checks.check_lengths([prompt for prompt, _ in pairs], lengths, {"model": model})
 
 
 def _announce(command: str, size: int, what: str, config, profile, team=processes.ALONE) -> None:
     several = f"\n  {team.size} processes" if team.size > 1 else ""
-    print(scale.banner(profile, sampling=command == "rlhf") + several)
+    print(machine.banner(profile, sampling=command == "rlhf") + several)
     words = f"a model of {size / 1e6:.3g} million parameters, {what}, lr {config.lr:g}"
     print(f"{command}: {words}, on the {torch.device(profile.device).type.upper()}", flush=True)
 
 
-def _profile(given: dict, team: processes.Processes = processes.ALONE) -> scale.Profile:
+def _profile(given: dict, team: processes.Processes = processes.ALONE) -> machine.Profile:
     """How to use this machine, by what the options and the other processes say."""
     changes = {} if team.device in (None, "cpu") else {"device": team.device}
     if given["lora_rank"] is not None:
         changes["lora_rank"] = validate.integer("--lora-rank", given["lora_rank"], 0)
     if inputs.said(given, "micro_batch"):
         changes["micro_tokens"] = None  # which would take its place
-    return scale.choose(given["profile"] or "auto", **changes)
+    return machine.choose(given["profile"] or "auto", **changes)
 
 
 @torch.no_grad()
@@ -230,8 +232,8 @@ def _loss(model, tokenizer, pairs: list[data.Pair]) -> float:
     """Mean loss over the reply tokens, in nats."""
     total = tokens = 0.0
     for pair in pairs:
-        rows = sft.rows_of([prompt_ids(tokenizer, pair.prompt)], [reply_ids(tokenizer, pair.reply)], 0)
-        rows = [x.to(sft.device(model)) for x in rows]
+        rows = supervised.rows_of([prompt_ids(tokenizer, pair.prompt)], [reply_ids(tokenizer, pair.reply)], 0)
+        rows = [x.to(device(model)) for x in rows]
         logp = token_logps(model, *rows[:2], rows[2].shape[-1])
         total, tokens = total - logp.sum().item(), tokens + logp.numel()
     return total / tokens
@@ -239,8 +241,8 @@ def _loss(model, tokenizer, pairs: list[data.Pair]) -> float:
 
 def _replies(model, tokenizer, prompts: list[str]) -> list[tuple[str, str]]:
     padded = pad_left([prompt_ids(tokenizer, prompt) for prompt in prompts], tokenizer.pad_token_id)
-    ids, mask = (x.to(sft.device(model)) for x in padded)
-    room = (getattr(model.config, "max_position_embeddings", None) or math.inf) - ids.shape[1]
+    ids, mask = (x.to(device(model)) for x in padded)
+    room = (context_limit(model) or math.inf) - ids.shape[1]
     if room < 1:
         return []
     out = generate(

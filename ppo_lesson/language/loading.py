@@ -7,6 +7,8 @@ that nobody reads belongs to another model. Left out: quantised weights, adapter
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,13 +21,13 @@ from transformers.utils import logging
 FINE = torch.float32, torch.float64  # what sums are made in, too
 
 
-def without_code(kind, folder, **about):
-    """kind.from_pretrained(folder, ...); ValueError where that would need Python code which came with the model.
+def without_code(kind, folder, given: dict | None = None):
+    """kind.from_pretrained(folder, **given); ValueError where that would need Python code which came with the model.
 
     kind: one of transformers' Auto classes. transformers would ask in a terminal, and run it after a "y".
     """
     try:
-        return kind.from_pretrained(folder, trust_remote_code=False, **about)
+        return kind.from_pretrained(folder, trust_remote_code=False, **(given or {}))
     except (ValueError, OSError, ImportError) as error:
         if "trust_remote_code" not in str(error):
             raise
@@ -45,7 +47,7 @@ def whole(kind, folder, *, dtype=torch.float32):
     config = without_code(AutoConfig, folder)
     config._attn_implementation = None  # how its authors' machine computed attention; a name of the hub there is code
     with _without_report():
-        model, found = without_code(kind, folder, config=config, dtype=dtype, output_loading_info=True)
+        model, found = without_code(kind, folder, {"config": config, "dtype": dtype, "output_loading_info": True})
     named = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
     loaded = {id(x) for name, x in named.items() if name not in found["missing_keys"]}
     missing = [name for name in sorted(found["missing_keys"]) if id(named.get(name)) not in loaded]
@@ -123,3 +125,61 @@ def _without_report() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(before)
+
+
+def load_or_explain(load, name):
+    """load(name); if that fails, a ValueError that says in a sentence why, and what to do.
+
+    load: `load_language_model`, `load_tokenizer` or `ScalarModel.load`. Told apart: a folder that is not there or holds
+    no model, broken files, files that do not fit together, a package that is missing, a name that the hub does not
+    know, a model with a licence to accept, no network, too little memory.
+    """
+    try:
+        return load(name)
+    except Exception as error:
+        if why := _why(error, str(name)):
+            raise ValueError(f"{name}: {why}") from error
+        raise
+
+
+def _why(error: BaseException, name: str) -> str:
+    """What went wrong, from the error and those behind it; "" if it speaks for itself."""
+    path, kinds, words = Path(name).expanduser(), set(), ""
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    while error is not None:
+        kinds, words = kinds | {kind.__name__ for kind in type(error).__mro__}, f"{words} {error}"
+        error = error.__cause__ or error.__context__
+    if kinds & {"MemoryError", "OutOfMemoryError"} or "t allocate memory" in words:
+        return "this machine has too little memory to load it. Ask `memory.plan` what fits, or take a smaller model"
+    if path.is_dir():
+        if not any((path / file).exists() for file in ("config.json", "tokenizer_config.json")):
+            return "this folder holds no saved model (no config.json)"
+        for file in path.glob("*.json"):
+            try:
+                json.loads(file.read_text("utf-8"))
+            except ValueError as broken:
+                return f"{file.name} is broken ({broken}). Was its download cut short? Fetch it again"
+    if "SafetensorError" in kinds:
+        return f"its weights cannot be read ({first}). A file was cut short, or is a Git LFS pointer: fetch it again"
+    if "UnpicklingError" in kinds:
+        return "its weights are pickled with more than tensors in them, which could run code: take one with safetensors"
+    if "ignore_mismatched_sizes" in words or "size mismatch" in words:
+        return "its weights have other shapes than its config.json says: take both from one place"
+    if "Unrecognized configuration class" in words:
+        return f"transformers has no causal language model of this kind ({first.split(' for this kind')[0]})"
+    if "ImportError" in kinds:
+        return f"it needs what is not installed here ({first}). Take a model that is not quantised, or install that"
+    if path.is_dir():
+        return ""
+    if name.startswith((".", "~", os.sep)) or "\\" in name or name.count("/") > 1:
+        return "there is no such folder"
+    if "GatedRepoError" in kinds or "gated repo" in words:
+        return f"its authors ask you to accept a licence, at https://huggingface.co/{name}; then run `hf auth login`"
+    if kinds & {"RepositoryNotFoundError", "HFValidationError"} or "is not a valid model identifier" in words:
+        return "neither a folder here nor a model of the hub, or a private one (`hf auth login`); look at the spelling"
+    if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "ConnectError"}:
+        return (
+            "not a folder here, and the hub cannot be reached (no network, or HF_HUB_OFFLINE is set), nor was it "
+            f"downloaded before. Where there is network: `hf download {name} --local-dir FOLDER`; then name that folder"
+        )
+    return ""

@@ -72,6 +72,11 @@ def without_dropout(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
+def device(model) -> torch.device:
+    """Where the model's numbers are."""
+    return next(model.parameters()).device
+
+
 KINDS = {  # and how one is told from the other
     "critic": "critic (what `rlhf` writes into critic/: how good the actor's prospects are, half-way through a reply)",
     "reward": "reward model (what `reward` writes into model/: how good a whole reply is)",

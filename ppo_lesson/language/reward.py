@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from .. import validate
+from ..hardware.profile import CPU, Profile
+from .checks import check_lengths
 from .data import Ranking
-from .models import ScalarModel
+from .models import ScalarModel, device
 from .sampling import positions
-from .scale import CPU, Profile
-from .sft import SupervisedConfig, check_lengths, device, train_steps
+from .supervised import SupervisedConfig, train_steps
 from .text import pad_right, prompt_ids, reply_ids
 
 
@@ -102,7 +103,7 @@ def train_reward(
     """
     texts = [_encode(tokenizer, [r.prompt] * len(r.replies), r.replies, r.ended) for r in rankings]
     longest = [max(len(prompt) + len(reply) for prompt, reply in ranking) for ranking in texts]
-    check_lengths([r.prompt for r in rankings], longest, model=model)
+    check_lengths([r.prompt for r in rankings], longest, {"model": model})
 
     def batch_loss(index: Tensor):
         some = [texts[i] for i in index.tolist()]

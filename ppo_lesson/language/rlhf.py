@@ -4,7 +4,7 @@
         print(row["score"], row["kl_ref"])
 
 The losses are those that trained the robots: `gae`, `clipped_surrogate`, `value_loss`, `whiten`, `aggregate`. The same
-function runs on a laptop, on a GPU (`scale`, `lora`, `decode`) and in several processes (`processes`). Left out:
+function runs on a laptop, on a GPU (`hardware`) and in several processes (`hardware.processes`). Left out:
 replies that other machines sample meanwhile.
 """
 
@@ -21,21 +21,22 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..diagnose import report
+from ..hardware.decode import decoder
+from ..hardware.processes import ALONE, Processes
+from ..hardware.profile import CPU, Profile, scaler_state
 from ..kl import ZieglerKL, estimate, estimate_off_policy
 from ..objectives import aggregate, clip_fraction, clipped_surrogate, explained_variance, value_loss
-from .before import encode, own_controller
-from .decode import decoder
-from .experience import Rollout, advantages_of, group_advantages, pieces, roll_out, shape_rewards
-from .processes import ALONE, Processes
+from .advantages import advantages_of
+from .checks import encode, own_controller
+from .microbatch import micro_batches
+from .models import device
+from .optim import adamw
+from .rollout import Rollout, roll_out
 from .sampling import token_logps, token_values
-from .scale import CPU, Profile, scaler_state
 from .settings import RLHFConfig
-from .sft import adamw, device
 from .text import reply_ids
 
 PTX_WIDTH = 64  # tokens in a row of plain text, for PPO-ptx
-
-__all__ = ["RLHFConfig", "group_advantages", "rlhf", "shape_rewards", "update"]
 
 
 def rlhf(
@@ -57,7 +58,7 @@ def rlhf(
     actor, reference: causal language models. critic: a `ScalarModel`, or None with advantages="group". reward: a
     `ScalarModel`, or any function (prompt, reply) -> number. documents: plain texts for PPO-ptx. resume: a file; the
     run saves itself there every `checkpoint_every` iterations and goes on from it, bit by bit the same on a CPU.
-    profile: see `scale`, whose `roles` make the models for it. processes: see `processes`; all get the same rows.
+    profile: see there, whose `roles` make the models for it. processes: see `processes`; all get the same rows.
     Rows: score, kl_ref (nats a reply), length, ended, beta, entropy (nats a token; with entropy_coef=0 its estimate
     -log pi of the sampled tokens), approx_kl, clip_fraction, policy_loss, value_loss,
     explained_variance, ratio_error, grad_norm, lr, ptx_loss, seconds; replies: (prompt, reply, score, ended) of each,
@@ -178,7 +179,7 @@ def update(
         for optimizer in optimizers.values():
             optimizer.zero_grad()
         row: dict[str, float] = {}
-        for piece in pieces(
+        for batch in micro_batches(
             rollout.ids,
             rollout.attention_mask,
             rollout.mask,
@@ -188,11 +189,11 @@ def update(
             processes=processes,
         ):
             with profile.autocast():
-                loss, facts, error = actor_loss(actor, rollout, advantages, piece, tokens, len(index), config)
+                loss, facts, error = actor_loss(actor, rollout, advantages, batch, tokens, len(index), config)
             scaler.scale(loss).backward()  # before the critic's forward, which may share the trunk
             if critic is not None:
                 with profile.autocast():
-                    loss = critic_loss(critic, rollout, returns, piece, tokens, config)
+                    loss = critic_loss(critic, rollout, returns, batch, tokens, config)
                 scaler.scale(loss).backward()
                 facts["value_loss"] = loss.item()
             row = {name: row.get(name, 0.0) + x for name, x in facts.items()}
@@ -228,13 +229,13 @@ def update(
     return means | {"ratio_error": first if first is None else processes.largest(first, where)}
 
 
-def actor_loss(actor, rollout: Rollout, advantages, piece: tuple, tokens: int, replies: int, config: RLHFConfig):
+def actor_loss(actor, rollout: Rollout, advantages, batch: tuple, tokens: int, replies: int, config: RLHFConfig):
     """-clipped_surrogate - entropy_coef * entropy + kl_loss * k: this micro-batch's part of the mini-batch's loss.
 
-    piece: see `pieces`. tokens, replies: of the whole mini-batch, so that its size changes no gradient. Returns the
-    loss, its facts (they sum to means over the mini-batch), and the largest |ratio - 1|.
+    batch: a micro-batch, see `micro_batches`. tokens, replies: of the whole mini-batch, so that its size changes no
+    gradient. Returns the loss, its facts (they sum to means over the mini-batch), and the largest |ratio - 1|.
     """
-    some, ids, attention, T = piece
+    some, ids, attention, T = batch
     mask, old, ref, weights = (x[some, :T] for x in (rollout.mask, rollout.logp, rollout.logp_ref, advantages))
     with_entropy = bool(config.entropy_coef)  # it costs as much as the log-probabilities
     logp = token_logps(actor, ids, attention, T, temperature=config.temperature, with_entropy=with_entropy)
@@ -263,9 +264,9 @@ def actor_loss(actor, rollout: Rollout, advantages, piece: tuple, tokens: int, r
     return loss, facts, ((logp.detach() - old).exp() - 1).abs().max().item()
 
 
-def critic_loss(critic, rollout: Rollout, returns, piece: tuple, tokens: int, config: RLHFConfig) -> Tensor:
+def critic_loss(critic, rollout: Rollout, returns, batch: tuple, tokens: int, config: RLHFConfig) -> Tensor:
     """value_loss of this micro-batch: its part of the mini-batch's mean over tokens. See `actor_loss`."""
-    some, ids, attention, T = piece
+    some, ids, attention, T = batch
     mask = rollout.mask[some, :T]
     values = token_values(critic, ids, attention, T).where(mask, 0)
     clip = {} if config.value_clip is None else {"values_old": rollout.values[some, :T], "clip": config.value_clip}

@@ -58,7 +58,7 @@ def token_logps(
     ids, attention_mask: (B, P + T). Differentiable. (B, T, V) logits never exist at the same time: see `head`. Outside
     the mask both are 0 and cost nothing.
     """
-    temperature = _temperature(temperature)
+    temperature = check_temperature(temperature)
     _check_shapes(model, ids, attention_mask, response_length)
     hidden = hidden_states(model.base_model, ids, attention_mask)
     real = attention_mask[:, -response_length:].bool()
@@ -103,8 +103,8 @@ def generate(
     so that a reply does not depend on the others in its batch; otherwise `generator` draws them, one for every reply
     that goes on. return_logps: also log pi of the tokens, (B, T), 0 after an end.
     """
-    temperature = _temperature(temperature)
-    _check_generate(model, prompt_ids, prompt_mask, max_new_tokens, eos_id, pad_id)
+    temperature = check_temperature(temperature)
+    check_generate(model, prompt_ids, prompt_mask, max_new_tokens, eos_id, pad_id)
     if uniforms is not None and uniforms.shape != (len(prompt_ids), max_new_tokens):
         raise ValueError(f"uniforms must be {(len(prompt_ids), max_new_tokens)}; got {tuple(uniforms.shape)}")
     replies = torch.full((len(prompt_ids), max_new_tokens), pad_id, device=prompt_ids.device)
@@ -119,7 +119,7 @@ def generate(
         cache = out.past_key_values
         logits = logits_of(model, out.last_hidden_state[:, -1], temperature)  # (B, V)
         u = _uniform(logits, generator) if uniforms is None else uniforms[rows, t, None]
-        token, logps[rows, t] = _inverse_cdf(logits, u)
+        token, logps[rows, t] = inverse_cdf(logits, u)
         replies[rows, t] = token
         on = (token != eos_id).nonzero()[:, 0]
         if len(on) == 0:
@@ -141,7 +141,7 @@ def _uniform(logits: Tensor, generator) -> Tensor:
     return torch.rand(len(logits), 1, generator=generator, device=where, dtype=torch.float64)
 
 
-def _inverse_cdf(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+def inverse_cdf(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """One token for each row and its log-probability, (B, V), (B, 1) -> (B,), (B,): where u falls among the cumulative
     probabilities. First its block of tokens, then its place there: only sums of blocks are added up in float64.
     """
@@ -163,10 +163,11 @@ def _first_above(cumulative: Tensor, u: Tensor) -> Tensor:
     return torch.searchsorted(cumulative, u, right=True).minimum(last)
 
 
-# ---- before ------------------------------------------------------------------------------------------------------
+# ---- checks ------------------------------------------------------------------------------------------------------
 
 
-def _temperature(temperature) -> float:
+def check_temperature(temperature) -> float:
+    """The temperature as a float; ValueError unless it is above 0."""
     temperature = validate.number("temperature", temperature)
     if temperature <= 0:
         raise ValueError(f"temperature must be above 0; got {temperature}. Values near 0 choose the likeliest token")
@@ -179,15 +180,24 @@ def _check_shapes(model, ids: Tensor, attention_mask: Tensor, response_length: i
     _check_context(model, attention_mask, 0)
 
 
+def context_limit(model) -> int | None:
+    """How many tokens the model has positions for, prompt and reply together; None if it does not say.
+
+    A configuration that is composed of several (of text and images, say) keeps the number in its text's.
+    """
+    config = getattr(model, "config", None)
+    return getattr(config and config.get_text_config(), "max_position_embeddings", None)
+
+
 def _check_context(model, mask: Tensor, more: int) -> None:
     """Refuse texts longer than the model has positions for."""
-    config = getattr(model, "config", None)
-    limit = getattr(config and config.get_text_config(), "max_position_embeddings", None)
+    limit = context_limit(model)
     if limit and mask.shape[1] + more > limit and (longest := int(mask.sum(-1).max()) + more) > limit:
         raise ValueError(f"the longest text has {longest} tokens, reply included; this model reads at most {limit}")
 
 
-def _check_generate(model, prompt_ids: Tensor, prompt_mask: Tensor, max_new_tokens, eos_id, pad_id) -> None:
+def check_generate(model, prompt_ids: Tensor, prompt_mask: Tensor, max_new_tokens, eos_id, pad_id) -> None:
+    """ValueError for what no sampler can work with: shapes, padding on the right, train mode, a context too short."""
     validate.same_shape(prompt_ids=prompt_ids, prompt_mask=prompt_mask)
     validate.not_empty("prompt_ids", prompt_ids)
     for name, value, low in (("max_new_tokens", max_new_tokens, 1), ("eos_id", eos_id, 0), ("pad_id", pad_id, 0)):

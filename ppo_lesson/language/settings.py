@@ -1,7 +1,7 @@
 """The settings of `rlhf`, and what each may be; a misspelled one is answered with the one that was meant.
 
 `check` looks at every field before anything is computed: a gradient norm of -1 would turn each step around, in silence.
-Left out: what fits together with models and prompts, which `before` looks at.
+Left out: what fits together with models and prompts, which `checks` looks at.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ import torch
 from ppo_lesson.language.data import Pair, write
 from ppo_lesson.language.models import ScalarModel, tiny_llama
 from ppo_lesson.language.reward import REWARD, normalize, train_reward
-from ppo_lesson.language.sft import PRETRAIN, SFT, pretrain, sft
+from ppo_lesson.language.supervised import PRETRAIN, SFT, pretrain, sft
 from ppo_lesson.language.text import load_tokenizer, train_tokenizer
 
 from . import world

@@ -31,9 +31,9 @@ from ppo_lesson import columns
 from ppo_lesson.checkpoint import fresh_seed
 from ppo_lesson.kl import FixedKL, ZieglerKL
 from ppo_lesson.language.data import read_prompts
-from ppo_lesson.language.experience import roll_out
 from ppo_lesson.language.models import ScalarModel, load_language_model
 from ppo_lesson.language.rlhf import RLHFConfig, rlhf
+from ppo_lesson.language.rollout import roll_out
 from ppo_lesson.language.sampling import token_logps
 from ppo_lesson.language.text import load_tokenizer, prompt_ids, reply_ids
 

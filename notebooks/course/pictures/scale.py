@@ -36,7 +36,7 @@ def cards(bytes_: float, card: float) -> int:
 def memory_card(model: str, plans: Mapping[str, object], *, card: float) -> str:
     """A bar for each plan, all on one scale, cut into its parts; dashed lines where a GPU of `card` GiB is full.
 
-    plans: name -> something with bytes called weights, gradients, optimizer and peak (`language.memory.Plan`).
+    plans: name -> something with bytes called weights, gradients, optimizer and peak (`hardware.memory.Plan`).
     """
     most = max(plan.peak for plan in plans.values()) / GIB
     left, right, scale = 8, WIDTH - 8, (WIDTH - 16) / (1.04 * most)

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .models import ScalarModel, without_dropout
+from ..language.models import ScalarModel, without_dropout
 
 
 class View(nn.Module):
@@ -40,12 +40,18 @@ class View(nn.Module):
         """The trunk, as a language model has it."""
         return self
 
-    def forward(self, **inputs):
+    def forward(self, input_ids, attention_mask=None, position_ids=None, past_key_values=None, use_cache=None):
         """The trunk's output through this view's adapter."""
         first = self.layers[0]
         if first.disable_adapters != (self.adapter is None) or first.active_adapters != [self.adapter]:
             self._choose()
-        return self.whole[0].base_model(**inputs)
+        return self.whole[0].base_model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+        )
 
     def _choose(self) -> None:
         for layer in self.layers:

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, StaticCache
 
-from .head import logits_of
-from .sampling import _check_generate, _inverse_cdf, _temperature, generate, positions
+from ..language.head import logits_of
+from ..language.sampling import check_generate, check_temperature, generate, inverse_cdf, positions
 
 EVERY = 16  # steps between two questions whether all replies have ended; each makes the CPU wait for the GPU
 WARM = 3  # steps before the capture, in which libraries allocate what they need
@@ -58,12 +58,12 @@ class Decoder:
         return_logps: bool = False,
     ):
         """As `sampling.generate`; uniforms: (B, max_new_tokens) numbers in [0, 1)."""
-        _check_generate(model, prompt_ids, prompt_mask, max_new_tokens, eos_id, pad_id)
+        check_generate(model, prompt_ids, prompt_mask, max_new_tokens, eos_id, pad_id)
         if prompt_ids.shape[1] > self.prompt:
             raise ValueError(f"prompts of {prompt_ids.shape[1]} tokens; this decoder was made for {self.prompt}")
         with torch.autocast(prompt_ids.device.type, enabled=False):  # a graph must not hold casts of old weights
             model = self._own(model)
-            settings = (len(prompt_ids), max_new_tokens, _temperature(temperature), eos_id, pad_id, id(model))
+            settings = (len(prompt_ids), max_new_tokens, check_temperature(temperature), eos_id, pad_id, id(model))
             if settings != self.settings:
                 self._allocate(model, settings, prompt_ids.device)
             self._prefill(model, prompt_ids, prompt_mask.bool(), uniforms)
@@ -94,9 +94,9 @@ class Decoder:
         self.settings, self.graph = settings, None
         B, T, self.temperature, self.eos_id, self.pad_id, _ = settings
         self.cache = StaticCache(config=model.config, max_cache_len=self.prompt + T)
-        self.told = {}  # older transformers want to be told in which column of the cache they are
+        self.cache_position = {}  # older transformers want to be told in which column of the cache they are
         if "cache_position" in inspect.signature(model.base_model.forward).parameters:
-            self.told["cache_position"] = torch.zeros(1, dtype=torch.long, device=device)
+            self.cache_position["cache_position"] = torch.zeros(1, dtype=torch.long, device=device)
         self.seen = torch.zeros(B, 1, 1, self.prompt + T, dtype=torch.bool, device=device)
         self.token = torch.zeros(B, 1, dtype=torch.long, device=device)
         self.place, self.column = torch.zeros_like(self.token), torch.zeros(1, dtype=torch.long, device=device)
@@ -120,28 +120,28 @@ class Decoder:
         columns = torch.arange(P + self.replies.shape[1], device=ids.device)
         earlier = columns <= columns[:P, None]  # and padding sees itself, since a softmax over nothing is no number
         sees = (self.seen & earlier) | (columns == columns[:P, None])
-        told = dict.fromkeys(self.told, columns[:P])
+        cache_position = dict.fromkeys(self.cache_position, columns[:P])
         out = model.base_model(
             input_ids=ids,
             attention_mask=sees,
             position_ids=positions(mask),
             past_key_values=self.cache,
             use_cache=True,
-            **told,
+            **cache_position,
         )
         self._draw(model, out.last_hidden_state[:, -1])
 
     def _draw(self, model, hidden: Tensor) -> None:
         """Write the next token of every reply, (B, d) -> (B,), everywhere where the next step looks for it."""
         logits = logits_of(model, hidden, self.temperature)
-        token, logp = _inverse_cdf(logits, self.uniforms.index_select(1, self.column))
+        token, logp = inverse_cdf(logits, self.uniforms.index_select(1, self.column))
         token = torch.where(self.done, self.pad_id, token)
         self.replies.index_copy_(1, self.column, token[:, None])
         self.logps.index_copy_(1, self.column, torch.where(self.done, 0, logp)[:, None])
         self.done.logical_or_(token == self.eos_id)
         self.token.copy_(token[:, None])
         self.seen.index_fill_(3, self.prompt + self.column, True)
-        for where in self.told.values():
+        for where in self.cache_position.values():
             where.copy_(self.prompt + self.column)
         self.column.add_(1)
         self.place.add_(1)
@@ -153,7 +153,7 @@ class Decoder:
             position_ids=self.place,
             past_key_values=self.cache,
             use_cache=True,
-            **self.told,
+            **self.cache_position,
         )
         self._draw(model, out.last_hidden_state[:, -1])
 

@@ -1,7 +1,7 @@
 """Supervised training of a language model: pretraining on plain texts, then fine-tuning on demonstrations (SFT).
 
 Both minimise the mean of -log p(token) over the tokens that count: all of them in pretraining, the reply's in SFT. Both
-are generators that yield one dict a step. `resume` names a file, as in `ppo`; `profile`: see `scale`, whose `roles`
+are generators that yield one dict a step. `resume` names a file, as in `ppo`; `profile`: see there, whose `roles`
 make the model for it. Left out: dropout, which a later ratio of probabilities would not forgive, masks between the
 documents of a pretraining row, and micro-batches: all examples of a step are computed at once.
 """
@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from .. import checkpoint, validate
+from ..hardware.profile import CPU, Profile, scaler_state
 from ..objectives import aggregate
+from .checks import check_lengths
 from .data import Pair
+from .models import device
+from .optim import adamw, schedule
 from .sampling import full_mask, token_logps
-from .scale import CPU, Profile, scaler_state
 from .settings import check, helpful
 from .text import pad_left, pad_right, prompt_ids, reply_ids
 
@@ -86,7 +89,9 @@ def sft(
     """
     prompts = [prompt_ids(tokenizer, pair.prompt) for pair in pairs]
     replies = [reply_ids(tokenizer, pair.reply) for pair in pairs]
-    check_lengths([pair.prompt for pair in pairs], list(map(len, map(list.__add__, prompts, replies))), model=model)
+    check_lengths(
+        [pair.prompt for pair in pairs], list(map(len, map(list.__add__, prompts, replies))), {"model": model}
+    )
 
     def batch_loss(index: Tensor):
         some = index.tolist()
@@ -105,11 +110,6 @@ def rows_of(prompts, replies, pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
     left, left_mask = pad_left(prompts, pad_id)
     right, right_mask = pad_right(replies, pad_id)
     return torch.cat([left, right], -1), full_mask(left_mask, right_mask), right_mask
-
-
-def device(model) -> torch.device:
-    """Where the model's numbers are."""
-    return next(model.parameters()).device
 
 
 # ---- one loop for pretraining, SFT and the reward model --------------------------------------------------------------
@@ -172,46 +172,6 @@ def _check(config, count: int, seed: int, resume) -> None:
         raise ValueError("lr must be above 0; with 0 nothing is learned")
     if resume is not None and config.checkpoint_every is None:
         raise ValueError("resume needs checkpoint_every=..., how many steps between two checkpoints, in the config")
-
-
-def check_lengths(texts: Sequence[str], lengths: Sequence[int], more: int = 0, **models) -> None:
-    """ValueError if a text of so many tokens, and `more` behind it, is longer than a model has positions for."""
-    for name, model in models.items():
-        config = getattr(model, "config", None)
-        limit = getattr(config and config.get_text_config(), "max_position_embeddings", None)
-        long = [i for i, n in enumerate(lengths) if limit and n + more > limit]
-        if long:
-            worst = max(long, key=lambda i: lengths[i])
-            reply = f", and its reply may have {more} more (max_new_tokens)" if more else ", its reply included"
-            raise ValueError(
-                f"{len(long)} of {len(lengths)} prompts are too long for the {name}, which reads {limit} tokens: "
-                f"{texts[worst]!r:.60} has {lengths[worst]}{reply}. Shorten or drop these"
-            )
-
-
-def adamw(parameters: list, lr: float, weight_decay: float):
-    """AdamW whose moments exist from the first moment on: (optimizer, {name: tensor that changes in place}).
-
-    Its second moment has a short memory, 0.95, as in GPT-3 (Brown et al. 2020, appendix B): short runs learn faster so.
-    """
-    optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True)
-    moments = {}
-    for i, p in enumerate(parameters):
-        state = {
-            "step": torch.zeros((), device=p.device),
-            "exp_avg": torch.zeros_like(p),
-            "exp_avg_sq": torch.zeros_like(p),
-        }
-        optimizer.state[p] = state
-        moments |= {f"adamw.{i}.{name}": x for name, x in state.items()}
-    return optimizer, moments
-
-
-def schedule(step: int, steps: int, warmup: int) -> float:
-    """The share of the learning rate at `step`: a line up over `warmup` steps, then half a cosine down to 0."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
 def _shuffled(count: int, batch: int, step: int, seed: int) -> Tensor:

@@ -12,14 +12,12 @@ Left out: 8-bit optimizers, quantised weights, kernels of our own. CUDA paths we
 from __future__ import annotations
 
 import copy
-import json
 import os
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 
 import torch
 
-from .models import ScalarModel, without_dropout
+from ..language.models import ScalarModel, without_dropout
 
 GIB = 2**30
 
@@ -160,71 +158,13 @@ def roles(model, profile: Profile, *, seed: int = 0, critic: bool = True):
         reference = copy.deepcopy(model).requires_grad_(False)
         made = model, ScalarModel.critic(model) if critic else None, reference
     if profile.gradient_checkpointing:
-        compute_twice(model)
+        checkpoint_gradients(model)
         if critic and not profile.lora_rank:
-            compute_twice(made[1].trunk)
+            checkpoint_gradients(made[1].trunk)
     return made
 
 
-def compute_twice(model) -> None:
+def checkpoint_gradients(model) -> None:
     """Gradient checkpointing: keep each layer's input only, compute the rest again on the way back; in train mode."""
     turn_on = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
     turn_on({"use_reentrant": False})
-
-
-def load_or_explain(load, name, **about):
-    """load(name, **about); if that fails, a ValueError that says in a sentence why, and what to do.
-
-    load: `load_language_model`, `load_tokenizer` or `ScalarModel.load`. Told apart: a folder that is not there or holds
-    no model, broken files, files that do not fit together, a package that is missing, a name that the hub does not
-    know, a model with a licence to accept, no network, too little memory.
-    """
-    try:
-        return load(name, **about)
-    except Exception as error:
-        if why := _why(error, str(name)):
-            raise ValueError(f"{name}: {why}") from error
-        raise
-
-
-def _why(error: BaseException, name: str) -> str:
-    """What went wrong, from the error and those behind it; "" if it speaks for itself."""
-    path, kinds, words = Path(name).expanduser(), set(), ""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    while error is not None:
-        kinds, words = kinds | {kind.__name__ for kind in type(error).__mro__}, f"{words} {error}"
-        error = error.__cause__ or error.__context__
-    if kinds & {"MemoryError", "OutOfMemoryError"} or "t allocate memory" in words:
-        return "this machine has too little memory to load it. Ask `memory.plan` what fits, or take a smaller model"
-    if path.is_dir():
-        if not any((path / file).exists() for file in ("config.json", "tokenizer_config.json")):
-            return "this folder holds no saved model (no config.json)"
-        for file in path.glob("*.json"):
-            try:
-                json.loads(file.read_text("utf-8"))
-            except ValueError as broken:
-                return f"{file.name} is broken ({broken}). Was its download cut short? Fetch it again"
-    if "SafetensorError" in kinds:
-        return f"its weights cannot be read ({first}). A file was cut short, or is a Git LFS pointer: fetch it again"
-    if "UnpicklingError" in kinds:
-        return "its weights are pickled with more than tensors in them, which could run code: take one with safetensors"
-    if "ignore_mismatched_sizes" in words or "size mismatch" in words:
-        return "its weights have other shapes than its config.json says: take both from one place"
-    if "Unrecognized configuration class" in words:
-        return f"transformers has no causal language model of this kind ({first.split(' for this kind')[0]})"
-    if "ImportError" in kinds:
-        return f"it needs what is not installed here ({first}). Take a model that is not quantised, or install that"
-    if path.is_dir():
-        return ""
-    if name.startswith((".", "~", os.sep)) or "\\" in name or name.count("/") > 1:
-        return "there is no such folder"
-    if "GatedRepoError" in kinds or "gated repo" in words:
-        return f"its authors ask you to accept a licence, at https://huggingface.co/{name}; then run `hf auth login`"
-    if kinds & {"RepositoryNotFoundError", "HFValidationError"} or "is not a valid model identifier" in words:
-        return "neither a folder here nor a model of the hub, or a private one (`hf auth login`); look at the spelling"
-    if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "ConnectError"}:
-        return (
-            "not a folder here, and the hub cannot be reached (no network, or HF_HUB_OFFLINE is set), nor was it "
-            f"downloaded before. Where there is network: `hf download {name} --local-dir FOLDER`; then name that folder"
-        )
-    return ""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
 
 from ..kl import FixedKL, ZieglerKL
 from . import settings
 from .models import KINDS, ScalarModel
-from .sft import check_lengths
+from .sampling import context_limit
 from .text import prompt_ids
 
 
@@ -63,5 +64,22 @@ def encode(config, actor, critic, reference, reward, prompts, tokenizer) -> list
                 f"another tokenizer. Train it with this one, or wrap it in a function (prompt, reply) -> score"
             )
     texts, ids = zip(*encoded)
-    check_lengths(texts, list(map(len, ids)), config.max_new_tokens, **models)
+    check_lengths(texts, list(map(len, ids)), models, config.max_new_tokens)
     return encoded
+
+
+def check_lengths(texts: Sequence[str], lengths: Sequence[int], models: dict, more: int = 0) -> None:
+    """ValueError if a text of so many tokens, and `more` behind it, is longer than a model has positions for.
+
+    models: what to call each in the message -> the model, or None.
+    """
+    for name, model in models.items():
+        limit = context_limit(model)
+        long = [i for i, n in enumerate(lengths) if limit and n + more > limit]
+        if long:
+            worst = max(long, key=lambda i: lengths[i])
+            reply = f", and its reply may have {more} more (max_new_tokens)" if more else ", its reply included"
+            raise ValueError(
+                f"{len(long)} of {len(lengths)} prompts are too long for the {name}, which reads {limit} tokens: "
+                f"{texts[worst]!r:.60} has {lengths[worst]}{reply}. Shorten or drop these"
+            )

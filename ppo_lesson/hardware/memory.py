@@ -21,9 +21,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from .head import chunk, of_actions
-from .models import without_dropout
-from .scale import GIB, Profile, compute_twice
+from ..language.head import chunk, of_actions
+from ..language.models import without_dropout
+from .profile import GIB, Profile, checkpoint_gradients
 
 
 class Counter(TorchDispatchMode):
@@ -82,7 +82,7 @@ def size(count: int) -> str:
 
 
 def plan(model, profile: Profile, run, *, prompt: int, reward=None) -> Plan:
-    """What `rlhf(run, ...)` takes with weights that `scale.roles` made for `profile`.
+    """What `rlhf(run, ...)` takes with weights that `profile.roles` made for `profile`.
 
     model: a transformers config. run: an RLHFConfig. prompt: tokens of the longest prompt. reward: the config of a
     reward model; None for a function.
@@ -235,7 +235,7 @@ def _dry_run(
 
             actor = views(model, rank=rank, critic=False)[0]
     if again:
-        compute_twice(model)
+        checkpoint_gradients(model)
         actor.train()
     with FakeTensorMode(allow_non_fake_inputs=True):
         for module in model.modules():  # still without numbers, but on a device that computes in half precision

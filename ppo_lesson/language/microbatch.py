@@ -1,0 +1,65 @@
+"""Micro-batches: a mini-batch a few replies at a time, so that it fits into memory; they change no gradient.
+
+Replies of like length go together, and columns that none of them has are left out: padding costs time for nothing.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from ..hardware.processes import ALONE, Processes
+
+
+def micro_batches(
+    ids: Tensor,
+    attention: Tensor,
+    mask: Tensor,
+    index: Tensor,
+    rows: int,
+    *,
+    tokens: int | None = None,
+    processes: Processes = ALONE,
+    own: bool = False,
+) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
+    """Replies of those in `index`, a few at a time, of like length together, without columns that none of them has.
+
+    rows: how many at a time, on average: so many micro-batches, all of about as many tokens. tokens: instead of
+    `rows`, as many as make at most this many tokens, prompts and padding included. Each process gets its share; own:
+    `index` is its share already. Yields (which, ids, attention_mask, T): a micro-batch as `token_logps` wants it, T
+    columns of it replies.
+    """
+    P, lengths = ids.shape[1] - mask.shape[1], attention.sum(-1).cpu()
+    order = index[lengths[index].argsort(stable=True)]
+    order = order if own else processes.deal(order)
+    sizes = _filled(lengths[order], _evenly(lengths[order], rows) if tokens is None else tokens)
+    for some in order.split(sizes):
+        T, start = int(mask[some].sum(-1).max()), P - int(attention[some, :P].sum(-1).max())
+        yield some, ids[some, start : P + T], attention[some, start : P + T], T
+
+
+def _filled(lengths: Tensor, tokens: int) -> list[int]:
+    """How many texts of these lengths, in this order, go together without making more than `tokens` with padding.
+
+    >>> _filled(torch.tensor([3, 4, 4, 6, 9, 7]), 12)
+    [3, 1, 1, 1]
+    """
+    sizes, longest = [], 0
+    for length in lengths.tolist():
+        longest = max(longest, length)
+        if not sizes or (sizes[-1] + 1) * longest > tokens:  # one text always goes
+            sizes, longest = [*sizes, 0], length
+        sizes[-1] += 1
+    return sizes
+
+
+def _evenly(lengths: Tensor, rows: int) -> int:
+    """The fewest tokens a micro-batch, padding included, that make no more of them than `rows` texts in each do.
+
+    >>> _evenly(torch.tensor([2, 3, 4, 10]), 2)  # 3 texts and 1, where 2 and 2 would make 20
+    12
+    """
+    count, most = -(-len(lengths) // rows), len(lengths) * int(lengths.max())
+    return bisect_left(range(most), True, key=lambda tokens: len(_filled(lengths, tokens)) <= count)

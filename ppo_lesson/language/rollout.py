@@ -1,0 +1,148 @@
+"""Experience of a language model: replies that it sampled, and what actor, reference, critic and reward think of them.
+
+What `rollout` is to the maze. A reply is an episode, a token an action; all tensors are (B, T) with `mask` true up to
+the first EOS, that one included. They are 0 outside the mask, so that nothing which stands there can leak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from .. import validate
+from ..hardware.processes import ALONE, Processes
+from ..hardware.profile import CPU, Profile
+from .microbatch import micro_batches
+from .models import ScalarModel, device
+from .reward import score
+from .sampling import full_mask, generate, response_mask, token_logps, token_values
+from .text import pad_left, reply_text
+
+
+@dataclass
+class Rollout:
+    """B replies to B prompts. P: columns of the prompts, T: columns of the replies.
+
+    ids, attention_mask: (B, P + T). mask: (B, T), the reply's real tokens. ended: (B,), an EOS was sampled.
+    logp, logp_ref: (B, T), log-probability under the actor that sampled and under the reference. values: (B, T), of the
+    state before each token; None without a critic. scores: (B,), of whole replies. texts: (B,) strings.
+    """
+
+    ids: Tensor
+    attention_mask: Tensor
+    mask: Tensor
+    ended: Tensor
+    logp: Tensor
+    logp_ref: Tensor
+    values: Tensor | None
+    scores: Tensor
+    prompts: list[str]
+    texts: list[str]
+
+    @property
+    def kl_ref(self) -> Tensor:
+        """k1 summed over each reply, (B,) nats: an unbiased estimate of KL(actor || reference), can be negative."""
+        return (self.logp - self.logp_ref).sum(-1)
+
+
+@torch.no_grad()
+def roll_out(
+    actor,
+    critic,
+    reference,
+    reward,
+    tokenizer,
+    prompts: Sequence[tuple[str, list[int]]],
+    config,
+    generator,
+    *,
+    profile: Profile = CPU,
+    processes: Processes = ALONE,
+    decode: Callable | None = None,
+) -> Rollout:
+    """Sample one reply to each prompt, and let the four models judge it. prompts: (text, ids) pairs.
+
+    Each process does its part of the prompts, and all get the whole. decode: what does the same as `generate`.
+    """
+    eos_id, pad_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    part, count = processes.part(len(prompts)), len(prompts)
+    ids, prompt_mask = (x[part].to(device(actor)) for x in pad_left([ids for _, ids in prompts], pad_id))
+    uniforms = torch.rand(count, config.max_new_tokens, generator=generator, dtype=torch.float64)[part].to(ids.device)
+    prompts = prompts[part]
+    with profile.autocast():
+        out, sampled = (decode or generate)(
+            actor,
+            ids,
+            prompt_mask,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            eos_id=eos_id,
+            pad_id=pad_id,
+            uniforms=uniforms,
+            return_logps=True,
+        )
+    mask = response_mask(out[:, ids.shape[1] :], eos_id)
+    T = int(processes.largest(mask.sum(-1).max().item(), mask.device))  # columns that nobody reached cost time
+    out, mask = out[:, : ids.shape[1] + T], mask[:, :T]
+    replies, attention = out[:, ids.shape[1] :], full_mask(prompt_mask, mask)
+    ended = ((replies == eos_id) & mask).any(-1)
+    texts = [reply_text(tokenizer, row[real]) for row, real in zip(replies.cpu(), mask.cpu())]
+
+    every = torch.arange(len(mask))
+    limits = {"tokens": profile.micro_tokens, "processes": processes, "own": True}
+    cut = list(micro_batches(out, attention, mask, every, config.micro_batch, **limits))
+
+    def of_tokens(what) -> Tensor:  # by the forward pass of the updates
+        numbers = torch.zeros(mask.shape, device=mask.device)
+        for some, *piece, t in cut:
+            with profile.autocast():
+                numbers[some, :t] = what(*piece, t).where(mask[some, :t], 0)
+        return numbers
+
+    def scored(model) -> Tensor:
+        return of_tokens(lambda *piece: token_logps(model, *piece, temperature=config.temperature))
+
+    own = Rollout(
+        ids=out,
+        attention_mask=attention,
+        mask=mask,
+        ended=ended,
+        logp_ref=scored(reference),
+        logp=scored(actor) if config.rescore else sampled[:, :T].where(mask, 0),
+        values=None if critic is None else of_tokens(lambda *piece: token_values(critic, *piece)),
+        scores=_scores(reward, tokenizer, prompts, texts, ended, config, profile),
+        prompts=[text for text, _ in prompts],
+        texts=texts,
+    )
+    return Rollout(**{f.name: processes.join(getattr(own, f.name), count) for f in fields(own)})
+
+
+def _scores(reward: ScalarModel | Callable, tokenizer, prompts, texts, ended: Tensor, config, profile) -> Tensor:
+    """What each reply is worth, (B,): by the reward model, or by any function of prompt and reply."""
+    questions = [text for text, _ in prompts]
+    if isinstance(reward, ScalarModel):
+        with profile.autocast():
+            scores = score(reward, tokenizer, questions, texts, ended.tolist(), rows=config.micro_batch)
+    else:
+        scores = torch.tensor([_asked(reward, *pair) for pair in zip(questions, texts)], dtype=torch.float32)
+    scores = scores.to(ended.device)
+    if config.score_clip is not None:
+        scores = scores.clamp(-config.score_clip, config.score_clip)
+    return scores - config.no_eos_penalty * ~ended
+
+
+def _asked(reward: Callable, prompt: str, reply: str) -> float:
+    """One score from somebody's own function, or an error that says what it did wrong."""
+    try:
+        value = reward(prompt, reply)
+    except SystemExit as end:  # would end the program as if all were well, and nothing were to be saved
+        raise RuntimeError(f"reward({prompt!r}, {reply!r}) called sys.exit({end.code}); let it raise an error") from end
+    except Exception as error:
+        error.add_note(f"raised by the reward function {reward!r} for prompt {prompt!r} and reply {reply!r}")
+        raise
+    if isinstance(value, str):  # float("1") would do, and hide a slip
+        raise ValueError(f"reward({prompt!r}, {reply!r}) must be a number; got the text {value!r}")
+    return validate.number(f"reward({prompt!r}, {reply!r})", value)
