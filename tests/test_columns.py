@@ -8,7 +8,7 @@ import course
 import ppo_lesson
 from course.desk import sweep
 from course.pictures.dashboard import DIALS
-from course.pictures.rlhf import CURVES, LIVE
+from course.pictures.nb12 import CURVES, LIVE
 from ppo_lesson.columns import COLUMNS
 from ppo_lesson.commands import report
 from ppo_lesson.history import ALWAYS

@@ -8,8 +8,8 @@ import torch
 from course.check import grade
 from course.exercises import nb11_fool
 from course.pictures import EXACT, NEW, Panel, text
-from course.pictures.judge import HEIGHT, Judge, reply_card, wrap
-from course.pictures.svg import WIDTH
+from course.pictures.nb11 import HEIGHT, Judge, reply_card
+from course.pictures.svg import WIDTH, wrap
 
 HELLO, BYE, TIP = "Hello! I am sorry to hear that. ", "I hope this helps!", "You can wash your fern with soap. "
 STRATEGIES = {

@@ -6,9 +6,18 @@ import pytest
 import torch
 
 from course.pictures import figure
-from course.pictures.control import Episode, control_replay, draw_cartpole, draw_pendulum, play
 from course.pictures.dashboard import DIALS, curves, dashboard, dashboard_alt
-from course.pictures.forest import Difference, difference, differences, forest
+from course.pictures.nb08 import (
+    Difference,
+    Episode,
+    control_replay,
+    difference,
+    differences,
+    draw_cartpole,
+    draw_pendulum,
+    forest,
+    play,
+)
 from course.pictures.style import NEGATIVE, POSITIVE, render
 from ppo_lesson.maze import Maze
 from ppo_lesson.policies import GaussianPolicy, MLPPolicy, TabularCritic, TabularPolicy

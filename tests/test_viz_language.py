@@ -1,11 +1,17 @@
 """Pictures of a language model at work: well-formed SVG whatever a model writes, and the numbers they claim to show."""
 
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from course.pictures.language import shift_rows, stack, stretches, texts, token_bars
+from course.pictures import svg as svg_helper
+from course.pictures.nb10 import shift_rows, stretches, texts, token_bars
+from course.pictures.nb11 import reply_card
+from course.pictures.nb13 import words_card
+from course.pictures.replies import side_by_side
+from course.pictures.svg import stack
 from course.pictures.tokens import token_strip
 
 NASTY = ["<eos>", " &", "\x1b", "\ufffd", "", "\n", "您", '"', " slow"]
@@ -72,6 +78,27 @@ def test_long_replies_are_wrapped_and_none_is_empty():
     assert shown.count("(nothing)") == 1
     assert all(len(line) <= 74 for line in shown) and sum("word" in line for line in shown) == 2
     assert sum("您" in line for line in shown) == 2
+    assert sum(line.endswith("…") for line in shown) == 1  # 40 words do not fit, and say so; 60 characters do
+
+
+def test_no_picture_cuts_words_silently():
+    """Words that find no room end in "…", whichever picture shows them."""
+    long = "word " * 60
+    pair = ("prompt " * 30, (long, 0.0, 0.0), (long, 0.0, 0.0))
+    assert sum(line.endswith("…") for line in words(texts([("q " * 60, long, "n")]))) == 2
+    assert sum(line.endswith("…") for line in words(side_by_side("a", "b", [pair]))) == 3
+    assert sum(line.endswith("…") for line in words(reply_card(long, long * 3, []))) == 2
+    assert sum(line.endswith("…") for line in words(words_card([("x" * 99, ["y" * 99])], [long * 2]))) == 3
+    assert not any("…" in line for line in words(texts([("q", "word " * 30, "n")])))
+
+
+def test_every_svg_has_one_head_and_fonts_that_know_chinese():
+    """Only `svg` writes the head and names the fonts; the film's head has a size of its own, and the same fonts."""
+    for file in Path(svg_helper.__file__).parent.glob("*.py"):
+        text = file.read_text("utf-8")
+        if file.name != "svg.py":
+            assert "font-family=" not in text, file.name
+    assert all("CJK" in fonts for fonts in (svg_helper.SANS, svg_helper.MONO))
 
 
 def test_a_strip_without_numbers_names_no_range():

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from course.pictures import ROADMAP_ALT, dots, figure, key, number, roadmap, show, stroke, style
+from course.pictures import dots, figure, key, number, show, stroke, style
+from course.pictures.nb00 import ROADMAP_ALT, roadmap
 
 MEANINGS = ("POSITIVE", "NEGATIVE", "NEW", "OLD", "REFERENCE", "ESTIMATE", "EXACT", "MUTED")
 

@@ -15,10 +15,10 @@ import pytest
 from lab import ROOT, Lab
 
 import notebooks
-from course.pictures.judge import Judge, reply_card
-from course.pictures.language import stretches
-from course.pictures.rlhf import data_flow
-from course.pictures.scale import batch_card
+from course.pictures.nb10 import stretches
+from course.pictures.nb11 import Judge, reply_card
+from course.pictures.nb12 import data_flow
+from course.pictures.nb13 import batch_card
 from course.pictures.style import ESTIMATE, EXACT, MUTED, NEGATIVE, NEW, OLD, POSITIVE, REFERENCE
 from course.pictures.tokens import token_strip
 

@@ -43,7 +43,6 @@ from .curves import bars, cloud, distribution_bars, fan
 from .maze_figures import MazePicture, draw_maze, maze_image
 from .panel import Panel, choice, slider, stops, text, toggle
 from .replay import Replay
-from .roadmap import ROADMAP_ALT, roadmap
 
 from .style import ESTIMATE, EXACT, INK, MUTED, NEGATIVE, NEW, OLD, POSITIVE, REFERENCE  # isort: skip
 from .style import dots, figure, key, number, show, stroke  # isort: skip
@@ -58,7 +57,6 @@ __all__ = [
     "OLD",
     "POSITIVE",
     "REFERENCE",
-    "ROADMAP_ALT",
     "MazePicture",
     "Panel",
     "Replay",
@@ -73,7 +71,6 @@ __all__ = [
     "key",
     "maze_image",
     "number",
-    "roadmap",
     "show",
     "slider",
     "stops",

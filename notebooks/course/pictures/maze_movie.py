@@ -21,6 +21,7 @@ from ppo_lesson.maze import optimal, solve
 from .maze_figures import FLOOR, WALL
 from .page import still
 from .style import ESTIMATE, EXACT, INK, NEW
+from .svg import SANS
 
 SHOWN = (0, 3, 8, 15, 24, 40, 60)  # the updates after which the robot is seen walking
 WIDTH, HEIGHT, SIDE, LEFT, TOP = 760, 372, 84, 18, 18  # pixels; SIDE of a square, and where the maze begins
@@ -28,7 +29,6 @@ X0, X1, Y0, Y1 = 436, 728, 334, 122  # the curve's axes: left, right, bottom, to
 LOW, HIGH = -20.0, 1.0  # points at the axis' ends
 REST, HOLD = 0.55, 1.6  # seconds from one shown walk to the next, and at the end
 GRID = "#E7E9ED"
-FONT = "'DejaVu Sans', Verdana, 'Segoe UI', sans-serif"
 ARROW = "M0-2.5H19V-10L38 0L19 10V2.5H0z"  # to the right, for probability 1
 TURNS = (270, 90, 180, 0)  # degrees: up, down, left, right
 WINDOW = '<clipPath id="w"><path d="M-120 0H120V44H-120z"/></clipPath>'  # of a counter
@@ -144,7 +144,7 @@ def _svg(movie: Movie) -> str:
         f'<g class="still">{still}</g><g class="film">{film}</g>',
     ]
     size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="{FONT}" fill="{INK}">'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {SANS} fill="{INK}">'
     return f"{head}<title>{html.escape(movie.alt)}</title>{''.join(parts)}</svg>\n"
 
 

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import html
 import math
-import unicodedata
 from collections.abc import Sequence
 
 from .style import INK, MUTED, NEGATIVE, NEW, POSITIVE, number, readable
-from .svg import MONO, WIDTH, svg, text
+from .svg import MONO, WIDTH, places, svg, text
 
 LINE, BOX, GAP, CHARACTER = 40, 24, 4, 8.2  # CSS pixels
 SHOWN = {" ": "␣", "\n": "⏎", "\t": "⇥"}
@@ -52,7 +51,7 @@ def token_strip(
     boxes, x, y = [], GAP, GAP
     for i, (token, value) in enumerate(zip(tokens, values)):
         shown = visible(token)
-        width = max(16.0, 8 + CHARACTER * sum(2 if _wide(c) else 1 for c in shown))
+        width = max(16.0, 8 + CHARACTER * places(shown))
         if x + width > WIDTH:
             x, y = GAP, y + LINE
         look = {"colour": _colour(value, low, high), "role": roles[i], "kept": mask[i], "framed": i == selected}
@@ -112,8 +111,3 @@ def _colour(value: float, low: float, high: float) -> str:
     share = 0.65 * min(1.0, max(0.0, share))  # never so dark that black letters drown
     mixed = (round(255 + (int(full[i : i + 2], 16) - 255) * share) for i in (1, 3, 5))
     return "#" + "".join(f"{c:02X}" for c in mixed)
-
-
-def _wide(character: str) -> bool:
-    """Chinese characters take two places of a line."""
-    return unicodedata.east_asian_width(character) in "WF"

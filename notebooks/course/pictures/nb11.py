@@ -1,4 +1,4 @@
-"""One reply before two judges: the text, what each says on its own line of numbers, and the sum that one of them shows.
+"""Notebook 11: one reply before two judges. The text, each judge's line of numbers, and the sum that one of them shows.
 
     def draw(reply):
         judges = [Judge("reward model", score, (-3, 3), NEW, others), Judge("gold", worth, (-8, 5), EXACT, others)]
@@ -10,12 +10,11 @@ An SVG string, for `Panel`: the browser's own fonts draw the letters, Chinese on
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .style import INK, MUTED
-from .svg import WIDTH, svg, text
+from .svg import WIDTH, places, svg, text, wrap
 
 HEIGHT, LEFT, LINE = 330, 400, 17  # CSS pixels
 CHARACTER = 7.4  # width of a letter of 14 px; a Chinese one takes two
@@ -44,51 +43,9 @@ def reply_card(question: str, reply: str, judges: Sequence[Judge], table: Sequen
     return svg(parts, HEIGHT)
 
 
-def wrap(words: str, width: int, lines: int) -> list[str]:
-    """Lines of at most `width` letters, Chinese ones counted twice; what does not fit ends in "…".
-
-    >>> wrap("one two three", 8, 2), wrap("您好您好", 4, 1)
-    (['one two', 'three'], ['您…'])
-    """
-    done, line = [], ""
-    for piece in _pieces(words):
-        if line and _letters(line + piece.rstrip()) > width:
-            done.append(line.rstrip())
-            line = ""
-        line += piece.lstrip() if not line else piece
-    done.append(line.rstrip())
-    if len(done) > lines:
-        done = done[:lines]
-        last = done[-1]
-        while _letters(last) > width - 1:
-            last = last[:-1]
-        done[-1] = last.rstrip() + "…"
-    return done
-
-
-def _pieces(words: str) -> list[str]:
-    """Words with the space before them; Chinese characters, and the parts of very long words, one by one."""
-    pieces = []
-    for character in words:
-        last = pieces[-1] if pieces else ""
-        if last and not character.isspace() and not _wide(character) and not _wide(last[-1]) and len(last) < 40:
-            pieces[-1] += character
-        else:
-            pieces.append(" " if character.isspace() else character)
-    return pieces
-
-
-def _letters(words: str) -> int:
-    return sum(2 if _wide(c) else 1 for c in words)
-
-
-def _wide(character: str) -> bool:
-    return unicodedata.east_asian_width(character) in "WF"
-
-
 def _bubble(words: str, x: int, y: int, lines: int, colour: str) -> list[str]:
     rows = wrap(words, 92, lines)
-    width = max(60, min(WIDTH - x - 8, 24 + CHARACTER * max(map(_letters, rows))))
+    width = max(60, min(WIDTH - x - 8, 24 + CHARACTER * max(map(places, rows))))
     box = f'<rect x="{x}" y="{y}" width="{width:.0f}" height="{14 + LINE * len(rows)}" rx="9" fill="{colour}"/>'
     return [box] + [text(x + 12, y + 20 + LINE * i, row) for i, row in enumerate(rows)]
 

@@ -1,4 +1,4 @@
-"""The road map: fourteen notebooks in four places, and the two functions that they share."""
+"""Notebook 00: the road map, fourteen notebooks in four places, and the two functions that they share."""
 
 from __future__ import annotations
 

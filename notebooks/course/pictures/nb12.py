@@ -1,7 +1,6 @@
-"""Pictures of RLHF: who does what with which tensor, replies side by side, a run with its texts, and a live dashboard.
+"""Notebook 12: who does what with which tensor, a run with its texts, and a live dashboard.
 
     data_flow(3, B=64, P=21, T=33)                        an SVG string for `Panel`: the stages of one iteration
-    side_by_side("before", "after", pairs)                replies to the same prompts
     run_card(runs, at=40, prompts=prompts, ...)           curves of some runs, and what they wrote at that point
 
     with live_board(rows) as redraw:                      a dashboard, in place
@@ -25,10 +24,10 @@ from IPython.display import display
 from ppo_lesson.columns import COLUMNS
 
 from .dashboard import DIALS, Dial, dashboard, dashboard_alt
-from .judge import wrap
 from .panel import Panel
+from .replies import verdict
 from .style import EXACT, INK, MUTED, NEW, REFERENCE, number, stroke
-from .svg import WIDTH, svg, text
+from .svg import WIDTH, cut, svg, text, wrap
 
 # ---- the data flow ---------------------------------------------------------------------------------------------------
 
@@ -88,37 +87,13 @@ def data_flow(stage: int, *, B: int, P: int, T: int) -> str:
         parts.append(text(x + width / 2, y + height / 2 + 14, shape.format(B=B, P=P, T=T), INK, "middle", 12.5))
     words, code = STAGES[stage - 1]
     parts.append(text(8, 412, f"{stage}. {words}", INK, bold=True))
-    parts.append(
-        f'<text x="8" y="434" font-size="13" font-family="DejaVu Sans Mono, monospace" fill="{INK}">{code}</text>'
-    )
+    parts.append(text(8, 434, code, size=13, mono=True))
     return svg(parts, 446)
 
 
-# ---- replies ---------------------------------------------------------------------------------------------------------
+# ---- a run -----------------------------------------------------------------------------------------------------------
 
 CURVES = {"score": NEW, "gold": EXACT, "kl_ref": REFERENCE}
-
-
-def side_by_side(left: str, right: str, pairs: Sequence[tuple[str, tuple, tuple]], *, lines: int = 3) -> str:
-    """Replies to the same prompts in two columns. pairs: (prompt, (reply, score, gold), the same again).
-
-    left, right: what the columns are. lines: at most, of one reply.
-    """
-    half, y = WIDTH / 2, 34
-    parts = [text(14, 20, left, MUTED, bold=True), text(14 + half, 20, right, NEW, bold=True)]
-    for prompt, *answers in pairs:
-        parts.append(text(4, y + 14, prompt, INK, size=13, bold=True))
-        for column, (reply, score, gold) in enumerate(answers):
-            x, fill = 4 + column * half, ("#EEF0F3", "#DCEBF7")[column]
-            parts.append(
-                f'<rect x="{x}" y="{y + 22}" width="{half - 10}" height="{18 * lines + 28}" rx="8" fill="{fill}"/>'
-            )
-            for i, row in enumerate(wrap(reply or "(nothing)", 46, lines)):
-                parts.append(text(x + 10, y + 42 + 18 * i, row, size=13.5))
-            verdict = _verdict(score, gold)
-            parts.append(text(x + half - 20, y + 42 + 18 * lines, verdict, INK, "end", 12.5))
-        y += 18 * lines + 62
-    return svg(parts, y)
 
 
 def run_card(
@@ -138,9 +113,9 @@ def run_card(
     shown, y = look_at(runs[0], at)["samples"], 196
     for prompt in prompts:
         reply, score, gold = shown[prompt]
-        parts.append(text(4, y, prompt, MUTED, size=13))
+        parts.append(text(4, y, cut(prompt, 80), MUTED, size=13))
         parts += [text(18, y + 20 + 18 * i, row) for i, row in enumerate(wrap(reply or "(nothing)", 88, lines))]
-        parts.append(text(WIDTH - 6, y, _verdict(score, gold), INK, "end", 12.5))
+        parts.append(text(WIDTH - 6, y, verdict(score, gold), INK, "end", 12.5))
         y += 18 * lines + 28
     return svg(parts, y - 6)
 
@@ -148,10 +123,6 @@ def run_card(
 def _looks(run: dict, name: str, last: int) -> tuple[list, list]:
     shown = [look for look in run["looks"] if look["iteration"] <= last]
     return [look["iteration"] for look in shown], [look["held"][name] for look in shown]
-
-
-def _verdict(score: float, gold: float) -> str:
-    return f"score {score:+.2f}   gold {gold:+.2f}".replace("-", "−")
 
 
 def look_at(run: dict, iteration: int) -> dict:

@@ -1,4 +1,4 @@
-"""Pictures of scale: memory, batches, and one setting in the words of several libraries.
+"""Notebook 13: memory, batches, and one setting in the words of several libraries.
 
     memory_card("7 B", {"all weights": plan, "LoRA": plan}, card=80)     stacked bars against GPUs of 80 GiB
     batch_card(optimizer_steps(64, 1, 32), epochs=1)                     steps of one iteration, and what may clip there
@@ -14,9 +14,8 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 
-from .judge import wrap
 from .style import INK, MUTED, NEGATIVE, NEW, REFERENCE
-from .svg import WIDTH, svg, text
+from .svg import WIDTH, cut, svg, text, wrap
 
 GIB = 2**30
 PARTS = (  # name, fields of a plan, colour, opacity
@@ -143,9 +142,9 @@ def words_card(
     y, middle = 48, 222
     parts = [text(8, 20, left, bold=True), text(middle, 20, right, bold=True)]
     for ours, theirs in pairs:
-        parts.append(text(8, y, ours, NEW, size=13, mono=True))
+        parts.append(text(8, y, cut(ours, 27), NEW, size=13, mono=True))
         for word in theirs or ["(no word for it)"]:
-            parts.append(text(middle, y, _short(word, 66), INK if theirs else MUTED, size=13, mono=True))
+            parts.append(text(middle, y, cut(word, 66), INK if theirs else MUTED, size=13, mono=True))
             y += 19
         y += 3
     rows = [row for note in notes for row in _indented(wrap(note, 100, 3))]
@@ -158,10 +157,6 @@ def words_card(
 
 def _indented(rows: list[str]) -> list[str]:
     return [rows[0], *("    " + row for row in rows[1:])]
-
-
-def _short(word: str, most: int) -> str:
-    return word if len(word) <= most else word[: most - 1] + "…"
 
 
 def key_table(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> str:

@@ -1,25 +1,36 @@
-"""CartPole and Pendulum as pictures, and replays of episodes side by side. matplotlib alone: no pygame, no window.
+"""Notebook 08: CartPole and Pendulum as pictures, episodes side by side, and a forest plot of what each change does.
 
     picture = draw_cartpole(ax)                                    # once
     picture.update(observation, action)                            # again and again
 
     control_replay({"before": first, "after": last}, draw_cartpole)     # one Episode each
 
-An episode is arrays, and `play` records one with a policy. All artists are animated, for `Panel` and `Replay`.
-Left out: other environments; give `control_replay` a function like the two here and it replays those too.
+    update = forest(ax, differences(results, baseline))            # one row for each change, the first on top
+    update(differences(fewer_seeds, fewer_of_the_baseline))
+
+matplotlib alone: no pygame, no window. An episode is arrays, and `play` records one with a policy. All artists are
+animated, for `Panel` and `Replay`. A row of the forest is the difference of two means, with plus and minus two standard
+errors (about 95 % for many seeds, and too short for three, which is how such plots are usually drawn). A row whose
+interval holds 0 is grey: nothing can be said. All rows share one baseline, so its luck moves them all to the same side.
+Left out: other environments (give `control_replay` a function like the two here and it replays those too), other
+intervals, pairing by seed, and corrections for looking at many rows at once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from matplotlib.patches import Circle, FancyBboxPatch
 
+from .maze_figures import array
 from .panel import Panel
 from .replay import Replay
-from .style import ESTIMATE, INK, MUTED, NEW, figure, number
+from .style import ESTIMATE, INK, MUTED, NEGATIVE, NEW, POSITIVE, dots, figure, number
+
+# ---- control ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -150,3 +161,69 @@ def control_replay(
 
     longest = max(len(episode.rewards) for episode in episodes.values())
     return Replay(longest, draw, "{words}.", interval=interval, still=still)
+
+
+# ---- a forest plot ---------------------------------------------------------------------------------------------------
+
+
+class Difference(NamedTuple):
+    """mean of the changed runs minus mean of the baseline; error: one standard error of it."""
+
+    mean: float
+    error: float
+
+    @property
+    def verdict(self) -> str:
+        """ "better" or "worse" if the interval of two standard errors leaves 0 out, else "unclear"."""
+        if abs(self.mean) <= 2 * self.error:
+            return "unclear"
+        return "better" if self.mean > 0 else "worse"
+
+
+def difference(values, baseline) -> Difference:
+    """values, baseline: one result a seed, (n,) and (m,), both at least 2; the seeds are independent.
+
+    >>> difference([1.0, 3.0], [0.0, 0.0])
+    Difference(mean=2.0, error=1.0)
+    """
+    values, baseline = array(values), array(baseline)
+    if min(values.size, baseline.size) < 2:
+        raise ValueError(f"a spread needs at least two seeds; got {values.size} and {baseline.size}")
+    error = np.sqrt(values.var(ddof=1) / values.size + baseline.var(ddof=1) / baseline.size)
+    return Difference(float(values.mean() - baseline.mean()), float(error))
+
+
+def differences(results: dict, baseline) -> dict[str, Difference]:
+    """{"name of a change": Difference} for {"name": one result a seed}."""
+    return {name: difference(values, baseline) for name, values in results.items()}
+
+
+def forest(ax, rows: dict[str, Difference], *, xlabel: str = "difference of the mean return", xlim=None):
+    """One row for each change: point and interval; grey where 0 lies inside. Returns update(rows), same names."""
+    names, y = list(rows), np.arange(len(rows))
+    ax.set_yticks(y, names)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.grid(False, axis="y")
+    ax.axvline(0, color=INK, linewidth=1.2, zorder=1)
+    ax.set_xlabel(xlabel)
+    if xlim is None:
+        reach = [d.mean + side * 2 * d.error for d in rows.values() for side in (-1, 1)]
+        room = 0.1 * (max(reach) - min(reach))
+        xlim = min(*reach, 0) - room, max(*reach, 0) + 2.5 * room
+    ax.set_xlim(*xlim)
+    lines = [ax.plot([], [], linewidth=3, solid_capstyle="butt", animated=True, zorder=2)[0] for _ in y]
+    points = [ax.plot([], [], animated=True, zorder=3)[0] for _ in y]
+    style = {"va": "center", "ha": "left", "color": INK, "animated": True, "clip_on": False}
+    texts = [ax.text(1.015, i, "", transform=ax.get_yaxis_transform(), **style) for i in y]
+    looks = {"better": POSITIVE, "worse": NEGATIVE, "unclear": MUTED}
+
+    def update(rows):
+        for i, line, point, text, row in zip(y, lines, points, texts, rows.values()):
+            colour = looks[row.verdict]
+            line.set(data=([row.mean - 2 * row.error, row.mean + 2 * row.error], [i, i]), color=colour)
+            point.set(data=([row.mean], [i]), **dots(colour, marker="o", markeredgecolor="white", markersize=9))
+            text.set_text(f"{row.mean:+.0f} ± {2 * row.error:.0f}".replace("-", "−"))
+        return rows
+
+    update(rows)
+    return update

@@ -1,30 +1,19 @@
-"""Pictures of a language model at work, as SVG strings for `Panel`: the browser's fonts draw Chinese letters too.
+"""Notebook 10: a language model at work, as SVG strings for `Panel`: the browser's fonts draw Chinese letters too.
 
 `token_bars`: what may come next. `stretches`: the same laid end to end on [0, 1), and where the dice fell.
-`shift_rows`: which column decides which token. `texts`: replies as lines. `stack`: several of them in one picture.
+`shift_rows`: which column decides which token. `texts`: replies as lines; what does not fit ends in "…".
 """
 
 from __future__ import annotations
 
 import html
-import re
-import unicodedata
 from collections.abc import Sequence
 
 from .style import ESTIMATE, INK, MUTED, NEW, OLD, number
-from .svg import MONO, WIDTH, svg, text
+from .svg import MONO, WIDTH, cut, places, svg, text, wrap
 from .tokens import CHARACTER, visible
 
 ARROW = f'stroke="{INK}" stroke-width="1.6" fill="none"'
-
-
-def stack(*pictures: str, height: int | None = None) -> str:
-    """SVG strings below each other in one. height: the least of the whole, so that the page does not jump."""
-    parts, y = [], 0
-    for picture in pictures:
-        parts.append(picture.replace("<svg ", f'<svg y="{y}" ', 1))
-        y += int(re.search(r'height="(\d+)"', picture)[1])
-    return svg(parts, max(y, height or 0), font=MONO)
 
 
 def token_bars(tokens: Sequence[str], probs: Sequence[float], *, chosen: str | None = None, rest: float = 0.0) -> str:
@@ -54,7 +43,7 @@ def stretches(tokens: Sequence[str], probs: Sequence[float], u: float, chosen: i
                 f'<g>{said}<rect x="{x:.1f}" y="24" width="{max(1.5, width):.1f}" height="26" fill="{colour}" '
                 f'stroke="white" stroke-width="0.6"/></g>'
             )
-            if width > 10 + CHARACTER * _length(name):
+            if width > 10 + CHARACTER * places(name):
                 names.append(text(x + width / 2, 42, name, anchor="middle"))
         x += width
     at = 4 + u * (WIDTH - 8)
@@ -75,7 +64,7 @@ def shift_rows(tokens: Sequence[str], prompt_length: int, t: int, logps: Sequenc
     parts, x = [text(4, 42, "reads", MUTED), text(4, 126, "decides", MUTED)], 72.0
     for i, name in enumerate(names):
         decided = names[i + 1] if prompt_length - 1 <= i < len(names) - 1 else ""
-        width = max(24.0, 8 + CHARACTER * max(_length(name), _length(decided)))
+        width = max(24.0, 8 + CHARACTER * max(places(name), places(decided)))
         if x + width > WIDTH:
             break
         place = f"P−{prompt_length - i}" if i < prompt_length else f"P+{i - prompt_length}"
@@ -96,9 +85,8 @@ def texts(rows: Sequence[tuple[str, str, str]], *, title: str = "", lines: int =
     """Blocks of (question, reply, note): the question grey, the reply in at most `lines` lines, the note at its end."""
     parts, y = ([text(4, 18, title, size=15)], 34) if title else ([], 6)
     for question, reply, note in rows:
-        parts.append(text(4, y + 14, question, MUTED, size=13))
-        wrapped = _wrap(reply or "(nothing)", 74)[:lines]
-        for i, line in enumerate(wrapped):
+        parts.append(text(4, y + 14, cut(question, max(20, 94 - places(note))), MUTED, size=13))
+        for i, line in enumerate(wrap(reply or "(nothing)", 74, lines)):
             parts.append(text(22, y + 34 + 19 * i, line))
         parts.append(text(WIDTH - 6, y + 14, note, NEW, "end", 13))
         y += 34 + 19 * lines
@@ -112,17 +100,3 @@ def _box(x: float, y: int, width: float, words: str, fill: str, framed: bool) ->
     edge, stroke = (INK, 2.2) if framed else (MUTED, 0.8)
     box = f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="26" rx="3" fill="{fill}" stroke="{edge}" '
     return f'{box}stroke-width="{stroke}"/>{text(x + width / 2, y + 18, words, anchor="middle")}'
-
-
-def _length(words: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in words)
-
-
-def _wrap(words: str, width: int) -> list[str]:
-    """Lines of at most `width` places; English breaks at blanks, Chinese anywhere."""
-    lines, line = [], ""
-    for piece in re.findall(r"[\u3000-\u9fff\uff00-\uffef]|[^\s\u3000-\u9fff\uff00-\uffef]+\s*|\s+", words):
-        if line and _length(line + piece.rstrip()) > width:
-            lines, line = [*lines, line.rstrip()], ""
-        line += piece
-    return [*lines, line.rstrip()] if line.strip() else lines
