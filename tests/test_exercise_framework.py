@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_exercise import SPEC, answer, course_of_one, no_scale, scaled_sum, told  # noqa: F401 (a fixture)
 
-from course.check import grade, hint, records, show_solution
+from course.check import grade, hint, show_solution
 from course.check import index as course
 from course.check.edits import edited
 from course.check.spec import Exercise, require
@@ -51,29 +51,6 @@ def test_stub_without_source_is_found_by_calling():
         assert grade("99.scaled_sum", scope["f"]).status == "todo"
     exec("def f(x, scale):\n    return x", scope)
     assert grade("99.scaled_sum", scope["f"]).status == "wrong"
-
-
-def test_forced_solution_is_green_and_is_not_recorded_as_yours(capsys, monkeypatch):
-    def stub(x, scale):
-        raise NotImplementedError
-
-    monkeypatch.setenv("PPO_LESSON_SOLUTIONS", "force")
-    assert told(capsys, stub).startswith("✓ 99.scaled_sum: right.")
-    assert records.read()["exercises"] == {}
-
-
-def test_forcing_leaves_wrong_answers_wrong(capsys, monkeypatch):
-    monkeypatch.setenv("PPO_LESSON_SOLUTIONS", "force")
-    assert "The factor `scale` is missing." in told(capsys, no_scale)
-
-
-def test_unknown_setting_is_named_and_ignored(capsys, monkeypatch):
-    monkeypatch.setenv("PPO_LESSON_SOLUTIONS", "never")
-
-    def stub(x, scale): ...
-
-    out = told(capsys, stub)
-    assert "PPO_LESSON_SOLUTIONS must be auto or force; got 'never'" in out and "not attempted" in out
 
 
 def test_known_mistake_gets_its_hint_and_its_source(capsys):

@@ -61,12 +61,6 @@ def test_stub_is_not_attempted(id, body):
     assert result.message == f"{id}: not attempted, using the reference below."
 
 
-@pytest.mark.parametrize("id", catalog())
-def test_solutions_forced_in(id, monkeypatch):
-    monkeypatch.setenv("PPO_LESSON_SOLUTIONS", "force")
-    assert grade(id, stub_of(id, "...")).status == "ok"
-
-
 @pytest.mark.parametrize("id, mistake", MISTAKES, ids=[f"{id}-{m.fn.__name__}" for id, m in MISTAKES])
 def test_mistake_gets_its_own_hint(id, mistake):
     result = grade(id, mistake.fn)

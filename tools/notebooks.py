@@ -224,7 +224,7 @@ def stale(path, root=ROOT):
 
 def kernel_environment(home):
     """The environment of a notebook's kernel: one thread, its own progress folder, exercises unsolved."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("MPLBACKEND", "PPO_LESSON_SOLUTIONS")}
+    environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     fixed = {"PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "JUPYTER_PLATFORM_DIRS": "1"}
     return environment | threads | fixed | {"PPO_LESSON_HOME": home}

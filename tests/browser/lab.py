@@ -123,7 +123,7 @@ class Lab:
         for part in ("static", "schemas", "themes"):
             (self.folder / "JUPYTERLAB_DIR" / part).symlink_to(widget_state.settings().parent / part)
         environment = os.environ | {name: str(self.folder / name) for name in FOLDERS}
-        for name in ("MPLBACKEND", "PPO_LESSON_SOLUTIONS", "JUPYTER_TOKEN", "JUPYTER_CONFIG_PATH"):
+        for name in ("MPLBACKEND", "JUPYTER_TOKEN", "JUPYTER_CONFIG_PATH"):
             environment.pop(name, None)
         if self.keep:  # in the way and the words of `make lab`
             subprocess.run([sys.executable, "-m", "course.widget_state"], env=environment, cwd=ROOT, check=True)

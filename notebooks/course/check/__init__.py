@@ -47,7 +47,7 @@ How to write the data module, nb02_policy_gradient.py (copy nb00_start.py, and a
 * One grade gets 1 second of processor time, statistics included. Stay under a quarter of it.
 
 Then `python -m pytest tests/test_exercises.py -k 02` checks the module. `grade(id, fn)` gives Grade(status, message)
-with status "todo" | "wrong" | "ok". PPO_LESSON_SOLUTIONS=force grades stubs as if the solution had been typed.
+with status "todo" | "wrong" | "ok".
 """
 
 from .answer import check, exercise, hint, show_solution, solution_markdown

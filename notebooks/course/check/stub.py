@@ -5,23 +5,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import os
 import textwrap
 from collections.abc import Callable
 
 from . import sandbox
 from .spec import Exercise
-
-_told: list[str] = []
-
-
-def forced() -> bool:
-    """True if PPO_LESSON_SOLUTIONS=force: stubs count as if the solution had been typed. CI uses it."""
-    value = os.environ.get("PPO_LESSON_SOLUTIONS", "").strip().lower() or "auto"
-    if value not in ("auto", "force") and value not in _told:
-        _told.append(value)
-        print(f"Warning: PPO_LESSON_SOLUTIONS must be auto or force; got {value!r}, and auto is used.")
-    return value == "force"
 
 
 def is_stub(fn: Callable, spec: Exercise) -> bool:
