@@ -39,7 +39,7 @@ test: lint
 	$(ONE_THREAD) $(PYTEST)
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
 	if ! ls notebooks/*.ipynb >/dev/null 2>&1; then echo "no notebooks here"; exit; fi; set -ex; \
-	$(ONE_THREAD) PPO_LESSON_HOME="$$home" $(NBVAL) notebooks
+	$(ONE_THREAD) PPO_LESSON_HOME="$$home" $(NBVAL) notebooks/*.ipynb
 
 lint: .venv/.test
 	$(VENV) -m ruff check
