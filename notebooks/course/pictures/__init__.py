@@ -43,6 +43,7 @@ from .curves import bars, cloud, distribution_bars, fan
 from .maze_figures import MazePicture, draw_maze, maze_image
 from .panel import Panel, choice, slider, stops, text, toggle
 from .replay import Replay
+from .svg import stack
 
 from .style import ESTIMATE, EXACT, INK, MUTED, NEGATIVE, NEW, OLD, POSITIVE, REFERENCE  # isort: skip
 from .style import dots, figure, key, number, show, stroke  # isort: skip
@@ -73,6 +74,7 @@ __all__ = [
     "number",
     "show",
     "slider",
+    "stack",
     "stops",
     "stroke",
     "text",
