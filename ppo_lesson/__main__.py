@@ -1,8 +1,8 @@
-"""`python -m ppo_lesson sft` and its sisters: see ppo_lesson/cli.py."""
+"""`python -m ppo_lesson sft` and its sisters: see commands/main.py."""
 
 import sys
 
-from ppo_lesson.cli import main
+from ppo_lesson.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

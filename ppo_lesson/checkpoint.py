@@ -61,12 +61,12 @@ def _rights(path: Path) -> int:
     return 0o666 & ~mask
 
 
-def load(path) -> tuple[dict[str, Tensor], dict]:
-    """What `save` wrote. ValueError if the file is not complete, or is something else."""
+def load(path, *, facts_only: bool = False) -> tuple[dict[str, Tensor], dict]:
+    """What `save` wrote; facts_only: without the tensors. ValueError if the file is not complete, or something else."""
     try:
         with safe_open(Path(path).expanduser(), framework="pt") as file:
             facts = json.loads(file.metadata()["facts"], object_hook=_decode)
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a dict)
+            return {name: file.get_tensor(name) for name in file.keys() if not facts_only}, facts  # noqa: SIM118
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
         raise ValueError(
             f"{path} is not a complete checkpoint of this package ({error}). Put a good copy in its place, or delete "

@@ -4,7 +4,7 @@ import json
 
 from tiny_language import build
 
-from ppo_lesson import cli
+from ppo_lesson.commands import main as cli
 from ppo_lesson.language.text import train_tokenizer
 
 WORDS = ["red", "green", "blue", "cold", "warm", "tea", "coffee", "milk", "please", "thank", "you", "a", "cup", "of"]

@@ -15,8 +15,10 @@ import shop
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ppo_lesson import checkpoint, cli
+from ppo_lesson import checkpoint
+from ppo_lesson.commands import main as cli
 from ppo_lesson.commands import options, train
+from ppo_lesson.commands.progress import Progress
 from ppo_lesson.kl import FixedKL, ZieglerKL
 from ppo_lesson.language.models import ScalarModel
 from ppo_lesson.language.rlhf import RLHFConfig
@@ -89,9 +91,9 @@ def test_what_a_run_leaves_behind(folder, tmp_path):
 
 def test_held_out_prompts_are_not_trained_on(folder, tmp_path, monkeypatch):
     asked = set()
-    monkeypatch.setattr(train.inputs, "reward_of", lambda *_: lambda prompt, reply: asked.add(prompt) or 1.0)
-    real = train.loop
-    monkeypatch.setattr(train, "loop", lambda *a: asked.clear() or [real(*a), seen.update(asked)][0])
+    monkeypatch.setattr(train.loading, "reward_of", lambda *_: lambda prompt, reply: asked.add(prompt) or 1.0)
+    real = train.follow
+    monkeypatch.setattr(train, "follow", lambda *a: asked.clear() or [real(*a), seen.update(asked)][0])
     seen = set()
     assert shop.rlhf(folder, tmp_path, "--held", "12", "--iterations", "12") == 0
     held = {line["prompt"] for line in lines(folder / "prompts.jsonl")[::2]}
@@ -109,7 +111,7 @@ def test_the_commands_of_the_readme_are_understood(monkeypatch):
     """Options and files of the three lines that "run as they stand"; that they train is tested above."""
     given = {}
     monkeypatch.setattr(train, "run", lambda command, options: given.update({command: options}))
-    root = Path(cli.__file__).parent.parent
+    root = Path(cli.__file__).parents[2]
     for line in re.findall(
         r"(?m)^python -m ppo_lesson ((?:sft|reward|rlhf) .*--output.*)$", (root / "README.md").read_text()
     ):
@@ -168,7 +170,7 @@ def test_what_help_says_is_what_the_settings_are(capsys):
 
 @pytest.mark.slow
 def test_large_models_get_small_learning_rates(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(train.inputs, "SMALL", 1)
+    monkeypatch.setattr(train.loading, "SMALL", 1)
     short = ["--iterations", "1", "--batch", "4", "--max-new-tokens", "3"]
     assert shop.rlhf(folder, tmp_path / "a", short=short) == 0
     assert "lr 1e-06" in capsys.readouterr().out
@@ -316,23 +318,69 @@ def test_tensorboard_gets_the_numbers_where_it_is_installed(tmp_path, monkeypatc
     assert list(record(rows, tmp_path / "n.jsonl", tensorboard=tmp_path / "tb")) == rows
 
 
-def test_the_line_of_progress(capsys):
-    from ppo_lesson.commands.loop import _clock, _Line
+class Clock:
+    """Seconds that pass when a test says so."""
 
-    line = _Line(40)
-    line.tty = True
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("tqdm.std.time", clock)
+    return clock
+
+
+NUMBERS = {"score": 1.0, "kl_ref": 2.0, "length": 20.0}
+
+
+def left(text):
+    """The seconds left that each line tells."""
+    found = re.findall(r"(?:(\d+):)?(\d\d):(\d\d) left", text)
+    return [3600 * int(h or 0) + 60 * int(m) + int(s) for h, m, s in found]
+
+
+def test_the_line_of_progress_on_a_terminal(capsys, clock, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    line = Progress(40)
     for i in range(1, 4):
-        line.last -= 30  # seconds since the last one
-        line.show({"score": 1.0, "kl_ref": 2.0, "length": 20.0}, i)
+        clock.now += 30
+        line.show(NUMBERS, i)
     line.say("hello")
+    line.close()
     said = capsys.readouterr()
     assert "\r[#                   ] 3/40  score 1.00  KL 2.00  20 tokens  18:30 left" in said.err
-    assert said.out == "hello\n" and (_clock(59.6), _clock(3661)) == ("1:00", "1:01:01")
+    assert said.out.strip("\r ") == "hello\n"
+
+
+def test_the_line_of_progress_in_a_file(capsys, clock):
+    """A line for each twentieth, and no character that only a terminal understands."""
+    line = Progress(60)
+    for i in range(1, 61):
+        clock.now += 2
+        line.show(NUMBERS, i)
+    line.close()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 20 and lines[0] == "[#                   ] 3/60  score 1.00  KL 2.00  20 tokens  01:54 left"
+
+
+def test_the_time_left_does_not_jump(capsys, clock):
+    """Iterations of 1 s of which every tenth takes 31 s (a checkpoint): 4 s on average, whatever came last."""
+    line = Progress(400, stored=100)
+    for i in range(1, 401):
+        clock.now += 0.0 if i <= 100 else 31.0 if i % 10 == 0 else 1.0
+        line.show(NUMBERS, i)
+    line.close()
+    told = left(capsys.readouterr().err)
+    assert told == [4 * (400 - done) for done in range(120, 401, 20)]
 
 
 def test_commands_say_how_long_they_need_nothing_heavy():
     start = time.monotonic()
     subprocess.run([sys.executable, "-m", "ppo_lesson", "rlhf", "--help"], check=True, capture_output=True)
-    words = "import sys, ppo_lesson.cli; assert not {'torch', 'transformers'} & set(sys.modules)"
+    words = "import sys, ppo_lesson.commands.main; assert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", words], check=True)
     assert time.monotonic() - start < 60

@@ -19,7 +19,8 @@ import transformers
 from filelock import FileLock
 from tiny_language import Letters, build
 
-from ppo_lesson import checkpoint, cli
+from ppo_lesson import checkpoint
+from ppo_lesson.commands import main as cli
 from ppo_lesson.commands import report, train
 from ppo_lesson.kl import FixedKL
 from ppo_lesson.language import rlhf, supervised
@@ -399,7 +400,7 @@ SETTINGS = {
 
 
 def test_settings_are_looked_at_before_the_model_is(folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train.inputs, "language_model", lambda name: pytest.fail("it was loaded"))
+    monkeypatch.setattr(train.loading, "language_model", lambda name: pytest.fail("it was loaded"))
     refused(folder, tmp_path, capsys, "--set", "score_clip=0", words=["score_clip must be positive"])
 
 

@@ -16,7 +16,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from tiny_language import MLP, SMALL, build, prompts
 
-from ppo_lesson import cli
+from ppo_lesson.commands import main as cli
 from ppo_lesson.language import checks, rlhf
 from ppo_lesson.language.loading import refuse_a_look_ahead
 from ppo_lesson.language.models import ScalarModel, load_language_model

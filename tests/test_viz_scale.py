@@ -88,7 +88,9 @@ def test_words_side_by_side():
 
 def test_key_table_holds_every_key_and_trap():
     table = parsed(
-        key_table(bridge.table(), list(bridge.words.COLUMNS.values())).replace("<br>", "<br/>").replace("<wbr>", "")
+        key_table(bridge.table(), list(bridge.command_line.COLUMNS.values()))
+        .replace("<br>", "<br/>")
+        .replace("<wbr>", "")
     )
     rows = list(table.iter("tr"))
     assert len(rows) == 1 + len(bridge.table())

@@ -12,10 +12,10 @@ Left out: asynchronous rollouts, replies in several turns, Megatron.
 """
 
 from .batches import optimizer_steps
+from .command_line import arguments, read_settings, table
 from .keys import NO_COUNTERPART, VERSIONS, Note
 from .ours_to_theirs import report, to_openrlhf, to_trl, to_verl
 from .theirs_to_ours import from_openrlhf, from_trl, from_verl
-from .words import arguments, read_settings, table
 
 __all__ = [
     "NO_COUNTERPART",

@@ -7,7 +7,7 @@ from statistics import mean, stdev
 
 from ..columns import COLUMNS
 from ..diagnose import report
-from .folder import write_json
+from .run_folder import write_json
 
 UNSEEN = ("return_mean", "policy_loss", "grad_norm", "ratio_error", "lr", "seconds")  # columns without a plot
 LABELS = {name: column.label(tokens=True) for name, column in COLUMNS.items() if name not in UNSEEN}

@@ -25,10 +25,10 @@ from ..language.models import ScalarModel, device
 from ..language.rollout import roll_out
 from ..language.sampling import context_limit, generate, token_logps
 from ..language.text import pad_left, prompt_ids, reply_ids, reply_text
-from . import inputs, options
-from .folder import begin, opened
-from .loop import loop
+from . import loading, options
+from .progress import follow
 from .report import finish
+from .run_folder import begin, opened
 
 LONGEST = 64  # tokens of the sample replies after fine-tuning
 SMALLER = "; or compute less at a time: --set micro_batch=4"
@@ -54,12 +54,12 @@ def run(command: str, given: dict) -> None:
 
 def _sft(folder: Path, given: dict) -> None:
     profile = _profile(given)
-    model = inputs.language_model(given["model"])
-    tokenizer = inputs.tokenizer_of(given["tokenizer"], given["model"], model)
+    model = loading.language_model(given["model"])
+    tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], model)
     everything = data.read_pairs(given["data"])
     _check_fit(model, tokenizer, [(pair.prompt, pair.reply) for pair in everything])
     held, pairs = hold_out(everything, given["held"])
-    config, size = _supervised(given, model, len(pairs), profile), inputs.parameters(model)
+    config, size = _supervised(given, model, len(pairs), profile), loading.parameters(model)
     model, *_ = machine.roles(model, profile, seed=given["seed"] or 0, critic=False)
 
     def look() -> tuple[dict, list]:
@@ -72,19 +72,19 @@ def _sft(folder: Path, given: dict) -> None:
     begin("sft", folder, given, config)
     path = folder / "run.safetensors"
     trainer = supervised.sft(model, tokenizer, pairs, config, seed=given["seed"] or 0, resume=path, profile=profile)
-    rows, seconds = loop(trainer, folder, config.steps, given)
+    rows, seconds = follow(trainer, folder, config.steps, given)
     _save(model, tokenizer, folder / "model")
     finish("sft", folder, rows, first, look(), seconds, f"reward --model {folder / 'model'} --data rankings.jsonl")
 
 
 def _reward(folder: Path, given: dict) -> None:
     profile, seed = _profile(given), given["seed"] or 0
-    base = inputs.language_model(given["model"])
-    tokenizer = inputs.tokenizer_of(given["tokenizer"], given["model"], base)
+    base = loading.language_model(given["model"])
+    tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], base)
     everything = data.read_rankings(given["data"])
     _check_fit(base, tokenizer, [(ranking.prompt, reply) for ranking in everything for reply in ranking.replies])
     held, rankings = hold_out(everything, given["held"])
-    config, size = _supervised(given, base, len(rankings), profile), inputs.parameters(base)
+    config, size = _supervised(given, base, len(rankings), profile), loading.parameters(base)
     base, *_ = machine.roles(base, profile, seed=seed, critic=False)
     model = ScalarModel.reward(base, seed=seed).to(profile.device)  # with LoRA: on top of the adapter
     del base
@@ -105,7 +105,7 @@ def _reward(folder: Path, given: dict) -> None:
     begin("reward", folder, given, config)
     path = folder / "run.safetensors"
     trainer = reward.train_reward(model, tokenizer, rankings, config, seed=seed, resume=path, profile=profile)
-    rows, seconds = loop(trainer, folder, config.steps, given)
+    rows, seconds = follow(trainer, folder, config.steps, given)
     with profile.autocast():
         reward.normalize(model, tokenizer, rankings[:500])
     model.save(folder / "model")
@@ -122,20 +122,20 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     config = options.with_kl(options.changed(start, given, names), given)
     settings.check(config)
     profile = _profile(given, team)
-    actor = inputs.language_model(given["model"])
-    tokenizer = inputs.tokenizer_of(given["tokenizer"], given["model"], actor)
-    judge = inputs.reward_of(given["reward"], tokenizer, actor)
+    actor = loading.language_model(given["model"])
+    tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], actor)
+    judge = loading.reward_of(given["reward"], tokenizer, actor)
     held, prompts = hold_out(data.read_prompts(given["prompts"]), given["held"])
-    if (size := inputs.parameters(actor)) >= inputs.SMALL:
+    if (size := loading.parameters(actor)) >= loading.SMALL:
         rates = {"lr": 1e-4, "critic_lr": 1e-4} if profile.lora_rank else {"lr": 1e-6, "critic_lr": 1e-5}
-        config = replace(config, **{name: x for name, x in rates.items() if not inputs.said(given, name)})
+        config = replace(config, **{name: x for name, x in rates.items() if not loading.said(given, name)})
     team.check(config)
     if profile.memory:
         longest = max(len(prompt_ids(tokenizer, text)) for text in prompts)
         memory.enough(actor.config, profile, config, prompt=longest, reward=getattr(judge, "config", None))
     actor, critic, reference = machine.roles(actor, profile, seed=given["seed"] or 0, critic=config.advantages == "gae")
     judge = judge.to(profile.device) if isinstance(judge, ScalarModel) else judge
-    documents = inputs.documents_of(given["documents"])
+    documents = loading.documents_of(given["documents"])
     checks.own_controller(config, actor, critic, reference, prompts, documents)
     checks.encode(config, actor, critic, reference, judge, [*held, *prompts], tokenizer)
 
@@ -168,7 +168,7 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     _announce("rlhf", size, f"{len(prompts)} prompts, {len(held)} held out", config, profile, team)
     first = look()
     begin("rlhf", folder, given, config)
-    rows, seconds = loop(trainer, folder, config.iterations, given)
+    rows, seconds = follow(trainer, folder, config.iterations, given)
     _save(actor, tokenizer, folder / "actor")
     if critic is not None:
         critic.save(folder / "critic")
@@ -196,10 +196,10 @@ def spread(examples: list) -> list:
 
 def _supervised(given: dict, model, count: int, profile: machine.Profile) -> supervised.SupervisedConfig:
     """The settings of sft and reward: two passes over the data, if nothing else was said."""
-    lr = 1e-3 if inputs.parameters(model) < inputs.SMALL else 1e-4 if profile.lora_rank else 1e-5
+    lr = 1e-3 if loading.parameters(model) < loading.SMALL else 1e-4 if profile.lora_rank else 1e-5
     config = supervised.SupervisedConfig(batch=min(16, count), lr=lr, checkpoint_every=100)
     config = options.changed(config, given, ("steps", "batch", "lr", "checkpoint_every"))
-    steps = config.steps if inputs.said(given, "steps") else max(1, math.ceil(2 * count / max(1, config.batch)))
+    steps = config.steps if loading.said(given, "steps") else max(1, math.ceil(2 * count / max(1, config.batch)))
     config = replace(config, steps=steps)
     settings.check(config)
     return config
@@ -222,7 +222,7 @@ def _profile(given: dict, team: processes.Processes = processes.ALONE) -> machin
     changes = {} if team.device in (None, "cpu") else {"device": team.device}
     if given["lora_rank"] is not None:
         changes["lora_rank"] = validate.integer("--lora-rank", given["lora_rank"], 0)
-    if inputs.said(given, "micro_batch"):
+    if loading.said(given, "micro_batch"):
         changes["micro_tokens"] = None  # which would take its place
     return machine.choose(given["profile"] or "auto", **changes)
 

@@ -44,7 +44,7 @@ def test_the_module_imports_no_lesson_and_nothing_heavy(file):
 @pytest.mark.parametrize("file", files("ppo_lesson"), ids=dotted)
 def test_no_arrow_of_the_module_runs_up(file):
     here = folder_of(dotted(file))
-    entry = dotted(file) in ("ppo_lesson.__main__", "ppo_lesson.cli")  # the command line opens the upper rooms
+    entry = dotted(file) == "ppo_lesson.__main__"  # the command line opens the upper rooms
     below = {folder_of(name) for name in neighbours(file)} - {here, ""}
     assert below <= (set(FLOORS) if entry else FLOORS[here])
 

@@ -67,7 +67,7 @@ def _how_to_go_on(command, given):
         return "stopped"
     from pathlib import Path
 
-    from ppo_lesson.commands.folder import saved
+    from ppo_lesson.commands.run_folder import saved
 
     done = saved(Path(given["output"]))
     if not done:

@@ -57,7 +57,7 @@ def begin(command: str, folder: Path, options: dict, config) -> None:
 def saved(folder: Path) -> int:
     """How many iterations its checkpoint holds."""
     path = folder / "run.safetensors"
-    return len(load(path)[1]["rows"]) if path.exists() else 0
+    return len(load(path, facts_only=True)[1]["rows"]) if path.exists() else 0
 
 
 def write_json(path: Path, what: dict) -> None:
