@@ -199,7 +199,7 @@ def test_one_changed_line_in_either_room_makes_stale_what_uses_it(tmp_path):
         path.write_text(path.read_text("utf-8") + "\n# one line more\n", "utf-8")
         return {name for name, value in hashes().items() if value != before[name]}
 
-    assert stale_after("notebooks/course/check/show.py") == set(paths)
+    assert stale_after("notebooks/course/check/message.py") == set(paths)
     assert stale_after("notebooks/course/exercises/nb07_rules.py") == {"07"}
     trainer, sweep = stale_after("ppo_lesson/ppo.py"), stale_after("notebooks/course/desk/sweep.py")
     assert {"06", "07", "08", "09", "12"} <= trainer and not trainer & {"00", "01", "02"}

@@ -6,7 +6,7 @@ import re
 import ipywidgets as W
 import pytest
 
-from course.check import predict, prediction, quiz, records, reset, reveal, show
+from course.check import message, predict, prediction, quiz, records, reset, reveal
 from course.check.index import modules, predictions, questions
 from course.check.prediction import prediction_widget, reveal_widget
 from course.check.quizzes import quiz_page, quiz_text, quiz_widget
@@ -111,7 +111,7 @@ def test_run_all_spends_no_prediction(capsys):
     form.button.click()
     assert records.read()["predictions"]["00.q1"] == {"choice": KEY.answer, "shown": True}
     for value in (form.status.value, shown.answer.value):
-        assert f"You predicted: {KEY.answer}. Right." in value and show.markup(KEY.why) in value
+        assert f"You predicted: {KEY.answer}. Right." in value and message.markup(KEY.why) in value
     assert "Recorded: " in form.status.value and shown.button.layout.display == "none"
     form.radio.value = CHOICES[0]
     form.button.click()
@@ -139,7 +139,7 @@ def test_prediction_after_the_answer_was_opened_does_not_count():
     shown = reveal_widget("00.q1")
     shown.button.click()
     assert 'No prediction recorded. <code>reset("00.q1")</code> starts this question over.' in shown.answer.value
-    assert show.markup(KEY.why) in shown.answer.value and shown.button.layout.display == "none"
+    assert message.markup(KEY.why) in shown.answer.value and shown.button.layout.display == "none"
     form = prediction_widget("00.q1", CHOICES)
     form.radio.value = KEY.answer
     form.button.click()
@@ -179,12 +179,12 @@ def test_records_of_earlier_versions_are_read(old, counts):
 
 def test_without_a_front_end_the_answer_is_folded(monkeypatch):
     seen = []
-    monkeypatch.setattr(show, "emit", lambda page, text, widget=None: seen.append((page, text, widget)))
+    monkeypatch.setattr(message, "emit", lambda page, text, widget=None: seen.append((page, text, widget)))
     reveal("00.q1")
     page, text, widget = seen.pop()
     folded = page[page.index("<details>") : page.index("</details>")]
     assert page.count("<details>") == 1 and "<summary>Show the answer</summary>" in page
-    assert show.markup(KEY.answer) in folded and show.markup(KEY.answer) not in page.replace(folded, "")
+    assert message.markup(KEY.answer) in folded and message.markup(KEY.answer) not in page.replace(folded, "")
     assert KEY.answer in text and widget is prediction._waiting["00.q1"]
     records.update("predictions", "00.q1", lambda entry: {"choice": KEY.answer})
     reveal("00.q1")

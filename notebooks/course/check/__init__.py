@@ -1,5 +1,10 @@
 """Exercises that never block: predict, try, check, and read a hint for the very mistake you made.
 
+Here are `spec` (what an author writes), `answer` and `stub` (the exercise's cell), `grading`, `sandbox`, `compare` and
+`diagnosis` (right, or wrong and how), `edits` (wrong answers as edits of right ones), `prediction`, `quizzes`,
+`progress`, `records` (the one local file), `message` (how it is displayed), `index` (ids to exercises). Tests and tools
+use `grade`, `catalog` and `solution`. Left out: accounts, marks, a network, and anything that could stop a notebook.
+
 In a notebook an exercise is one cell, and the markdown cell below it folds its solution away:
 
     @exercise("02.score_function")
@@ -16,7 +21,7 @@ before the cell that shows the answer, `reveal("02.q1")` after it, `quiz("02")` 
 before the question was answered, the answer waits for it. All of these display something and return None; none of them
 stops a notebook.
 
-How to write the data module, nb02_policy_gradient.py (copy nb00_start.py, and add the name to MODULES in course.py):
+How to write the data module, nb02_policy_gradient.py (copy nb00_start.py, and add the name to MODULES in index.py):
 
     TITLE = "Policy gradient"
     EXERCISES = [Exercise(id=, title=, solution=, cases=, properties=[], mistakes=[], hints=[])]        # see spec.py
@@ -37,8 +42,9 @@ How to write the data module, nb02_policy_gradient.py (copy nb00_start.py, and a
 * `gradient=True` also compares autograd's gradients for every floating-point argument; a tuple of names, for those.
 * `many_answers=True` where more than one answer is right: then the properties alone decide.
 * `mistakes`: at least four wrong functions that people really write, each with its own hint, at least one with the
-  thread it was seen in. They are recognised by behaviour: whose function gives what the mistake gives, on every case,
-  reads that hint. They must end, and must not print.
+  thread it was seen in. A slip in a line is `edited(solution, {"right": "wrong"}, "its_name")`. They are recognised by
+  behaviour: whose function gives what the mistake gives, on every case, reads that hint. They must end, and must not
+  print.
 * Sign, factor 2, mean for sum, transposed, shifted, swapped, None, dtype, shape, NaN, lost gradient, changed arguments,
   exceptions and endless loops are named without your help. Write mistakes for what is particular to the exercise.
 * `hints`: three, from a nudge to nearly the line itself; they open with attempts. `picture=` (optional) takes the
@@ -55,8 +61,8 @@ from .diagnosis import Grade
 from .grading import grade
 from .index import catalog, solution
 from .prediction import predict, reveal
+from .progress import progress, reset
 from .quizzes import quiz
-from .report import progress, reset
 from .spec import Choice, Exercise, Mistake, Prediction, Question, Wrong, close, mean_within, require
 
 __all__ = [

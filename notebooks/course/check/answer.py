@@ -7,10 +7,11 @@ cells below always run. Left out: anything that could stop a notebook. `check` n
 from __future__ import annotations
 
 import functools
+import html
 import inspect
 from collections.abc import Callable
 
-from . import records, show
+from . import message, records
 from .grading import Grade, grade
 from .index import find
 from .sandbox import TimeUp, isolated, limited
@@ -72,14 +73,14 @@ def check(answer: Answer) -> None:
     """Say whether an exercise is right, wrong or not attempted. Never raises, returns None."""
     if not isinstance(answer, Answer):
         text = 'check(...) needs the decorated function: put `@exercise("its id")` above `def` and run the cell again.'
-        return show.line(text)
+        return message.line(text)
     try:
         result = answer.grade()
         hints = _record(answer, result) if result.status != "todo" else 0
         _show(answer, result, hints)
     except Exception as problem:  # a bug of ours must not stop the learner's notebook
         text = f"{answer.id}: the check itself failed ({type(problem).__name__}: {problem})."
-        show.line(f"{text} The reference is used below.")
+        message.line(f"{text} The reference is used below.")
 
 
 def _record(answer: Answer, result: Grade) -> int:
@@ -112,38 +113,40 @@ def _entry(old: dict) -> dict:
 def _show(answer: Answer, result: Grade, opened: int) -> None:
     spec = find(answer.id)
     if result.status == "todo":
-        return show.line(f"{show.OPEN} {result.message}")
+        return message.line(f"{message.OPEN} {result.message}")
     if result.status == "ok":
         head, _, rest = result.message.partition(". ")
-        show.emit(show.box(show.GREEN, f"<b>{show.RIGHT} {head}.</b> {rest}"), f"{show.RIGHT} {result.message}")
+        message.emit(
+            message.box(message.GREEN, f"<b>{message.RIGHT} {head}.</b> {rest}"), f"{message.RIGHT} {result.message}"
+        )
         return _picture(spec, answer.yours)
-    show.emit(_wrong_page(spec, result, opened), _wrong_text(spec, result, opened))
+    message.emit(_wrong_page(spec, result, opened), _wrong_text(spec, result, opened))
     _picture(spec, answer.yours)
 
 
 def _wrong_text(spec, result: Grade, opened: int) -> str:
-    lines = [f"{show.WRONG} {result.message}", "  Until it is right, the reference is used below."]
+    lines = [f"{message.WRONG} {result.message}", "  Until it is right, the reference is used below."]
     lines += [f"  Hint {i + 1} of {len(spec.hints)}: {h}" for i, h in enumerate(spec.hints[:opened])]
     return "\n".join([*lines, "  " + _next(spec, opened)])
 
 
 def _wrong_page(spec, result: Grade, opened: int) -> str:
-    head = f"<b>{show.WRONG} {spec.id}: not right yet.</b> {show.markup(result.problem)}"
+    head = f"<b>{message.WRONG} {spec.id}: not right yet.</b> {message.markup(result.problem)}"
     cell = 'style="text-align:left;padding:1px 12px 1px 0;vertical-align:top;background:none"'
-    rows = [f"<th {cell}>{n}</th><td {cell}><code>{show.html.escape(t)}</code></td>" for n, t in result.rows]
+    rows = [f"<th {cell}>{n}</th><td {cell}><code>{html.escape(t)}</code></td>" for n, t in result.rows]
     table = "".join(f"<tr style='background:none'>{row}</tr>" for row in rows)
     parts = [f"<div>{head}</div>", f"<table style='border:0;margin:4px 0'>{table}</table>" if rows else ""]
     if result.diagnosis:
-        parts.append(f"<div><b>{show.markup(result.diagnosis)}</b></div>")
+        parts.append(f"<div><b>{message.markup(result.diagnosis)}</b></div>")
     if result.source:
-        parts.append(f"<div>The same mistake in the wild: {show.markup(result.source)}</div>")
+        parts.append(f"<div>The same mistake in the wild: {message.markup(result.source)}</div>")
     parts.append("<div>Until it is right, the reference is used below.</div>")
     for i, text in enumerate(spec.hints[:opened]):
-        parts.append(show.fold(f"Hint {i + 1} of {len(spec.hints)}", f"<div>{show.markup(text)}</div>"))
+        parts.append(message.fold(f"Hint {i + 1} of {len(spec.hints)}", f"<div>{message.markup(text)}</div>"))
     if opened > len(spec.hints):
-        parts.append(show.fold("Solution", _code(inspect.getsource(spec.solution))))
-    parts.append(f"<div>{show.markup(_next(spec, opened))}</div>")
-    return show.box(show.RED, *parts)
+        parts.append(message.fold("Solution", _code(inspect.getsource(spec.solution))))
+    parts.append(f"<div>{message.markup(_next(spec, opened))}</div>")
+    return message.box(message.RED, *parts)
 
 
 def _next(spec, opened: int) -> str:
@@ -175,7 +178,7 @@ def _picture(spec, fn: Callable) -> None:
 
 
 def _code(source: str) -> str:
-    return f"<pre style='margin:4px 0'>{show.html.escape(source)}</pre>"
+    return f"<pre style='margin:4px 0'>{html.escape(source)}</pre>"
 
 
 def hint(id: str) -> None:
@@ -191,13 +194,13 @@ def hint(id: str) -> None:
     records.update("exercises", id, change)
     lines = [f"Hint {i + 1} of {len(spec.hints)}: {text}" for i, text in enumerate(spec.hints[:opened])]
     lines += [] if opened < len(spec.hints) else [f'Next: `show_solution("{id}")`']
-    show.line(*lines)
+    message.line(*lines)
 
 
 def show_solution(id: str) -> None:
     """Show the source of the reference function."""
     source, title = inspect.getsource(find(id).solution), f"Solution of {id}: {find(id).title}"
-    show.emit(show.box(show.GREY, f"<b>{show.markup(title)}</b>", _code(source)), f"{title}\n\n{source}")
+    message.emit(message.box(message.GREY, f"<b>{message.markup(title)}</b>", _code(source)), f"{title}\n\n{source}")
 
 
 def solution_markdown(id: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipywidgets as W
 
-from . import records, show
+from . import message, records
 from .index import find_prediction
 
 # ipywidgets cuts long labels of radio buttons off; here they wrap, each under its own first letter
@@ -45,9 +45,9 @@ def push(words: str) -> W.Button:
     return W.Button(description=words, layout=W.Layout(width="auto", align_self="flex-start"))
 
 
-def announce(text: str, colour: str = show.GREY) -> str:
+def announce(text: str, colour: str = message.GREY) -> str:
     """A box that a screen reader reads out when it changes."""
-    return f'<div role="status" aria-live="polite">{show.box(colour, show.markup(text))}</div>'
+    return f'<div role="status" aria-live="polite">{message.box(colour, message.markup(text))}</div>'
 
 
 def predict(id: str, choices: list[str], question: str = "") -> None:
@@ -63,10 +63,10 @@ def predict(id: str, choices: list[str], question: str = "") -> None:
             f"choices of prediction {id!r} must be different and contain the answer {key.answer!r}; got {choices}"
         )
     letters = [f"{letter(i)}. {text}" for i, text in enumerate(choices)]
-    heading = f"<div><b>Predict.</b> {show.markup(question)}</div>"
-    page = show.box(show.BLUE, heading, *(f"<div>{show.markup(line)}</div>" for line in letters))
+    heading = f"<div><b>Predict.</b> {message.markup(question)}</div>"
+    page = message.box(message.BLUE, heading, *(f"<div>{message.markup(line)}</div>" for line in letters))
     lines = [f"Predict {id}: {question}".rstrip(": "), *(f"  {line}" for line in letters)]
-    show.emit(page, "\n".join(lines), prediction_widget(id, choices, heading))
+    message.emit(page, "\n".join(lines), prediction_widget(id, choices, heading))
 
 
 def prediction_widget(id: str, choices: list[str], heading: str = "") -> W.VBox:
@@ -92,12 +92,12 @@ def prediction_widget(id: str, choices: list[str], heading: str = "") -> W.VBox:
         if late:
             status.value = announce(f'Not counted: the answer was shown before. `reset("{id}")` starts it over.')
             return
-        status.value = announce(f"Recorded: {buttons.value}", show.BLUE)
+        status.value = announce(f"Recorded: {buttons.value}", message.BLUE)
         if id in _waiting:
             status.value += _waiting[id].open()
 
     button.on_click(record)
-    widget = W.VBox([W.HTML(STYLE + show.box(show.BLUE, heading)), buttons, button, status])
+    widget = W.VBox([W.HTML(STYLE + message.box(message.BLUE, heading)), buttons, button, status])
     widget.radio, widget.button, widget.status = buttons, button, status
     return widget
 
@@ -117,11 +117,11 @@ def reveal(id: str) -> None:
     _waiting.pop(id, None)
     yours = records.read()["predictions"].get(id, {}).get("choice")
     if yours is not None:
-        return show.emit(_show_answer(id), _answer(id, yours)[1])
+        return message.emit(_show_answer(id), _answer(id, yours)[1])
     page, text = _answer(id, None)
-    closed = show.box(show.GREY, show.fold("Show the answer", page))
+    closed = message.box(message.GREY, message.fold("Show the answer", page))
     _waiting[id] = reveal_widget(id)
-    show.emit(closed, text, _waiting[id])
+    message.emit(closed, text, _waiting[id])
 
 
 def reveal_widget(id: str) -> W.VBox:
@@ -157,11 +157,11 @@ def _answer(id: str, yours: str | None) -> tuple[str, str]:
     """What was predicted, what is true, and why: HTML and plain text."""
     key = find_prediction(id)
     if yours is None:
-        head, colour = f'No prediction recorded. `reset("{id}")` starts this question over.', show.GREY
+        head, colour = f'No prediction recorded. `reset("{id}")` starts this question over.', message.GREY
     elif yours == key.answer:
-        head, colour = f"{show.RIGHT} You predicted: {yours}. Right.", show.GREEN
+        head, colour = f"{message.RIGHT} You predicted: {yours}. Right.", message.GREEN
     else:
-        head, colour = f"{show.WRONG} You predicted: {yours}. It came out differently.", show.RED
+        head, colour = f"{message.WRONG} You predicted: {yours}. It came out differently.", message.RED
     answer = f"Answer: {key.answer}"
-    parts = [show.markup(head), f"<b>{show.markup(answer)}</b>", show.markup(key.why)]
-    return show.box(colour, *(f"<div>{part}</div>" for part in parts)), f"{head}\n  {answer}\n  {key.why}"
+    parts = [message.markup(head), f"<b>{message.markup(answer)}</b>", message.markup(key.why)]
+    return message.box(colour, *(f"<div>{part}</div>" for part in parts)), f"{head}\n  {answer}\n  {key.why}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipywidgets as W
 
-from . import records, show
+from . import message, records
 from .index import module, questions
 from .prediction import STYLE, announce, letter, push, radio
 from .spec import Choice, Question
@@ -16,7 +16,7 @@ from .spec import Choice, Question
 def quiz(notebook: str) -> None:
     """Show the quiz of a notebook: `quiz("01")`. ValueError if there is no such notebook."""
     asked = questions(module(notebook))
-    show.emit(quiz_page(notebook, asked), quiz_text(notebook, asked), quiz_widget(notebook, asked))
+    message.emit(quiz_page(notebook, asked), quiz_text(notebook, asked), quiz_widget(notebook, asked))
 
 
 def quiz_text(notebook: str, questions: list[Question]) -> str:
@@ -31,17 +31,17 @@ def quiz_page(notebook: str, questions: list[Question]) -> str:
     """The quiz as HTML: opening a choice shows whether it is right, and why."""
     parts = [f"<b>Quiz {notebook}.</b> Choose an answer, then open it."]
     for n, question in enumerate(questions, 1):
-        parts.append(f"<p style='margin:8px 0 2px'><b>{n}. {show.markup(question.text)}</b></p>")
+        parts.append(f"<p style='margin:8px 0 2px'><b>{n}. {message.markup(question.text)}</b></p>")
         for i, choice in enumerate(question.choices):
             colour, words = _verdict(choice)
-            parts.append(show.fold(f"{letter(i)}. {choice.text}", show.box(colour, show.markup(words))))
-    return show.box(show.BLUE, *parts)
+            parts.append(message.fold(f"{letter(i)}. {choice.text}", message.box(colour, message.markup(words))))
+    return message.box(message.BLUE, *parts)
 
 
 def _verdict(choice: Choice) -> tuple[str, str]:
     if choice.correct:
-        return show.GREEN, f"{show.RIGHT} Right. {choice.why}"
-    return show.RED, f"{show.WRONG} Not this one. {choice.why}"
+        return message.GREEN, f"{message.RIGHT} Right. {choice.why}"
+    return message.RED, f"{message.WRONG} Not this one. {choice.why}"
 
 
 def quiz_widget(notebook: str, questions: list[Question]) -> W.VBox:
@@ -61,12 +61,12 @@ def quiz_widget(notebook: str, questions: list[Question]) -> W.VBox:
             status.value = announce(f"{missing} of {len(questions)} not answered. The score is recorded when all are.")
             return
         records.update("quizzes", notebook, lambda old: _score(old, right, len(questions)))
-        status.value = announce(f"{right} of {len(questions)} right. Change an answer and check again.", show.BLUE)
+        status.value = announce(f"{right} of {len(questions)} right. Change an answer and check again.", message.BLUE)
 
     button.on_click(mark)
     form = [W.HTML(f"{STYLE}<b>Quiz {notebook}</b>")]
     for n, (question, buttons, note) in enumerate(zip(questions, radios, feedback), 1):
-        form += [W.HTML(f"<b>{n}. {show.markup(question.text)}</b>"), buttons, note]
+        form += [W.HTML(f"<b>{n}. {message.markup(question.text)}</b>"), buttons, note]
     widget = W.VBox([*form, button, status])
     widget.radios, widget.feedback, widget.button, widget.status = radios, feedback, button, status
     return widget

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..check import show
+from ..check import message
 from ..check.quizzes import quiz_page, quiz_text, quiz_widget
 from ..check.spec import Choice, Question
 from .nb09_ward import NUMBERS, patient
@@ -67,4 +67,4 @@ def ward_round(n: int) -> None:
     widget = quiz_widget(name, asked)
     widget.children[0].value = widget.children[0].value.replace(f"Quiz {name}", title)
     page, text = (make(name, asked).replace(f"Quiz {name}", title) for make in (quiz_page, quiz_text))
-    show.emit(page, text, widget)
+    message.emit(page, text, widget)

@@ -1,5 +1,9 @@
 """Pictures of the course. They draw arrays and never train.
 
+`style` is the look of all figures, `panel` and `replay` move them, `page` puts them into a page, `svg` writes the ones
+that need letters of two languages. What several notebooks show has a file of its own, what one shows lies in nb08.py.
+Left out: matplotlib's own backends and windows, ipympl, and everything that computes what is drawn.
+
 A figure, shown once. `figure` makes it, `stroke` and `dots` give a line the look of its meaning, `show` displays it:
 
     fig, ax = figure(xlabel="steps", ylabel="weight γ^t")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import records, show
+from . import message, records
 from .index import find, module, modules, predictions, questions
 
 HEAD = ("notebook", "exercises", "predictions", "quiz")
@@ -17,8 +17,8 @@ def progress() -> None:
     fold = "white-space:normal;overflow-wrap:anywhere"  # in a narrow page lines break, nothing is cut
     style = f'style="text-align:left;vertical-align:top;padding:2px 8px 2px 0;{fold}"'
     titles = "".join(f'<th scope="col" {style}>{part}</th>' for part in HEAD)
-    body = "".join("<tr>" + "".join(f"<td {style}>{show.markup(p)}</td>" for p in row) + "</tr>" for row in rows)
-    show.emit(
+    body = "".join("<tr>" + "".join(f"<td {style}>{message.markup(p)}</td>" for p in row) + "</tr>" for row in rows)
+    message.emit(
         f"<table style='max-width:100%;margin:0'><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>", text
     )
 
@@ -54,4 +54,4 @@ def reset(what: str = "") -> None:
         gone = [key for key in data[section] if not what or key == what or key.startswith(what + ".")]
         data[section] = {key: entry for key, entry in data[section].items() if key not in gone}
     records.write(data)
-    show.line(f"Progress of {what} is reset." if what else "All progress is reset.")
+    message.line(f"Progress of {what} is reset." if what else "All progress is reset.")
