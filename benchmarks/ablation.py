@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
 import ppo_lesson.ppo as trainer  # noqa: E402
-from ppo_lesson.adam import Adam  # noqa: E402
+from ppo_lesson.optim import Adam  # noqa: E402
 from ppo_lesson.policies import MLPCritic, MLPPolicy  # noqa: E402
 from ppo_lesson.ppo import PPOConfig, ppo  # noqa: E402
 from ppo_lesson.settings import CARTPOLE  # noqa: E402

@@ -19,10 +19,10 @@ from time import perf_counter, process_time
 
 import torch
 
-from ppo_lesson.maze import Maze, MazeBatch, action_thresholds, solve
+from ppo_lesson.maze import Maze, MazeBatch, solve
 from ppo_lesson.policies import TabularPolicy
-from ppo_lesson.rollout import fixed_steps
-from ppo_lesson.train import ReinforceConfig, reinforce
+from ppo_lesson.reinforce import ReinforceConfig, reinforce
+from ppo_lesson.rollout import action_thresholds, fixed_steps
 
 REPETITIONS, ROBOTS, STEPS, SEEDS = 9, 4096, 250, 64
 RESULT = Path(__file__).parent / "results" / "maze.json"

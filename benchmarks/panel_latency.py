@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks"))
 from course.pictures import NEW, Panel, draw_maze, fan, figure, key, slider, stroke
 from ppo_lesson.maze import Maze, solve
 from ppo_lesson.policies import TabularPolicy
-from ppo_lesson.train import ReinforceConfig, reinforce
+from ppo_lesson.reinforce import ReinforceConfig, reinforce
 
 GOAL, VALUES = 40, np.linspace(0, 1, 60)  # ms for a typical panel; values of the slider
 RETRAINING = 400  # ms, the median, for a panel that trains robots anew for every value

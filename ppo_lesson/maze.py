@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from . import validate
+from .rollout import Rollout, fixed_steps
 
 ACTIONS = ("up", "down", "left", "right")
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # (row, column) change of each action
@@ -178,7 +179,7 @@ class MazeBatch:
             raise ValueError("seed is an empty sequence; give one seed for each training")
         self.seeds, self.seed_numbers = () if alone else (len(seeds),), seeds
         self.first_row = maze.n_states * torch.arange(len(seeds)).view(*self.seeds, 1)  # seed k's, in a table
-        self._next, self._reward = maze.next_state.flatten(), maze.move_reward.flatten()
+        self.next_state, self.move_reward = maze.next_state.flatten(), maze.move_reward.flatten()
         self.restart(seeds)
 
     def restart(self, seeds: Sequence[int]) -> Tensor:
@@ -192,6 +193,15 @@ class MazeBatch:
         self.steps = torch.zeros_like(self.states)
         self.returns = torch.zeros(self.states.shape, dtype=torch.float64)  # of the episode so far
         return self.states
+
+    def collect(self, policy, steps: int, critic=None) -> Rollout:
+        """Every robot takes `steps` steps from where it stands."""
+        return fixed_steps(self, policy, steps, critic)
+
+    def about(self) -> str:
+        """What must be the same when a run goes on."""
+        names = ("start", "goal", "step_reward", "bump_reward", "goal_reward", "max_steps")
+        return ", ".join([repr(self.maze), *(f"{name}={getattr(self.maze, name)}" for name in names)])
 
     def uniforms(self, steps: int, per_step: int = 1) -> Tensor:
         """Fresh random numbers in [0, 1), (steps, per_step, ..., n): the same amount from every seed's generator."""
@@ -227,7 +237,7 @@ class MazeBatch:
                 f"got {lowest} to {highest}, shape {tuple(actions.shape)}"
             )
         index = self.states * 4 + self.executed(actions, u_slip)
-        arrived, rewards = self._next[index], self._reward[index]
+        arrived, rewards = self.next_state[index], self.move_reward[index]
         self.steps += 1
         self.returns += rewards
         terminated = arrived == self.maze.goal
@@ -238,11 +248,6 @@ class MazeBatch:
         self.states = torch.where(done, self.maze.start, arrived)
         self.steps.masked_fill_(done, 0)
         return arrived, rewards, terminated, truncated
-
-
-def action_thresholds(probs: Tensor) -> Tensor:
-    """Cumulative probabilities of the first three actions, (..., S, 4) -> (3, rows): all seeds' squares in one line."""
-    return probs.detach().reshape(-1, 4).cumsum(-1)[:, :3].T.float().contiguous()
 
 
 @cache

@@ -3,7 +3,7 @@
     for row in ppo(Maze(), policy, critic, PPOConfig(), seed=0):
         print(row["env_steps"], row["return_mean"], row["kl"], row["clip_fraction"])
 
-The same function trains in the maze and in any Gymnasium vector environment. Rows and seeds are as in `train`. Left
+The same function trains in the maze and in any Gymnasium vector environment. Rows and seeds are as in `reinforce`. Left
 out: networks that share layers, recurrent policies, several machines.
 """
 
@@ -19,15 +19,13 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from . import checkpoint, validate, watch
-from .adam import Adam
 from .kl import FixedKL, PaperKL, estimate
-from .maze import MazeBatch
+from .loop import check_common, finish_row, make_batch, stop_if_diverged
 from .normalize import RewardScale, observe
 from .objectives import clip_fraction, clipped_surrogate, explained_variance, penalized_surrogate, surrogate, value_loss
+from .optim import Adam
 from .returns import whiten
 from .rollout import Rollout
-from .train import check_common, collect, finish_row, make_batch, stop_if_diverged
-from .vector import VectorBatch
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def ppo(
                     batch.restart([checkpoint.fresh_seed(s, iteration) for s in batch.seed_numbers])
                     if scale_rewards is not None:
                         scale_rewards.restart()
-                rollout = collect(batch, policy, config.steps, critic)
+                rollout = batch.collect(policy, config.steps, critic)
             except (RuntimeError, ValueError) as error:
                 error.add_note(f"in iteration {iteration} of seed {seed}. {run.what_is_safe()}")
                 raise
@@ -263,18 +261,11 @@ def _diagnostics(policy, critic, old, steps: Steps, config: PPOConfig) -> dict:
 # ---- before ------------------------------------------------------------------------------------------------------
 
 
-def _settings(batch: MazeBatch | VectorBatch, config: PPOConfig) -> dict:
+def _settings(batch, config: PPOConfig) -> dict:
     """What must be the same when a run goes on."""
-    if isinstance(batch, MazeBatch):
-        maze, names = batch.maze, ("start", "goal", "step_reward", "bump_reward", "goal_reward", "max_steps")
-        env = ", ".join([repr(maze), *(f"{name}={getattr(maze, name)}" for name in names)])
-    else:
-        spec = batch.env.spec
-        about = {} if spec is None else {k: v for k, v in spec.kwargs.items() if isinstance(v, int | float | str)}
-        env = f"{batch.n} x {spec.id if spec else type(batch.env).__name__}, {batch.mode.name} {about or ''}"
-        env += f", observations {batch.observation_space}, actions {batch.action_space}"
     seeds = batch.seed_numbers if batch.seeds else batch.seed_numbers[0]
-    return {"env": env, "seed": repr(seeds)} | {f.name: repr(getattr(config, f.name)) for f in fields(config)}
+    given = {f.name: repr(getattr(config, f.name)) for f in fields(config)}
+    return {"env": batch.about(), "seed": repr(seeds)} | given
 
 
 def _check_ppo(config: PPOConfig, critic, resume) -> FixedKL | PaperKL | None:

@@ -1,4 +1,4 @@
-"""Experience: what the robots saw, did and got, as (..., T) tensors. Here from the batch of mazes.
+"""Experience: what the robots saw, did and got, as (..., T) tensors. Here from a `MazeBatch`.
 
 Two ways to collect. `whole_episodes` lets every robot walk until it arrives or is cut off (REINFORCE needs complete
 returns). `fixed_steps` moves every robot T steps and sends finished ones back to the start (actor-critic and PPO).
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from . import validate
-from .maze import MazeBatch, action_thresholds
 from .returns import gae
 
 
@@ -54,7 +53,7 @@ class Rollout:
 
 
 @torch.no_grad()
-def whole_episodes(batch: MazeBatch, policy, critic=None) -> Rollout:
+def whole_episodes(batch, policy, critic=None) -> Rollout:
     """Every robot walks one episode from the start. T = the longest (at most `max_steps`); the rest is masked."""
     maze, probs = batch.maze, table(policy, batch)
     thresholds, draws = action_thresholds(probs), batch.draws(maze.max_steps)
@@ -68,12 +67,12 @@ def whole_episodes(batch: MazeBatch, policy, critic=None) -> Rollout:
         observations.append(states)
         actions.append(action)
         executed.append(direction)
-        states = batch._next[states * 4 + direction]  # a robot at the goal stays there
+        states = batch.next_state[states * 4 + direction]  # a robot at the goal stays there
     last = max(1, int((torch.stack(observations) != maze.goal).flatten(1).any(1).sum()))
     observations, actions, executed = (torch.stack(x[:last], -1) for x in (observations, actions, executed))
 
     index = observations * 4 + executed
-    arrived, rewards, mask = batch._next[index], batch._reward[index], observations != maze.goal
+    arrived, rewards, mask = batch.next_state[index], batch.move_reward[index], observations != maze.goal
     terminated = mask & (arrived == maze.goal)
     truncated = mask & ~terminated
     truncated[..., : maze.max_steps - 1] = False
@@ -82,7 +81,7 @@ def whole_episodes(batch: MazeBatch, policy, critic=None) -> Rollout:
 
 
 @torch.no_grad()
-def fixed_steps(batch: MazeBatch, policy, steps: int, critic=None) -> Rollout:
+def fixed_steps(batch, policy, steps: int, critic=None) -> Rollout:
     """Every robot takes `steps` steps from where it stands; one that ends an episode starts anew. Mask all true."""
     probs = table(policy, batch)
     thresholds = action_thresholds(probs)
@@ -99,7 +98,7 @@ def fixed_steps(batch: MazeBatch, policy, steps: int, critic=None) -> Rollout:
     return _finish(probs, critic, observations, actions, rewards, terminated, truncated, mask, arrived, returns)
 
 
-def table(policy, batch: MazeBatch) -> Tensor:
+def table(policy, batch) -> Tensor:
     """The policy's probabilities on every square, (*seeds, S, 4): asked once, for collecting does not change it."""
     states = torch.arange(batch.maze.n_states).expand(*batch.seeds, -1)
     probs = policy(states).probs.detach()
@@ -109,6 +108,11 @@ def table(policy, batch: MazeBatch) -> Tensor:
             f"shape {(*states.shape, batch.maze.n_actions)}; got {tuple(probs.shape)}"
         )
     return probs
+
+
+def action_thresholds(probs: Tensor) -> Tensor:
+    """Cumulative probabilities of the first three actions, (..., S, 4) -> (3, rows): all seeds' squares in one line."""
+    return probs.detach().reshape(-1, 4).cumsum(-1)[:, :3].T.float().contiguous()
 
 
 def _finish(probs, critic, observations, actions, rewards, terminated, truncated, mask, arrived, returns) -> Rollout:

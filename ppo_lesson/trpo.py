@@ -4,20 +4,73 @@
     solve F s = g by conjugate gradient  scale s so that 1/2 s^T F s = delta  shorten it until the true KL agrees
 
 F is never built: conjugate gradient asks only for products F v, and two backward passes give one (appendix C.1).
-Works for any policy whose distribution torch can compare with `kl_divergence`. Left out: the critic, which `train.trpo`
-fits separately, and seeds as a batch.
+Works for any policy whose distribution torch can compare with `kl_divergence`. Left out: seeds as a batch, and a
+critic inside the trust region: `trpo` fits it by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from . import validate
-from .objectives import surrogate
+from .loop import PER_SEED, check_common, critic_step, finish_row, make_batch
+from .normalize import RewardScale, observe
+from .objectives import explained_variance, surrogate
+from .returns import whiten
+
+
+@dataclass(frozen=True)
+class TRPOConfig:
+    """`iterations` updates of robots x steps steps; the critic takes critic_steps Adam steps after each.
+
+    robots: in the maze; a vector environment brings its own number. damping: 0.1 for networks.
+    normalize_rewards: divide rewards by the running spread of the return; for vector environments.
+    """
+
+    iterations: int = 24
+    robots: int = 16
+    steps: int = 8
+    delta: float = 0.01
+    damping: float = 1e-3
+    critic_lr: float = 0.1
+    critic_steps: int = 10
+    gamma: float = 0.99
+    lam: float = 0.95
+    normalize_rewards: bool = False
+
+
+def trpo(env, policy: nn.Module, critic: nn.Module, config: TRPOConfig, *, seed: int) -> Iterator[dict]:
+    """Trust region policy optimization (Schulman et al. 2015), one `trpo_step` an iteration; one seed.
+
+    env: a `Maze`, or a `gymnasium.vector.VectorEnv`.
+    Rows add what `trpo_step` reports: accepted, kl, kl_before_line_search, surrogate_gain, step_fraction.
+    """
+    if not isinstance(seed, Integral):
+        raise TypeError(f"trpo trains one policy: seed must be an int; got {seed!r}")
+    batch = make_batch(env, config, seed)
+    check_common(batch, policy, critic, config)
+    optimizer = torch.optim.Adam(critic.parameters(), lr=config.critic_lr)
+    scale_rewards = RewardScale(config.gamma) if config.normalize_rewards else None
+    for iteration in range(config.iterations):
+        rollout = batch.collect(policy, config.steps, critic)
+        if scale_rewards is not None:
+            rollout.rewards = scale_rewards(rollout.rewards, rollout.ended, rollout.mask)
+        advantages, returns = rollout.gae(config.gamma, config.lam)
+        weights = whiten(advantages, rollout.mask)
+        flat = [x[rollout.mask] for x in (rollout.observations, rollout.actions, weights)]  # (n, ...)
+        row = {"iteration": iteration} | trpo_step(policy, *flat, delta=config.delta, damping=config.damping)
+        for _ in range(config.critic_steps):
+            row |= critic_step(critic, optimizer, rollout, returns, config)
+        row["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask, dim=PER_SEED)
+        row["entropy"] = policy(flat[0]).entropy().mean().detach()
+        observe(flat[0], policy, critic)
+        yield finish_row(row, torch.tensor((iteration + 1) * batch.n * config.steps), rollout, config)
 
 
 def fisher_vector_product(

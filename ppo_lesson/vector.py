@@ -75,6 +75,17 @@ class VectorBatch:
             )
         return actions
 
+    def collect(self, policy, steps: int, critic=None) -> Rollout:
+        """`steps` steps of every environment, from where it stands."""
+        return vector_steps(self, policy, steps, critic)
+
+    def about(self) -> str:
+        """What must be the same when a run goes on."""
+        spec = self.env.spec
+        given = {} if spec is None else {k: v for k, v in spec.kwargs.items() if isinstance(v, int | float | str)}
+        env = f"{self.n} x {spec.id if spec else type(self.env).__name__}, {self.mode.name} {given or ''}"
+        return env + f", observations {self.observation_space}, actions {self.action_space}"
+
     def step(self, actions: Tensor) -> dict[str, np.ndarray]:
         """One step of all environments, in the words of `Rollout`; `self.observations` is what they show afterwards.
 

@@ -20,9 +20,9 @@ from ppo_lesson.objectives import (
     value_loss,
 )
 from ppo_lesson.policies import TabularCritic, TabularPolicy
+from ppo_lesson.reinforce import ActorCriticConfig, ReinforceConfig, actor_critic, reinforce
 from ppo_lesson.returns import discounted_returns, gae, whiten
 from ppo_lesson.rollout import fixed_steps, whole_episodes
-from ppo_lesson.train import ActorCriticConfig, ReinforceConfig, actor_critic, reinforce
 
 NAN = math.nan
 ONES, TWO = torch.ones(3), torch.ones(2)

@@ -9,7 +9,7 @@ import torch
 
 from course.clinic import ward as clinic
 from course.clinic.ward import CLINIC, MAZE, PATIENTS, WARD, Edit, Patient, examine
-from ppo_lesson import adam, objectives, ppo, returns, vector
+from ppo_lesson import objectives, optim, ppo, returns, vector
 from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.rollout import Rollout
 
@@ -19,7 +19,7 @@ FUNCTIONS = {
     "ppo.minibatches": ppo.minibatches,
     "returns.gae": inspect.unwrap(returns.gae),
     "rollout.Rollout.gae": Rollout.gae,
-    "adam.Adam.backward": adam.Adam.backward,
+    "optim.Adam.backward": optim.Adam.backward,
     "objectives.clipped_surrogate": objectives.clipped_surrogate,
     "objectives._ratio": objectives._ratio,
     "vector.VectorBatch.step": vector.VectorBatch.step,
@@ -157,7 +157,7 @@ def test_the_ratio_of_logs_pushes_the_wrong_way():
 
 def test_a_gradient_that_is_not_set_to_zero_adds_up():
     x = torch.nn.Parameter(torch.tensor([1.0]))
-    optimizer = adam.Adam([([x], 0.1)])
+    optimizer = optim.Adam([([x], 0.1)])
     with PATIENTS["gradient-not-zeroed"]:
         optimizer.backward(3 * x.sum())
         optimizer.backward(3 * x.sum())

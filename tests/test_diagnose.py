@@ -19,8 +19,8 @@ from ppo_lesson.kl import FixedKL, PaperKL
 from ppo_lesson.maze import Maze
 from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
+from ppo_lesson.reinforce import ActorCriticConfig, ReinforceConfig, actor_critic, reinforce
 from ppo_lesson.settings import CARTPOLE
-from ppo_lesson.train import ActorCriticConfig, ReinforceConfig, actor_critic, reinforce
 
 UNSEEN = range(100, 116)
 MUST = {  # patient: the symptoms that every one of its seeds must show

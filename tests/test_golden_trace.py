@@ -11,9 +11,9 @@ import torch
 
 import ppo_lesson.ppo as trainer
 from course.exercises.nb08_update import FROZEN, frozen, ppo_update
-from ppo_lesson.adam import Adam
 from ppo_lesson.kl import estimate
 from ppo_lesson.objectives import clip_fraction
+from ppo_lesson.optim import Adam
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLD = json.loads((ROOT / "data" / "golden_trace.json").read_text("utf-8"))

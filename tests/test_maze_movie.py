@@ -14,8 +14,8 @@ import torch
 from course.pictures.maze_movie import SHOWN, Movie
 from ppo_lesson.maze import Maze, MazeBatch, solve
 from ppo_lesson.policies import TabularPolicy
+from ppo_lesson.reinforce import ReinforceConfig, reinforce
 from ppo_lesson.rollout import whole_episodes
-from ppo_lesson.train import ReinforceConfig, reinforce
 
 ROOT = Path(__file__).resolve().parent.parent
 TAG = "{http://www.w3.org/2000/svg}"

@@ -7,7 +7,8 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from oracles import DOWN, LEFT, MAZES, RIGHT, UP, plain_maze, random_policy, within
 
-from ppo_lesson.maze import Maze, MazeBatch, action_thresholds, solve
+from ppo_lesson.maze import Maze, MazeBatch, solve
+from ppo_lesson.rollout import action_thresholds
 
 UNIFORM = torch.full((16, 4), 0.25, dtype=torch.float64)
 every_maze = pytest.mark.parametrize("settings", MAZES.values(), ids=MAZES.keys())

@@ -8,9 +8,9 @@ import pytest
 import torch
 from runs import make, train, weights
 
-from ppo_lesson.adam import Adam
 from ppo_lesson.kl import PaperKL
 from ppo_lesson.maze import Maze, MazeBatch
+from ppo_lesson.optim import Adam
 from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, Steps, minibatches, ppo, ppo_loss
 from ppo_lesson.rollout import fixed_steps

@@ -15,9 +15,9 @@ from torch.distributions import MultivariateNormal, kl_divergence
 from vector_envs import MODES, OneState, Target, copies, scripts
 
 from ppo_lesson import ppo as ppo_module
-from ppo_lesson.adam import Adam
 from ppo_lesson.maze import Maze, MazeBatch, solve
 from ppo_lesson.normalize import Standardize
+from ppo_lesson.optim import Adam
 from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo, ppo_update
 from ppo_lesson.returns import gae
@@ -71,7 +71,7 @@ def test_treated_as_an_end_it_would_be_far_less(mode, lam, wrong, monkeypatch):
 
     monkeypatch.setattr(VectorBatch, "step", step)
     if lam == 1.0:  # whole episodes, so that no row ends inside one and borrows from the critic
-        monkeypatch.setattr(ppo_module, "collect", lambda b, p, steps, c: vector_steps(b, p, 30, c))
+        monkeypatch.setattr(VectorBatch, "collect", lambda b, p, steps, c: vector_steps(b, p, 30, c))
     assert value_of_the_one_state(mode, lam) == pytest.approx(wrong, abs=0.05)
 
 
@@ -143,7 +143,7 @@ def test_statistics_of_observations_are_those_of_real_steps_before_the_next_roll
     """The policy that collects is the policy that is rescored: statistics change after an update."""
     seen, used = [], []
     policy, critic = networks(3, 3, standardize=True)
-    real = ppo_module.collect
+    real = VectorBatch.collect
 
     def collect(*arguments):
         used.append(policy.net.standardize.moments.mean.clone())
@@ -152,7 +152,7 @@ def test_statistics_of_observations_are_those_of_real_steps_before_the_next_roll
         return steps
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ppo_module, "collect", collect)
+        patch.setattr(VectorBatch, "collect", collect)
         rows = list(ppo(scripts(mode=NEXT_STEP), policy, critic, PPOConfig(**SMALL), seed=0))
     assert not used[0].any()
     for k in range(1, 5):
@@ -396,7 +396,7 @@ def reset_steps_are_trained_on(patch):
 
 
 def the_goal_is_a_start(patch):
-    real = ppo_module.collect
+    real = MazeBatch.collect
 
     def sick(*arguments):
         steps = real(*arguments)
@@ -404,7 +404,7 @@ def the_goal_is_a_start(patch):
         steps.observations[..., 1:][after] = steps.next_observations[..., :-1][after]
         return steps
 
-    patch.setattr(ppo_module, "collect", sick)
+    patch.setattr(MazeBatch, "collect", sick)
 
 
 SICK = [  # the number that shows it, what is done, in which runs, how far off it must be

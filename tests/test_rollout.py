@@ -5,9 +5,9 @@ import pytest
 import torch
 from oracles import plain_maze, random_policy
 
-from ppo_lesson.maze import Maze, MazeBatch, action_thresholds
+from ppo_lesson.maze import Maze, MazeBatch
 from ppo_lesson.policies import TabularCritic, TabularPolicy
-from ppo_lesson.rollout import fixed_steps, whole_episodes
+from ppo_lesson.rollout import action_thresholds, fixed_steps, whole_episodes
 
 SETTINGS = {"plain": {}, "walls": {"walls": [5, 6]}, "slippery 5x5": {"size": 5, "slip": 0.3}}
 every_maze = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())

@@ -6,11 +6,13 @@ import math
 import pytest
 import torch
 
-from ppo_lesson import train, validate
-from ppo_lesson.maze import Maze
+from ppo_lesson import reinforce as module
+from ppo_lesson import validate
+from ppo_lesson.maze import Maze, MazeBatch
 from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
-from ppo_lesson.train import ActorCriticConfig, ReinforceConfig, TRPOConfig, actor_critic, reinforce, trpo
+from ppo_lesson.reinforce import ActorCriticConfig, ReinforceConfig, actor_critic, reinforce
+from ppo_lesson.trpo import TRPOConfig, trpo
 
 TRAINERS = {ReinforceConfig: reinforce, ActorCriticConfig: actor_critic, TRPOConfig: trpo, PPOConfig: ppo}
 NUMBERS = [
@@ -35,8 +37,8 @@ def refused(kind, name, value):
 )
 def test_no_number_of_any_configuration_may_be_nan_or_a_word_or_far_below_0(kind, name, type_, monkeypatch):
     collected = []
-    for collect in ("fixed_steps", "whole_episodes"):
-        monkeypatch.setattr(train, collect, lambda *a: collected.append(a))
+    monkeypatch.setattr(MazeBatch, "collect", lambda *a: collected.append(a))
+    monkeypatch.setattr(module, "whole_episodes", lambda *a: collected.append(a))
     for value in (math.nan, "many"):
         assert repr(value) in refused(kind, name, value)
     if name != "entropy_coef":  # a price on entropy may be meant

@@ -8,8 +8,8 @@ import torch
 
 from ppo_lesson.maze import Maze, MazeBatch, optimal, solve
 from ppo_lesson.policies import TabularCritic, TabularPolicy
+from ppo_lesson.reinforce import ActorCriticConfig, ReinforceConfig, actor_critic, reinforce
 from ppo_lesson.rollout import fixed_steps, whole_episodes
-from ppo_lesson.train import ActorCriticConfig, ReinforceConfig, actor_critic, reinforce
 
 PLAIN = {"optimizer": "sgd", "whiten": False, "gamma": 0.9}
 ALWAYS = {"iteration", "env_steps", "return_mean", "policy_loss", "entropy", "grad_norm", "lr"}

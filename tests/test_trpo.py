@@ -12,8 +12,7 @@ from torch.distributions import Categorical
 
 from ppo_lesson.maze import Maze, solve
 from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
-from ppo_lesson.train import TRPOConfig, trpo
-from ppo_lesson.trpo import conjugate_gradient, fisher_vector_product, trpo_step
+from ppo_lesson.trpo import TRPOConfig, conjugate_gradient, fisher_vector_product, trpo, trpo_step
 
 STATES, ACTIONS = torch.arange(16).repeat_interleave(4), torch.arange(4).repeat(16)  # every pair once
 

@@ -19,8 +19,8 @@ from gymnasium.vector import SyncVectorEnv
 from torch import Tensor
 
 from ppo_lesson import ppo as trainer
-from ppo_lesson.adam import Adam
 from ppo_lesson.maze import Maze
+from ppo_lesson.optim import Adam
 from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig
 from ppo_lesson.rollout import Rollout

@@ -240,7 +240,7 @@ WARD = (
     Patient(
         "gradient-not-zeroed",
         "the gradient is never set back to zero: every step repeats all earlier ones",
-        (Edit("adam.Adam.backward", "self.grad = torch.cat(", "self.grad = self.grad + torch.cat("),),
+        (Edit("optim.Adam.backward", "self.grad = torch.cat(", "self.grad = self.grad + torch.cat("),),
         ("torchforge #71", "TennisCourtDetector #7"),
     ),
     Patient(

@@ -8,11 +8,12 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from ppo_lesson.adam import Adam
 from ppo_lesson.maze import Maze, solve
+from ppo_lesson.optim import Adam
 from ppo_lesson.policies import MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
-from ppo_lesson.train import ActorCriticConfig, ReinforceConfig, TRPOConfig, actor_critic, reinforce, trpo
+from ppo_lesson.reinforce import ActorCriticConfig, ReinforceConfig, actor_critic, reinforce
+from ppo_lesson.trpo import TRPOConfig, trpo
 
 STEPS = 30
 
