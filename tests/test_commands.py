@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -168,9 +169,30 @@ def test_what_help_says_is_what_the_settings_are(capsys):
     assert float(re.search(r"learning rate \((\S+) for small models", text)[1]) == config.lr
 
 
+def test_the_help_follows_the_settings(capsys, monkeypatch):
+    """Another default is another word in the help: nothing there is typed a second time."""
+    other = replace(
+        RLHFConfig(), iterations=77, batch=78, epochs=9, max_new_tokens=79, lr=1.5e-4, kl=FixedKL(0.3), seed=5
+    )
+    monkeypatch.setattr("ppo_lesson.language.settings.RLHFConfig", lambda: other)
+    for name, value in {"SMALL": 7_000_000, "BATCH": 71, "HELD": 72, "SHOW_EVERY": 73, "SMALL_LR": 2.5e-3}.items():
+        monkeypatch.setattr(options, name, value)
+    monkeypatch.setattr(options, "CHECKPOINT_EVERY", {"sft": 74, "reward": 75, "rlhf": 76})
+    said = {}
+    for command in ("sft", "rlhf"):
+        with pytest.raises(SystemExit):
+            cli.main([command, "--help"])
+        said[command] = " ".join(capsys.readouterr().out.split())
+    for words in ("update (77)", "rollout (78)", "rollout (9)", "reply (79)", "(1.5e-4 for", "from 7 million", "(0.3)"):
+        assert words in said["rlhf"]
+    assert "random (5)" in said["rlhf"] and "checkpoints (76)" in said["rlhf"] and "(73; 0: none)" in said["rlhf"]
+    assert all(f"({word}" in said["sft"] for word in ("71)", "2.5e-3 for", "a tenth, at most 72)"))
+    assert "checkpoints (74)" in said["sft"]
+
+
 @pytest.mark.slow
 def test_large_models_get_small_learning_rates(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(train.loading, "SMALL", 1)
+    monkeypatch.setattr(train.options, "SMALL", 1)
     short = ["--iterations", "1", "--batch", "4", "--max-new-tokens", "3"]
     assert shop.rlhf(folder, tmp_path / "a", short=short) == 0
     assert "lr 1e-06" in capsys.readouterr().out

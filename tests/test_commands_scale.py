@@ -222,8 +222,8 @@ def test_on_a_gpu_micro_batch_is_obeyed_and_adapters_learn_faster(folder, monkey
     assert train._profile(given | {"lora_rank": 0}).lora_rank == 0
     given |= dict.fromkeys(("steps", "batch", "lr", "checkpoint_every"))
     model, rates = load_language_model(folder / "model"), []
-    for small in (train.loading.SMALL, 1):
-        monkeypatch.setattr(train.loading, "SMALL", small)
+    for small in (train.options.SMALL, 1):
+        monkeypatch.setattr(train.options, "SMALL", small)
         profiles = (train._profile(given), train._profile(given | {"lora_rank": 0}))
         rates += [train._supervised(given, model, 99, profile).lr for profile in profiles]
     assert rates == [1e-3, 1e-3, 1e-4, 1e-5]

@@ -71,13 +71,19 @@ def add_arguments(parser) -> None:
     parser.add_argument("--reward", help="FILE.py:FUNCTION of (prompt, reply) -> number (that of the run)")
     parser.add_argument("--output", required=True, help="folder for the script, the data and the reward function")
     parser.add_argument("--overwrite", action="store_true", help="write over an earlier export")
-    parser.add_argument("--gpus", type=int, default=1, metavar="N", help="of each machine (1)")
-    parser.add_argument("--nodes", type=int, default=1, metavar="N", help="machines (1)")
-    parser.add_argument("--engine", default="vllm", choices=["vllm", "sglang"], help="what samples the replies (vllm)")
-    parser.add_argument("--tensor-parallel", type=int, default=1, metavar="N", help="GPUs that share one engine (1)")
-    parser.add_argument("--prompt-length", type=int, default=512, metavar="N", help="longest prompt in tokens (512)")
+    parser.add_argument("--gpus", type=int, default=1, metavar="N", help="of each machine (%(default)s)")
+    parser.add_argument("--nodes", type=int, default=1, metavar="N", help="machines (%(default)s)")
+    parser.add_argument(
+        "--engine", default="vllm", choices=["vllm", "sglang"], help="what samples the replies (%(default)s)"
+    )
+    parser.add_argument(
+        "--tensor-parallel", type=int, default=1, metavar="N", help="GPUs that share one engine (%(default)s)"
+    )
+    parser.add_argument(
+        "--prompt-length", type=int, default=512, metavar="N", help="longest prompt in tokens (%(default)s)"
+    )
     parser.add_argument("--mean-length", type=float, metavar="X", help="tokens of a usual reply, for an adaptive beta")
-    parser.add_argument("--format", default="parquet", choices=["parquet", "jsonl"], help="of the data (parquet)")
+    parser.add_argument("--format", default="parquet", choices=["parquet", "jsonl"], help="of the data (%(default)s)")
 
 
 def run(options) -> int:

@@ -24,7 +24,6 @@ TOKENIZER_FILES = (
     "vocab.txt",
     "spiece.model",
 )
-SMALL = 20_000_000  # parameters; larger models want the learning rates of large models
 
 
 def language_model(name: str):

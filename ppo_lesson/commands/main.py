@@ -19,9 +19,9 @@ def main(argv=None):
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    options.add_commands(commands)
-    export = commands.add_parser("export", help="write your settings as a run of another library", allow_abbrev=False)
     argv = sys.argv[1:] if argv is None else argv
+    options.add_commands(commands, helps=any(word in ("-h", "--help") for word in argv[1:]))  # of one command
+    export = commands.add_parser("export", help="write your settings as a run of another library", allow_abbrev=False)
     if argv and argv[0] in LESSON:
         parser.error(
             f"{argv[0]} belongs to the lesson: python -m course {argv[0]}, in the folder notebooks of a checkout"

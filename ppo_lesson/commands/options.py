@@ -1,12 +1,14 @@
 """What the commands sft, reward and rlhf understand, and the configuration that it makes.
 
-Every option is None where nothing was said, so that a run that goes on can take what it began with. This file loads
-nothing heavy: --help answers at once.
+Every option is None where nothing was said, so that a run that goes on can take what it began with. What the help says
+of defaults is read from where they are: RLHFConfig, or here for what only the commands know. This file loads nothing
+heavy before somebody asks for that help.
 """
 
 from __future__ import annotations
 
 from argparse import RawDescriptionHelpFormatter
+from collections import defaultdict
 from types import NoneType
 from typing import get_args, get_type_hints
 
@@ -25,10 +27,16 @@ EXAMPLE = {
     "reward": "--model runs/sft/model --data rankings.jsonl --output runs/reward",
     "rlhf": "--model runs/sft/model --reward runs/reward/model --prompts prompts.jsonl --output runs/rlhf",
 }
+SMALL = 20_000_000  # parameters; larger models want other learning rates
+SMALL_LR, LARGE_LR, ADAPTER_LR, LARGE_ACTOR_LR = 1e-3, 1e-5, 1e-4, 1e-6  # the last: of rlhf, whose critic has LARGE_LR
+BATCH, HELD, SHOW_EVERY = 16, 64, 10  # examples in a step of sft and reward; held out at most; iterations
+CHECKPOINT_EVERY = {"sft": 100, "reward": 100, "rlhf": 10}
 
 
-def add_commands(commands) -> None:
-    """Add the three to argparse's subparsers."""
+def add_commands(commands, *, helps: bool = True) -> None:
+    """Add the three to argparse's subparsers. helps: with the defaults in their help, for which torch is loaded."""
+    rlhf = _defaults() if helps else defaultdict(str)
+    large = f"from {SMALL // 1_000_000} million parameters on"
     for name in WORDS:
         example = (
             f"example:\n  python -m ppo_lesson {name} {EXAMPLE[name]}\n  python -m ppo_lesson {name} --output "
@@ -54,36 +62,51 @@ def add_commands(commands) -> None:
         say("--output", help="folder for the model, the numbers and the report", required=True)
         say("--resume", action="store_true", help="go on with the run in --output; options left out stay as they were")
         if name == "rlhf":
-            say("--iterations", help="rollouts, each with its update (60)", **whole)
-            say("--batch", help="replies in a rollout (64)", **whole)
-            say("--epochs", help="passes over each rollout (2)", **whole)
-            say("--max-new-tokens", help="longest reply (48)", **whole)
-            say(
-                "--lr",
-                help="learning rate (6e-4 for small models; from 20 million parameters on 1e-6, adapters 1e-4)",
-                **real,
-            )
-            say("--beta", help="price of a nat of KL to the model you began with (0.1)", **real)
+            say("--iterations", help=f"rollouts, each with its update ({rlhf['iterations']})", **whole)
+            say("--batch", help=f"replies in a rollout ({rlhf['batch']})", **whole)
+            say("--epochs", help=f"passes over each rollout ({rlhf['epochs']})", **whole)
+            say("--max-new-tokens", help=f"longest reply ({rlhf['max_new_tokens']})", **whole)
+            rates = f"{rlhf['lr']} for small models; {large} {_short(LARGE_ACTOR_LR)}, adapters {_short(ADAPTER_LR)}"
+            say("--lr", help=f"learning rate ({rates})", **real)
+            say("--beta", help=f"price of a nat of KL to the model you began with ({rlhf['beta']})", **real)
             say("--kl", choices=("reward", "loss", "both", "none"), help="where that price is paid (reward)")
             say("--adaptive-kl", help="beta follows this KL, in nats a reply (Ziegler et al. 2019)", **real)
             say("--target-kl", help="stop an update where it is 1.5 times this far from the old policy", **real)
         else:
             say("--steps", help="optimizer steps (two passes over the data)", **whole)
-            say("--batch", help="examples in a step (16)", **whole)
-            say(
-                "--lr",
-                help="learning rate (1e-3 for small models; from 20 million parameters on 1e-5, adapters 1e-4)",
-                **real,
-            )
+            say("--batch", help=f"examples in a step ({BATCH})", **whole)
+            rates = f"{_short(SMALL_LR)} for small models; {large} {_short(LARGE_LR)}, adapters {_short(ADAPTER_LR)}"
+            say("--lr", help=f"learning rate ({rates})", **real)
         say("--profile", choices=("auto", "cpu", "t4", "gpu"), help="how to use this machine (auto: a GPU, if any)")
         say("--lora-rank", help="learn adapters of this rank; 0: all weights (16 on a T4, else 0)", **whole)
-        say("--seed", help="of everything random (0)", **whole)
-        say("--checkpoint-every", help=f"iterations between checkpoints ({10 if name == 'rlhf' else 100})", **whole)
-        say("--held", help="examples kept out of training, to measure before and after (a tenth, at most 64)", **whole)
+        say("--seed", help=f"of everything random ({rlhf['seed']})", **whole)
+        say("--checkpoint-every", help=f"iterations between checkpoints ({CHECKPOINT_EVERY[name]})", **whole)
+        say(
+            "--held",
+            help=f"examples kept out of training, to measure before and after (a tenth, at most {HELD})",
+            **whole,
+        )
         say("--set", action="append", metavar="FIELD=VALUE", help="any other setting; --set help=1 lists them")
         say("--threads", help="torch threads (torch decides)", **whole)
-        say("--show-every", help="iterations between sample replies while it runs (10; 0: none)", **whole)
+        say("--show-every", help=f"iterations between sample replies while it runs ({SHOW_EVERY}; 0: none)", **whole)
         say("--debug", action="store_true", help="show the whole traceback of an error")
+
+
+def _defaults() -> dict[str, str]:
+    """What RLHFConfig holds if nothing is said, in the words of the help."""
+    from ..language.settings import RLHFConfig  # only now: it brings torch
+
+    config = RLHFConfig()
+    return {name: str(x) for name, x in vars(config).items()} | {"lr": _short(config.lr), "beta": f"{config.kl.beta:g}"}
+
+
+def _short(rate: float) -> str:
+    """
+    >>> _short(6e-4), _short(1.5e-05)
+    ('6e-4', '1.5e-5')
+    """
+    number, power = f"{rate:e}".split("e")
+    return f"{float(number):g}e{int(power)}"
 
 
 NEEDED = {"sft": ("model", "data"), "reward": ("model", "data"), "rlhf": ("model", "reward", "prompts")}
@@ -123,7 +146,7 @@ def with_kl(config, options: dict):
         raise ValueError(f"--adaptive-kl sets the price in the reward; with --kl {where} there is none")
     if where == "none" and beta:
         raise ValueError(f"--beta {beta:g} is a price, and with --kl none nobody pays it; leave one of them out")
-    beta = 0.1 if beta is None else FixedKL(beta).beta  # which refuses a negative one
+    beta = config.kl.beta if beta is None else FixedKL(beta).beta  # which refuses a negative one
     in_reward = FixedKL(beta) if target is None else ZieglerKL(beta, target)
     return replace(
         config,

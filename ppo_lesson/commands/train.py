@@ -118,7 +118,7 @@ def _reward(folder: Path, given: dict) -> None:
 
 def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     names = ("iterations", "batch", "epochs", "max_new_tokens", "lr", "target_kl", "seed", "checkpoint_every")
-    start = rlhf.RLHFConfig(checkpoint_every=10)
+    start = rlhf.RLHFConfig(checkpoint_every=options.CHECKPOINT_EVERY["rlhf"])
     config = options.with_kl(options.changed(start, given, names), given)
     settings.check(config)
     profile = _profile(given, team)
@@ -126,8 +126,9 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], actor)
     judge = loading.reward_of(given["reward"], tokenizer, actor)
     held, prompts = hold_out(data.read_prompts(given["prompts"]), given["held"])
-    if (size := loading.parameters(actor)) >= loading.SMALL:
-        rates = {"lr": 1e-4, "critic_lr": 1e-4} if profile.lora_rank else {"lr": 1e-6, "critic_lr": 1e-5}
+    if (size := loading.parameters(actor)) >= options.SMALL:
+        rates = {"lr": options.LARGE_ACTOR_LR, "critic_lr": options.LARGE_LR}
+        rates = dict.fromkeys(rates, options.ADAPTER_LR) if profile.lora_rank else rates
         config = replace(config, **{name: x for name, x in rates.items() if not loading.said(given, name)})
     team.check(config)
     if profile.memory:
@@ -180,8 +181,8 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
 
 
 def hold_out(examples: list, count: int | None) -> tuple[list, list]:
-    """(held, rest): every k-th example, about a tenth of them and at most 64, or as many as were asked for."""
-    count = min(64, len(examples) // 10) if count is None else count
+    """(held, rest): every k-th example, about a tenth of them and at most HELD, or as many as were asked for."""
+    count = min(options.HELD, len(examples) // 10) if count is None else count
     if not 0 <= count < len(examples):
         raise ValueError(f"--held {count} must be at least 0 and less than the {len(examples)} examples there are")
     places = {i * len(examples) // count for i in range(count)} if count else set()
@@ -196,8 +197,10 @@ def spread(examples: list) -> list:
 
 def _supervised(given: dict, model, count: int, profile: machine.Profile) -> supervised.SupervisedConfig:
     """The settings of sft and reward: two passes over the data, if nothing else was said."""
-    lr = 1e-3 if loading.parameters(model) < loading.SMALL else 1e-4 if profile.lora_rank else 1e-5
-    config = supervised.SupervisedConfig(batch=min(16, count), lr=lr, checkpoint_every=100)
+    lr = options.ADAPTER_LR if profile.lora_rank else options.LARGE_LR
+    lr = options.SMALL_LR if loading.parameters(model) < options.SMALL else lr
+    every = options.CHECKPOINT_EVERY["sft"]
+    config = supervised.SupervisedConfig(batch=min(options.BATCH, count), lr=lr, checkpoint_every=every)
     config = options.changed(config, given, ("steps", "batch", "lr", "checkpoint_every"))
     steps = config.steps if loading.said(given, "steps") else max(1, math.ceil(2 * count / max(1, config.batch)))
     config = replace(config, steps=steps)
