@@ -24,7 +24,7 @@ def exact(logits_p: Tensor, logits_q: Tensor) -> Tensor:
     >>> exact(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.9, 0.1]).log())
     tensor(0.5108)
     """
-    validate.same_shape(logits_p=logits_p, logits_q=logits_q)
+    validate.same_shape({"logits_p": logits_p, "logits_q": logits_q})
     logp, logq = torch.log_softmax(logits_p, -1), torch.log_softmax(logits_q, -1)
     p = logp.exp()
     return (p * (logp - logq).masked_fill(p == 0, 0.0)).sum(-1)
@@ -43,9 +43,9 @@ def estimate(logp: Tensor, logp_ref: Tensor, kind: str) -> Tensor:
     >>> estimate(torch.tensor([0.5]).log(), torch.tensor([0.25]).log(), "k3")
     tensor([0.1931])
     """
-    validate.same_shape(logp=logp, logp_ref=logp_ref)
+    validate.same_shape({"logp": logp, "logp_ref": logp_ref})
     d = logp - logp_ref
-    validate.all_finite(d, logp=logp, logp_ref=logp_ref)
+    validate.all_finite(d, {"logp": logp, "logp_ref": logp_ref})
     if kind == "k1":
         return d
     if kind == "k2":
@@ -67,7 +67,7 @@ def estimate_off_policy(logp: Tensor, logp_old: Tensor, logp_ref: Tensor, kind: 
     >>> estimate_off_policy(logp, torch.tensor([0.25]).log(), logp, "k2"), estimate(logp, logp, "k2")
     (tensor([0.]), tensor([0.]))
     """
-    validate.same_shape(logp=logp, logp_old=logp_old, logp_ref=logp_ref)
+    validate.same_shape({"logp": logp, "logp_old": logp_old, "logp_ref": logp_ref})
     ratio = validate.limited(logp - logp_old.detach()).exp()
     return (ratio.detach() if kind == "k2" else ratio) * estimate(logp, logp_ref.detach(), kind)
 

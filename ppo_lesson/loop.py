@@ -81,7 +81,7 @@ def critic_step(critic, optimizer, rollout, returns: Tensor, config) -> dict:
     optimizer.zero_grad()
     loss.sum().backward()
     optimizer.step()
-    stop_if_diverged(config, critic=nn.utils.parameters_to_vector(critic.parameters()))
+    stop_if_diverged(config, {"critic": nn.utils.parameters_to_vector(critic.parameters())})
     return {"value_loss": loss.detach()}
 
 
@@ -101,7 +101,7 @@ def grad_norm(module: nn.Module, seeds: torch.Size) -> Tensor:
     return torch.stack(squares).sum(0).sqrt()
 
 
-def stop_if_diverged(config, **numbers: Tensor) -> None:
+def stop_if_diverged(config, numbers: dict[str, Tensor]) -> None:
     """FloatingPointError when one of `numbers` is no longer finite, with the settings that may be to blame."""
     for name, x in numbers.items():
         if not math.isfinite(x.detach().sum()):
@@ -114,7 +114,7 @@ def stop_if_diverged(config, **numbers: Tensor) -> None:
 
 def finish_row(row: dict, steps: Tensor, rollout, config) -> dict:
     """Add what every trainer reports; plain numbers for one training, arrays for many; drop what is not defined."""
-    stop_if_diverged(config, **{name: row[name] for name in ("policy_loss", "value_loss") if name in row})
+    stop_if_diverged(config, {name: row[name] for name in ("policy_loss", "value_loss") if name in row})
     row |= {"env_steps": steps, "return_mean": rollout.return_mean()}
     row = {name: x for name, x in row.items() if not (isinstance(x, Tensor) and x.isnan().all())}
     return {

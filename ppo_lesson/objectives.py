@@ -20,7 +20,7 @@ def policy_gradient(logp: Tensor, advantages: Tensor) -> Tensor:
     >>> policy_gradient(torch.tensor([-0.7, -0.2]), torch.tensor([2.0, -1.0]))
     tensor([-1.4000,  0.2000])
     """
-    validate.same_shape(logp=logp, advantages=advantages)
+    validate.same_shape({"logp": logp, "advantages": advantages})
     validate.finite("logp", logp)
     validate.finite("advantages", advantages)
     return logp * advantages.detach()
@@ -79,7 +79,7 @@ def penalized_surrogate(logp: Tensor, logp_old: Tensor, advantages: Tensor, kl: 
     """
     if not bool((torch.as_tensor(beta) >= 0).all()):
         raise ValueError(f"beta must not be negative: the penalty would reward distance; got {beta}")
-    validate.same_shape(advantages=advantages, kl=kl)
+    validate.same_shape({"advantages": advantages, "kl": kl})
     return surrogate(logp, logp_old, advantages) - beta * kl
 
 
@@ -120,10 +120,10 @@ def value_loss(
     >>> value_loss(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 0.0]))
     tensor([0.5000, 4.5000])
     """
-    validate.same_shape(values=values, returns=returns, values_old=values_old)
+    validate.same_shape({"values": values, "returns": returns, "values_old": values_old})
     returns = returns.detach()
     error = (values - returns).square()
-    validate.all_finite(error, values=values, returns=returns)
+    validate.all_finite(error, {"values": values, "returns": returns})
     if (clip is None) != (values_old is None):
         raise ValueError("clip and values_old go together: give both (clipped value loss) or neither")
     if clip is not None:
@@ -169,7 +169,7 @@ def aggregate(
     """
     if how not in ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum"):
         raise ValueError(f"how must be 'token-mean', 'seq-mean-token-mean' or 'seq-mean-token-sum'; got {how!r}")
-    validate.same_shape(x=x, mask=mask)
+    validate.same_shape({"x": x, "mask": mask})
     validate.not_empty("x", x)
     real = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
     if denominator is None:
@@ -201,7 +201,7 @@ def explained_variance(
     >>> explained_variance(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 2.0, 3.0])).item()
     1.0
     """
-    validate.same_shape(values=values, returns=returns, mask=mask)
+    validate.same_shape({"values": values, "returns": returns, "mask": mask})
     values, returns = validate.at_least_float32(values), validate.at_least_float32(returns)
 
     def variance(x):
@@ -217,10 +217,10 @@ def explained_variance(
 
 def _ratio(logp: Tensor, logp_old: Tensor, advantages: Tensor) -> Tensor:
     """pi / pi_old from log-probabilities, after checking what all surrogates ask of their arguments."""
-    validate.same_shape(logp=logp, logp_old=logp_old, advantages=advantages)
+    validate.same_shape({"logp": logp, "logp_old": logp_old, "advantages": advantages})
     validate.not_empty("logp", logp)
     log_ratio = logp - logp_old.detach()
-    validate.all_finite(log_ratio * advantages, logp=logp, logp_old=logp_old, advantages=advantages)
+    validate.all_finite(log_ratio * advantages, {"logp": logp, "logp_old": logp_old, "advantages": advantages})
     return validate.limited(log_ratio).exp()
 
 

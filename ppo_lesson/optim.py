@@ -41,7 +41,7 @@ class Adam:
                 self.others.append((p, value.view(p.shape)))
         self.places = [p.data_ptr() for p in parameters]
 
-    def check(self, **modules) -> None:
+    def check(self, modules: dict) -> None:
         """RuntimeError unless the parameters that these modules learn with, and no others, are still held here."""
         named = [(f"{m}.{n}", p) for m, module in modules.items() for n, p in module.named_parameters()]
         held = {id(p): place for p, place in zip(self.parameters, self.places)}

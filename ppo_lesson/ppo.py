@@ -28,6 +28,7 @@ from .returns import whiten
 from .rollout import Rollout
 
 
+@validate.helpful
 @dataclass(frozen=True)
 class PPOConfig:
     """`iterations` rollouts of robots x steps, each used for `epochs` passes over `minibatches` shuffled parts.
@@ -100,7 +101,7 @@ def ppo(
         yield from map(dict, run.rows)
         for iteration in range(len(run.rows), config.iterations):
             try:
-                optimizer.check(policy=policy, critic=critic)
+                optimizer.check({"policy": policy, "critic": critic})
                 if config.checkpoint_every and iteration and iteration % config.checkpoint_every == 0:
                     run.save()
                     batch.restart([checkpoint.fresh_seed(s, iteration) for s in batch.seed_numbers])
@@ -188,7 +189,7 @@ def ppo_loss(policy, critic, part: Steps, config: PPOConfig, old=None, beta=None
     """
     distribution, values = policy(part.observations), critic(part.observations)
     logp = distribution.log_prob(part.actions)
-    stop_if_diverged(config, logp=logp, values=values)
+    stop_if_diverged(config, {"logp": logp, "values": values})
     if config.objective == "clip":
         eps = {"eps": config.eps, "eps_high": config.eps_high, "dual_clip": config.dual_clip}
         objective = clipped_surrogate(logp, part.logp_old, part.advantages, **eps)
@@ -244,7 +245,7 @@ def _diagnostics(policy, critic, old, steps: Steps, config: PPOConfig) -> dict:
     """Where the update ended, measured on its whole rollout."""
     distribution = policy(steps.observations)
     logp = distribution.log_prob(steps.actions)
-    stop_if_diverged(config, logp=logp, values=critic(steps.observations))
+    stop_if_diverged(config, {"logp": logp, "values": critic(steps.observations)})
     row = {
         "entropy": distribution.entropy().mean(-1),
         "approx_kl": estimate(steps.logp_old, logp, "k3").mean(-1),

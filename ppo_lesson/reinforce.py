@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from . import validate
 from .loop import PER_SEED, check_common, critic_step, finish_row, grad_norm, make_batch, still_held, stop_if_diverged
 from .maze import Maze, MazeBatch
 from .objectives import aggregate, explained_variance, policy_gradient
@@ -23,6 +24,7 @@ from .returns import discounted_returns, whiten
 from .rollout import whole_episodes
 
 
+@validate.helpful
 @dataclass(frozen=True)
 class ReinforceConfig:
     """`iterations` updates of `episodes` whole episodes each. optimizer: "adam" or "sgd".
@@ -41,6 +43,7 @@ class ReinforceConfig:
     critic_lr: float = 0.3
 
 
+@validate.helpful
 @dataclass(frozen=True)
 class ActorCriticConfig:
     """`iterations` updates of robots x steps steps each. lam 0: the one-step TD error is the advantage."""
@@ -122,7 +125,7 @@ def _policy_step(policy, optimizer, rollout, weights: Tensor, how: str, config) 
     loss.sum().backward()  # seeds share no parameter, so the sum keeps them apart
     gradients = grad_norm(policy, loss.shape)
     optimizer.step()
-    stop_if_diverged(config, policy=nn.utils.parameters_to_vector(policy.parameters()))
+    stop_if_diverged(config, {"policy": nn.utils.parameters_to_vector(policy.parameters())})
     entropy = aggregate(distribution.entropy().detach(), rollout.mask, dim=PER_SEED)
     return {"policy_loss": loss.detach(), "entropy": entropy, "grad_norm": gradients}
 

@@ -24,7 +24,7 @@ def discounted_returns(rewards: Tensor, gamma: float, *, ended: Tensor | None = 
     """
     rewards = _reals("rewards", rewards)
     gamma = validate.number("gamma", gamma, 0.0, 1.0)
-    validate.same_shape(rewards=rewards, ended=ended)
+    validate.same_shape({"rewards": rewards, "ended": ended})
     validate.finite("rewards", rewards)
     go_on = torch.full_like(rewards, gamma) if ended is None else gamma * (~ended.bool()).to(rewards)
     return _backward_sum(rewards, go_on)
@@ -61,9 +61,9 @@ def gae(
     """
     rewards = _reals("rewards", rewards)
     gamma, lam = validate.number("gamma", gamma, 0.0, 1.0), validate.number("lam", lam, 0.0, 1.0)
-    validate.same_shape(
-        rewards=rewards, values=values, next_values=next_values, terminated=terminated, truncated=truncated, mask=mask
-    )
+    steps = {"rewards": rewards, "values": values, "next_values": next_values}
+    ends = {"terminated": terminated, "truncated": truncated, "mask": mask}
+    validate.same_shape(steps | ends)
     validate.marks_a_step(mask)
     real = torch.ones_like(rewards, dtype=torch.bool) if mask is None else mask.bool()
     terminated = terminated.bool()
@@ -96,7 +96,7 @@ def whiten(
     tensor([-1.,  0.,  1.])
     """
     x = _reals("x", x)
-    validate.same_shape(x=x, mask=mask)
+    validate.same_shape({"x": x, "mask": mask})
     validate.marks_a_step(mask)
     real = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
     dtype, x = x.dtype, validate.at_least_float32(x).where(real, 0)

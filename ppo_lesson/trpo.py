@@ -25,6 +25,7 @@ from .objectives import explained_variance, surrogate
 from .returns import whiten
 
 
+@validate.helpful
 @dataclass(frozen=True)
 class TRPOConfig:
     """`iterations` updates of robots x steps steps; the critic takes critic_steps Adam steps after each.
@@ -142,7 +143,7 @@ def trpo_step(
     validate.integer("tries", tries, 1)
     validate.not_empty("advantages", advantages)
     validate.finite("advantages", advantages)
-    validate.same_shape(advantages=advantages, weights=weights)
+    validate.same_shape({"advantages": advantages, "weights": weights})
     if weights is not None and not (bool((weights >= 0).all()) and 0 < weights.sum() < torch.inf):
         raise ValueError(f"weights must not be negative and not all zero; got {weights.min():g} to {weights.max():g}")
     parameters = [p for p in policy.parameters() if p.requires_grad]

@@ -2,11 +2,54 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
 import math
 import operator
+from collections.abc import Mapping
+from dataclasses import fields
 
 import torch
 from torch import Tensor
+
+ELSEWHERE = {  # what other libraries call our settings
+    "learning_rate": "lr",
+    "clip": "eps",
+    "clip_coef": "eps",
+    "clip_range": "eps",
+    "gae_lambda": "lam",
+    "ent_coef": "entropy_coef",
+    "vf_coef": "value_coef",
+    "num_minibatches": "minibatches",
+    "update_epochs": "epochs",
+    "n_steps": "steps",
+}
+
+
+def helpful(cls):
+    """A dataclass of settings that answers a misspelled field with the one that was probably meant."""
+    init = cls.__init__
+
+    @functools.wraps(init)
+    def checked(self, *args, **settings):
+        for name in settings:
+            if unknown := misspelled(cls, name):
+                raise TypeError(unknown)
+        init(self, *args, **settings)
+
+    cls.__init__ = checked
+    return cls
+
+
+def misspelled(cls, name: str) -> str:
+    """What to answer to settings of `cls` that have no field `name`; "" if there is one. cls.ELSEWHERE: other names."""
+    known = [f.name for f in fields(cls)]
+    elsewhere = {other: name for other, name in ELSEWHERE.items() if name in known} | getattr(cls, "ELSEWHERE", {})
+    if name in known:
+        return ""
+    close = (difflib.get_close_matches(name, [*known, *elsewhere], 1) or [""])[0]
+    meant = f"Did you mean {elsewhere.get(close, close)}?" if close else f"There are {', '.join(known)}"
+    return f"{cls.__name__} has no field {name!r}. {meant}"
 
 
 def number(name: str, value, low: float = -math.inf, high: float = math.inf, *, why: str = "") -> float:
@@ -61,8 +104,8 @@ def finite(name: str, x: Tensor, mask: Tensor | None = None) -> None:
         )
 
 
-def all_finite(result: Tensor, **tensors: Tensor) -> None:
-    """`finite` for all `tensors`, quickly: a finite `result` that is made of all of them shows that they are."""
+def all_finite(result: Tensor, tensors: Mapping[str, Tensor]) -> None:
+    """`finite` for all named `tensors`, quickly: a finite `result` that is made of all of them shows that they are."""
     if not math.isfinite(result.detach().sum()):
         for name, x in tensors.items():
             finite(name, x)
@@ -79,8 +122,8 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def same_shape(**tensors: Tensor | None) -> None:
-    """Raise unless all given arguments are tensors of one shape; None stands for an optional one left out."""
+def same_shape(tensors: Mapping[str, Tensor | None]) -> None:
+    """Raise unless all of these named arguments are tensors of one shape; None stands for an optional one left out."""
     for name, x in tensors.items():
         if x is not None and not isinstance(x, Tensor):
             raise TypeError(f"{name} must be a torch tensor; got {type(x).__name__}. Convert it with torch.as_tensor")

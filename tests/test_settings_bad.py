@@ -1,13 +1,18 @@
 """Every number in a trainer's configuration is looked at before anything is done with it."""
 
 import dataclasses
+import importlib
 import math
+import pkgutil
 
 import pytest
 import torch
 
+import ppo_lesson
 from ppo_lesson import reinforce as module
 from ppo_lesson import validate
+from ppo_lesson.language.settings import RLHFConfig
+from ppo_lesson.language.supervised import SupervisedConfig
 from ppo_lesson.maze import Maze, MazeBatch
 from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
@@ -79,3 +84,35 @@ def test_positive_takes_numbers_of_every_kind():
 def test_settings_as_a_dict_are_refused_with_what_they_should_be(trainer):
     with pytest.raises(TypeError, match=r"config must be a .*PPOConfig\(lr=0.1\); got dict"):
         next(trainer(Maze(), TabularPolicy(), TabularCritic(), {"lr": 0.1}, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "meant"),
+    [
+        (PPOConfig, "clip", "eps"),
+        (PPOConfig, "gae_lambda", "lam"),
+        (PPOConfig, "minibatch", "minibatches"),
+        (TRPOConfig, "critics_lr", "critic_lr"),
+        (ReinforceConfig, "learning_rate", "lr"),
+        (ActorCriticConfig, "robot", "robots"),
+        (SupervisedConfig, "step", "steps"),
+        (RLHFConfig, "beta", r"kl=FixedKL\(beta\)"),
+    ],
+)
+def test_a_misspelled_setting_is_answered_with_the_one_that_was_meant(kind, wrong, meant):
+    with pytest.raises(TypeError, match=rf"{kind.__name__} has no field '{wrong}'. Did you mean {meant}\?"):
+        kind(**{wrong: 1})
+    assert validate.misspelled(kind, wrong) and not validate.misspelled(kind, dataclasses.fields(kind)[0].name)
+
+
+def test_every_configuration_of_the_module_is_helpful():
+    """A class whose name says so, in any file: one that forgets it answers as Python does."""
+    found = []
+    for info in pkgutil.walk_packages(ppo_lesson.__path__, "ppo_lesson."):
+        if info.name != "ppo_lesson.__main__":
+            found += [x for x in vars(importlib.import_module(info.name)).values() if isinstance(x, type)]
+    kinds = {kind for kind in found if kind.__name__.endswith("Config") and kind.__module__.startswith("ppo_lesson")}
+    assert {PPOConfig, TRPOConfig, ReinforceConfig, ActorCriticConfig, RLHFConfig, SupervisedConfig} <= kinds
+    for kind in kinds:
+        with pytest.raises(TypeError, match=f"{kind.__name__} has no field 'qqq'. There are "):
+            kind(qqq=1)

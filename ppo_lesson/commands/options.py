@@ -157,7 +157,7 @@ def with_kl(config, options: dict):
 
 def _assignment(text: str, settings) -> tuple:
     """ "eps=0.3" -> ("eps", 0.3), by the type that the field of the dataclass `settings` has."""
-    from ..language.settings import misspelled
+    from ..validate import misspelled
 
     name, sign, value = text.partition("=")
     known = {key: kind for key, kind in get_type_hints(settings).items() if key != "ELSEWHERE"}

@@ -23,7 +23,7 @@ def shape_rewards(scores: Tensor, logp: Tensor, logp_ref: Tensor, mask: Tensor, 
     >>> shape_rewards(torch.tensor([1.0]), logp, ref, torch.tensor([[True, True, False]]), beta=0.1)
     tensor([[-0.0500,  1.0000,  0.0000]])
     """
-    validate.same_shape(logp=logp, logp_ref=logp_ref, mask=mask)
+    validate.same_shape({"logp": logp, "logp_ref": logp_ref, "mask": mask})
     beta = validate.number("beta", beta, 0.0, why="A negative beta would reward distance")
     mask = mask.bool()
     if scores.shape != mask.shape[:1]:
@@ -48,7 +48,7 @@ def group_advantages(scores: Tensor, group_ids: Tensor, *, scale: bool = True) -
     >>> group_advantages(torch.tensor([1.0, 3.0, 5.0, 5.0]), torch.tensor([0, 0, 1, 1]), scale=False)
     tensor([-1.,  1.,  0.,  0.])
     """
-    validate.same_shape(scores=scores, group_ids=group_ids)
+    validate.same_shape({"scores": scores, "group_ids": group_ids})
     validate.finite("scores", scores)
     _, group, size = group_ids.unique(return_inverse=True, return_counts=True)
     mean = torch.zeros(len(size)).to(scores).index_add(0, group, scores) / size

@@ -28,7 +28,7 @@ def bradley_terry_loss(chosen: Tensor, rejected: Tensor) -> Tensor:
     >>> bradley_terry_loss(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 0.0]))
     tensor([0.3133, 0.6931])
     """
-    validate.same_shape(chosen=chosen, rejected=rejected)
+    validate.same_shape({"chosen": chosen, "rejected": rejected})
     return -logsigmoid(chosen - rejected)
 
 
@@ -147,7 +147,7 @@ def calibration(margins: Tensor, preferred: Tensor, *, bins: int = 10) -> list[t
     >>> [(round(prediction, 3), share, count) for prediction, share, count in bins]
     [(0.119, 0.5, 2), (0.881, 1.0, 2)]
     """
-    validate.same_shape(margins=margins, preferred=preferred)
+    validate.same_shape({"margins": margins, "preferred": preferred})
     validate.integer("bins", bins, 1)
     predicted = torch.sigmoid(margins)
     place = (predicted * bins).long().clamp(max=bins - 1)

@@ -175,7 +175,7 @@ def check_temperature(temperature) -> float:
 
 
 def _check_shapes(model, ids: Tensor, attention_mask: Tensor, response_length: int) -> None:
-    validate.same_shape(ids=ids, attention_mask=attention_mask)
+    validate.same_shape({"ids": ids, "attention_mask": attention_mask})
     validate.integer("response_length", response_length, 1, ids.shape[1] - 1)  # something decides the first token
     _check_context(model, attention_mask, 0)
 
@@ -198,7 +198,7 @@ def _check_context(model, mask: Tensor, more: int) -> None:
 
 def check_generate(model, prompt_ids: Tensor, prompt_mask: Tensor, max_new_tokens, eos_id, pad_id) -> None:
     """ValueError for what no sampler can work with: shapes, padding on the right, train mode, a context too short."""
-    validate.same_shape(prompt_ids=prompt_ids, prompt_mask=prompt_mask)
+    validate.same_shape({"prompt_ids": prompt_ids, "prompt_mask": prompt_mask})
     validate.not_empty("prompt_ids", prompt_ids)
     for name, value, low in (("max_new_tokens", max_new_tokens, 1), ("eos_id", eos_id, 0), ("pad_id", pad_id, 0)):
         validate.integer(name, value, low)

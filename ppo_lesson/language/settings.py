@@ -6,39 +6,13 @@ Left out: what fits together with models and prompts, which `checks` looks at.
 
 from __future__ import annotations
 
-import difflib
-import functools
 import math
 from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from .. import validate
 from ..kl import FixedKL, PaperKL, ZieglerKL
-
-
-def helpful(cls):
-    """A dataclass of settings that answers a misspelled field with the one that was probably meant."""
-    init = cls.__init__
-
-    @functools.wraps(init)
-    def checked(self, *args, **settings):
-        for name in settings:
-            if unknown := misspelled(cls, name):
-                raise TypeError(unknown)
-        init(self, *args, **settings)
-
-    cls.__init__ = checked
-    return cls
-
-
-def misspelled(cls, name: str) -> str:
-    """What to answer to settings of `cls` that have no field `name`; "" if there is one. cls.ELSEWHERE: other names."""
-    known, elsewhere = [f.name for f in fields(cls)], getattr(cls, "ELSEWHERE", {})
-    if name in known:
-        return ""
-    close = (difflib.get_close_matches(name, [*known, *elsewhere], 1) or [""])[0]
-    meant = f"Did you mean {elsewhere.get(close, close)}?" if close else f"There are {', '.join(known)}"
-    return f"{cls.__name__} has no field {name!r}. {meant}"
+from ..validate import helpful
 
 
 @helpful

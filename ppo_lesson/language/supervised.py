@@ -24,11 +24,11 @@ from .data import Pair
 from .models import device
 from .optim import adamw, schedule
 from .sampling import full_mask, token_logps
-from .settings import check, helpful
+from .settings import check
 from .text import pad_left, pad_right, prompt_ids, reply_ids
 
 
-@helpful
+@validate.helpful
 @dataclass(frozen=True)
 class SupervisedConfig:
     """`steps` AdamW steps on `batch` examples each.
