@@ -6,16 +6,28 @@ import pytest
 from source import dotted, files, functions, is_private, tree
 
 PYTHON_S = {"_replace", "_asdict", "_fields", "_make"}  # of named tuples: public by another convention
-HOUSE_WORDS = {  # what the field calls otherwise: gradient checkpointing, micro-batches, reshard, parameter groups ...
-    "compute_twice",
-    "pieces",
-    "fold",
-    "apart",
-    "told",
-    "experience",
-    "before",
-    "scale_module",
-    "sft_module",
+OLD_NAMES = {  # what the field calls otherwise: the word it uses
+    "compute_twice": "gradient_checkpointing",
+    "piece": "micro_batch",
+    "pieces": "micro_batches",
+    "fold": "reshard",
+    "apart": "parameter_groups",
+    "whole": "full_state",
+    "told": "the thing that is told",
+}
+OLD_PARAMETERS = {"most", "about", "again", "once", "some", "how", "what"}  # words that say nothing about a value
+FIXED = {"aggregate": {"how"}}  # of objectives.py: the design fixes this signature
+OLD_FILES = {  # whose name said something else than what they export
+    "ppo_lesson.adam": "optim",
+    "ppo_lesson.train": "reinforce",
+    "ppo_lesson.language.sft": "supervised",
+    "ppo_lesson.language.experience": "rollout, advantages, microbatch",
+    "ppo_lesson.language.before": "checks",
+    "ppo_lesson.language.scale": "hardware.profile",
+    "ppo_lesson.bridge.words": "command_line",
+    "ppo_lesson.commands.loop": "progress",
+    "ppo_lesson.commands.folder": "run_folder",
+    "ppo_lesson.commands.inputs": "loading",
 }
 
 
@@ -46,3 +58,36 @@ def test_public_functions_take_few_parameters_and_say_which(file):
         arguments = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
         assert len([a for a in arguments if a not in ("self", "cls")]) <= 10, name
         assert node.args.kwarg is None, name
+
+
+def public(file):
+    """(where, name) of all that a file of the module offers: functions, classes, constants, methods, fields."""
+    for node in tree(file).body:
+        yield from ((name, name) for name in offered(node))
+        if isinstance(node, ast.ClassDef):
+            yield from ((f"{node.name}.{name}", name) for part in node.body for name in offered(part))
+
+
+def offered(node):
+    """The names without an underscore that one statement defines."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        names = [node.name]
+    elif isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        names = [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
+    else:
+        names = []
+    return [name for name in names if not name.startswith("_")]
+
+
+@pytest.mark.parametrize("file", files("ppo_lesson"), ids=dotted)
+def test_no_old_word_comes_back(file):
+    """As a file's name, as a public name, or as a parameter of a public function."""
+    assert dotted(file) not in OLD_FILES, f"this file is called {OLD_FILES[dotted(file)]} now"
+    found = [where for where, name in public(file) if name.lower() in OLD_NAMES]
+    for name, node in functions(file):
+        if not any(map(is_private, name.split("."))):
+            arguments = {a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)}
+            old = arguments & (OLD_PARAMETERS | OLD_NAMES.keys()) - FIXED.get(name, set())
+            found += [f"{name}({each}=)" for each in sorted(old)]
+    assert not found
