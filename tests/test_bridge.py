@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 import pytest
 
 from ppo_lesson import bridge
+from ppo_lesson.bridge import Launch
 from ppo_lesson.bridge import keys as words
 from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL
 from ppo_lesson.language.rlhf import RLHFConfig
@@ -74,7 +75,7 @@ def config_with(name):
 def there_and_back(config, library):
     """(config after the round trip, names of the fields that were said to be lost)."""
     how = COUNTED.get(library, {})
-    notes = bridge.report(config, library, **how)
+    notes = bridge.differences(config, library, **how)
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         settings = TO[library](config, **how)
@@ -345,7 +346,7 @@ def test_by_hand():
         "trainer.total_training_steps": 100,
         "data.max_response_length": 256,
     }
-    settings = bridge.to_verl(config, gpus=2)
+    settings = bridge.to_verl(config, Launch(gpus=2))
     assert {key: settings[key] for key in verl} == verl
     flags = bridge.to_openrlhf(config, prompts=256)
     assert flags.pop("actor.eps_clip_low_high") == [0.2, 0.28]
@@ -389,9 +390,9 @@ def test_by_hand():
 def test_what_is_lost_is_warned_about():
     with pytest.warns(UserWarning, match=r"verl 0\.9\.1 has no word for: lost: ptx_coef=0\.5"):
         bridge.to_verl(replace(PLAIN, ptx_coef=0.5))
-    assert not [note for note in bridge.report(PLAIN, "verl") if note.kind == "lost"]
+    assert not [note for note in bridge.differences(PLAIN, "verl") if note.kind == "lost"]
     with pytest.raises(ValueError, match="library must be one of"):
-        bridge.report(PLAIN, "deepspeed")
+        bridge.differences(PLAIN, "deepspeed")
 
 
 @pytest.mark.parametrize(
@@ -413,17 +414,19 @@ def test_settings_of_ours_that_cannot_be_run_are_not_translated(library, changes
 
 
 def test_machines_and_files():
-    settings = bridge.to_verl(PLAIN, model="a", gpus=4, nodes=2, prompts=300, train_files="x.parquet", engine="vllm")
+    assert {field.name for field in fields(Launch)} == set(words.LAUNCH)
+    launch = Launch(model="a", gpus=4, nodes=2, train_files="x.parquet", engine="vllm")
+    settings = bridge.to_verl(PLAIN, launch, prompts=300)
     assert settings["critic.model.path"] == settings["actor_rollout_ref.model.path"] == "a"
     assert settings["trainer.total_epochs"] == 15  # 300 // 64 = 4 iterations each, and 60 are wanted
     assert settings["actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu"] == 4  # 32 replies a step, 8 GPUs
-    assert bridge.to_verl(PLAIN, model="a", critic="b")["critic.model.path"] == "b"
-    with pytest.raises(TypeError, match="knows no argument 'modell'"):
-        bridge.to_verl(PLAIN, modell="a")
+    assert bridge.to_verl(PLAIN, Launch(model="a", critic="b"))["critic.model.path"] == "b"
+    with pytest.raises(TypeError, match=r"Launch has no field 'modell'\. Did you mean model\?"):
+        Launch(modell="a")
     with pytest.raises(ValueError, match="needs batch / replies = 64 different prompts"):
         bridge.to_verl(PLAIN, prompts=63)
     with pytest.raises(ValueError, match="cannot be shared equally by gpus=3"):
-        bridge.to_verl(PLAIN, gpus=3)
+        bridge.to_verl(PLAIN, Launch(gpus=3))
 
 
 def test_a_minibatch_that_does_not_divide():
@@ -431,7 +434,7 @@ def test_a_minibatch_that_does_not_divide():
     settings = bridge.to_verl(config)
     assert settings["actor_rollout_ref.actor.ppo_mini_batch_size"] == 14
     assert settings["actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu"] == 14
-    assert {"minibatches", "micro_batch"} <= {note.key for note in bridge.report(config, "verl")}
+    assert {"minibatches", "micro_batch"} <= {note.key for note in bridge.differences(config, "verl")}
     assert bridge.from_verl(settings)[0].minibatches == 3
 
 

@@ -97,7 +97,7 @@ def settings_of_all_kinds():
     launch = dict.fromkeys(words.LAUNCH, "x") | {"gpus": 2, "nodes": 1, "tensor_parallel": 1, "prompt_length": 512}
     launch |= {"logger": ["console"], "test_first": False, "test_every": -1}
     config = replace(PLAIN, kl=ZieglerKL(0.1, 6.0), kl_loss=0.1, checkpoint_every=5, dual_clip=3.0)
-    return bridge.to_verl(config, prompts=300, **launch)
+    return bridge.to_verl(config, bridge.Launch(**launch), prompts=300)
 
 
 def test_verl_has_every_key_with_that_type(verl):

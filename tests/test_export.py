@@ -68,7 +68,7 @@ def test_the_script_gives_verl_these_settings(place):
     module, trainer, *words = words_for_verl(folder, "trainer.nnodes=3")
     assert (module, trainer) == ("-m", "verl.trainer.main_ppo") and words[-1] == "trainer.nnodes=3"
     settings = bridge.read_settings("\n".join(f'"{word}"' for word in words[:-1]))
-    expected = bridge.to_verl(RLHFConfig(), prompts=len(PROMPTS), gpus=2)
+    expected = bridge.to_verl(RLHFConfig(), bridge.Launch(gpus=2), prompts=len(PROMPTS))
     assert {key: settings[key] for key in expected} == expected
     assert settings["data.train_files"] == str(folder / "train.jsonl")  # with its blank, as one word
     assert settings["data.val_files"] == str(folder / "held.jsonl") and settings["trainer.test_freq"] == 10

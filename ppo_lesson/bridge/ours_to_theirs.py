@@ -1,9 +1,10 @@
-"""`RLHFConfig` in the words of verl, TRL and OpenRLHF. What a library cannot say is warned about, and in `report`."""
+"""`RLHFConfig` in the words of verl, TRL and OpenRLHF. What a library cannot say is warned about; see `differences`."""
 
 from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import validate
@@ -37,13 +38,44 @@ ESTIMATOR = {"gae": "gae", "group": "grpo"}
 LINE, FLAT = "linear", "constant_with_warmup"  # learning rates, as transformers calls them
 
 
-def to_verl(config: RLHFConfig, *, prompts: int | None = None, mean_length: float | None = None, **launch) -> dict:
+@validate.helpful
+@dataclass(frozen=True)
+class Launch:
+    """Where, on what and from which files a run of verl takes place; None: not set, so that verl decides.
+
+    critic: the model that it starts from; without it that of the actor. gpus: of one node. reward: a file, and
+    reward_name its function. test_every: iterations between two tests on val_files.
+    """
+
+    model: str | None = None
+    critic: str | None = None
+    train_files: str | None = None
+    val_files: str | None = None
+    test_first: bool | None = None
+    test_every: int | None = None
+    prompt_length: int | None = None
+    reward: str | None = None
+    reward_name: str | None = None
+    engine: str | None = None
+    tensor_parallel: int | None = None
+    gpus: int | None = None
+    nodes: int | None = None
+    logger: list[str] | None = None
+    project: str | None = None
+    name: str | None = None
+    folder: str | None = None
+
+
+NOWHERE = Launch()
+
+
+def to_verl(
+    config: RLHFConfig, launch: Launch = NOWHERE, *, prompts: int | None = None, mean_length: float | None = None
+) -> dict:
     """{key: value} for verl 0.9.1. ValueError where verl would refuse the batch sizes; a warning for what is lost.
 
     prompts: how many there are, from which trainer.total_epochs follows. mean_length: expected tokens of a reply, for
-    the target of a ZieglerKL; without it the longest reply. launch: model, critic (the same model, if not given),
-    train_files, val_files, prompt_length, reward, reward_name, engine, tensor_parallel, gpus (of one node), nodes,
-    logger, project, name, folder, test_first, test_every; only those you give are set.
+    the target of a ZieglerKL; without it the longest reply.
     """
     keys, notes = _verl(config, prompts, mean_length, launch)
     return _warned("verl", keys, notes)
@@ -59,10 +91,10 @@ def to_openrlhf(config: RLHFConfig, *, prompts: int | None = None, mean_length: 
     return _warned("openrlhf", *_openrlhf(config, prompts, mean_length))
 
 
-def report(config: RLHFConfig, library: str, *, gpus: int = 1, prompts=None, mean_length=None) -> list[Note]:
+def differences(config: RLHFConfig, library: str, *, gpus: int = 1, prompts=None, mean_length=None) -> list[Note]:
     """What "verl", "trl" or "openrlhf" cannot say of `config`, or says a little differently."""
     if library == "verl":
-        return _verl(config, prompts, mean_length, {"gpus": gpus})[1]
+        return _verl(config, prompts, mean_length, Launch(gpus=gpus))[1]
     if library == "trl":
         return _trl(config, gpus)[1]
     if library == "openrlhf":
@@ -72,7 +104,7 @@ def report(config: RLHFConfig, library: str, *, gpus: int = 1, prompts=None, mea
 
 def _verl(config, prompts, mean_length, launch):
     keys, notes = _begin(config, "verl")
-    asked, gpus = config.batch // config.replies, launch.get("gpus", 1) * launch.get("nodes", 1)
+    asked, gpus = config.batch // config.replies, _either(launch.gpus, 1) * _either(launch.nodes, 1)
     mini = math.ceil(asked / config.minibatches)
     if mini * config.minibatches != asked:
         notes.append(Note("changed", "minibatches", config.minibatches, f"steps of {mini} prompts, the last not full"))
@@ -104,10 +136,8 @@ def _verl(config, prompts, mean_length, launch):
                 f"verl draws each once in an epoch. Lower batch, or give more prompts"
             )
         keys["trainer.total_epochs"] = math.ceil(config.iterations / (prompts // asked))
-    if unknown := set(launch) - set(LAUNCH):
-        raise TypeError(f"to_verl() knows no argument {sorted(unknown)[0]!r}; it knows {', '.join(LAUNCH)}")
-    launch = {"critic": launch["model"]} | launch if "model" in launch else launch
-    return keys | {LAUNCH[name]: value for name, value in launch.items()}, notes
+    told = {"critic": None} | vars(launch) | {"critic": _either(launch.critic, launch.model)}
+    return keys | {LAUNCH[name]: value for name, value in told.items() if value is not None}, notes
 
 
 def _trl(config, gpus):

@@ -228,30 +228,29 @@ def _settings(config, given: dict, prompts: int, held: bool) -> tuple[dict, list
     how = {"prompts": prompts, "mean_length": given["mean_length"]}
     train = f"$here/train.{given['format']}"
     model, critic = given["model"], given["critic"] or given["model"]
+    launch = bridge.Launch(
+        model=_absolute(model),
+        critic=_absolute(critic),
+        train_files=train,
+        val_files=train.replace("/train.", "/held.") if held else train,
+        test_first=held,
+        test_every=10 if held else -1,
+        prompt_length=given["prompt_length"],
+        reward="$here/verl_reward.py",
+        reward_name="compute_score",
+        engine=given["engine"],
+        tensor_parallel=given["tensor_parallel"],
+        gpus=given["gpus"],
+        nodes=given["nodes"],
+        logger=["console"],
+        project="ppo_lesson",
+        name=Path(given["output"]).resolve().name,
+        folder="$here/checkpoints",
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the notes say the same, and more
-        settings = bridge.to_verl(
-            config,
-            **how,
-            model=_absolute(model),
-            critic=_absolute(critic),
-            train_files=train,
-            val_files=train.replace("/train.", "/held.") if held else train,
-            test_first=held,
-            test_every=10 if held else -1,
-            prompt_length=given["prompt_length"],
-            reward="$here/verl_reward.py",
-            reward_name="compute_score",
-            engine=given["engine"],
-            tensor_parallel=given["tensor_parallel"],
-            gpus=given["gpus"],
-            nodes=given["nodes"],
-            logger=["console"],
-            project="ppo_lesson",
-            name=Path(given["output"]).resolve().name,
-            folder="$here/checkpoints",
-        )
-    notes = bridge.report(config, "verl", gpus=given["gpus"] * given["nodes"], **how)
+        settings = bridge.to_verl(config, launch, **how)
+    notes = bridge.differences(config, "verl", gpus=given["gpus"] * given["nodes"], **how)
     return settings, [note for note in notes if note.key != "score_clip"]  # verl_reward.py does it
 
 

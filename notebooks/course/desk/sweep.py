@@ -261,7 +261,7 @@ def _rounded(x):
     return [_rounded(value) for value in x] if isinstance(x, list | tuple) else x
 
 
-def report(runs: list[dict]) -> str:
+def verdicts(runs: list[dict]) -> str:
     """What the sweep was asked to show, each with what was found, over all its seeds."""
     lines = []
     for name, targets in ASKED.items():
@@ -307,7 +307,7 @@ def main(names: list[str] | None, seeds: list[int], jobs: int, finished: bool = 
     if unknown:
         raise ValueError(f"--only: no setting named {sorted(unknown)}; there are {', '.join(SETTINGS)}")
     runs = sweep(names or list(SETTINGS), seeds, jobs=jobs, finished=finished)
-    print(table(runs), report(runs), sep="\n\n")
+    print(table(runs), verdicts(runs), sep="\n\n")
     if not names:
         desk = load_desk()
         facts = {
