@@ -230,11 +230,11 @@ def _begin(config, library):
     return keys, notes
 
 
-def _divisor(whole: int, most: int, name: str, notes: list) -> int:
-    """The largest divisor of `whole` that is not above `most`."""
-    best = max(d for d in range(1, min(whole, most) + 1) if whole % d == 0)
-    if best != most:
-        notes.append(Note("changed", name, most, f"{best}, which divides the {whole} replies of one step on one GPU"))
+def _divisor(total: int, limit: int, name: str, notes: list) -> int:
+    """The largest divisor of `total` that is not above `limit`."""
+    best = max(d for d in range(1, min(total, limit) + 1) if total % d == 0)
+    if best != limit:
+        notes.append(Note("changed", name, limit, f"{best}, which divides the {total} replies of one step on one GPU"))
     return best
 
 

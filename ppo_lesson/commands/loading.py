@@ -151,11 +151,11 @@ def _where(error: BaseException, path: Path) -> str:
 # ---- folders ---------------------------------------------------------------------------------------------------------
 
 
-def _folder_or_name(option: str, name: str, what: str) -> None:
+def _folder_or_name(option: str, name: str, kind: str) -> None:
     """ValueError unless `name` is a folder that holds something, or can be a name on the hub."""
     path = Path(name)
     if path.is_dir():
-        _inside(name, *(TOKENIZER_FILES if what == "a tokenizer" else ("config.json",)), option=option, what=what)
+        _inside(name, *(TOKENIZER_FILES if kind == "a tokenizer" else ("config.json",)), option=option, kind=kind)
     elif path.exists() or name[0] in "./~" or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise ValueError(f"{option}: there is no folder {name}, and it cannot be a name on the hub")
     elif path.parent != Path() and path.parent.is_dir():  # data/sft_modle, say; not worth a question to the hub
@@ -164,11 +164,11 @@ def _folder_or_name(option: str, name: str, what: str) -> None:
         raise ValueError(f"{option}: there is no folder {name}{meant}")
 
 
-def _inside(name: str, *files: str, option: str = "--reward", what: str = "a reward model") -> str:
+def _inside(name: str, *files: str, option: str = "--reward", kind: str = "a reward model") -> str:
     """`name` if one of `files` is in it; else an error that knows the folders which the commands write."""
     folder = Path(name)
-    if any((folder / file).exists() for file in files) or what == "a tokenizer":
+    if any((folder / file).exists() for file in files) or kind == "a tokenizer":
         return name
     inner = [sub for sub in ("model", "actor") if (folder / sub / files[0]).exists()]
     meant = f"did you mean {folder / inner[0]}?" if inner else f"{files[0]} is missing"
-    raise ValueError(f"{option}: {name} holds no {what.removeprefix('a ')}; {meant}")
+    raise ValueError(f"{option}: {name} holds no {kind.removeprefix('a ')}; {meant}")

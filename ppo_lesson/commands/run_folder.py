@@ -60,10 +60,10 @@ def saved(folder: Path) -> int:
     return len(load(path, facts_only=True)[1]["rows"]) if path.exists() else 0
 
 
-def write_json(path: Path, what: dict) -> None:
+def write_json(path: Path, content: dict) -> None:
     """Whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(what, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
     os.replace(part, path)
 
 

@@ -213,10 +213,10 @@ def _check_fit(model, tokenizer, pairs: list[tuple[str, str]]) -> None:
     checks.check_lengths([prompt for prompt, _ in pairs], lengths, {"model": model})
 
 
-def _announce(command: str, size: int, what: str, config, profile, team=processes.ALONE) -> None:
+def _announce(command: str, size: int, examples: str, config, profile, team=processes.ALONE) -> None:
     several = f"\n  {team.size} processes" if team.size > 1 else ""
     print(machine.banner(profile, sampling=command == "rlhf") + several)
-    words = f"a model of {size / 1e6:.3g} million parameters, {what}, lr {config.lr:g}"
+    words = f"a model of {size / 1e6:.3g} million parameters, {examples}, lr {config.lr:g}"
     print(f"{command}: {words}, on the {torch.device(profile.device).type.upper()}", flush=True)
 
 
