@@ -33,7 +33,7 @@ def make_batch(env, config, seed, robots: str = "robots") -> MazeBatch | VectorB
     return VectorBatch(env, seed=seed)
 
 
-WHOLE = {"iterations": 1, "steps": 1, "epochs": 1, "minibatches": 1, "critic_steps": 0}  # and the least of each
+INTEGERS = {"iterations": 1, "steps": 1, "epochs": 1, "minibatches": 1, "critic_steps": 0}  # and the least of each
 RANGES = {"lr": (0.0,), "critic_lr": (0.0,), "gamma": (0.0, 1.0), "lam": (0.0, 1.0), "damping": (0.0,)}
 RANGES |= {"eps": (0.0, 1.0), "value_coef": (0.0,), "entropy_coef": ()}
 POSITIVE = {  # and what None means, where it may stand
@@ -50,8 +50,8 @@ def check_common(batch, policy, critic, config) -> None:
     """Refuse settings that no trainer can use, and networks that do not have the batch's seeds."""
     for f in fields(config):
         value = getattr(config, f.name)
-        if f.name in WHOLE:
-            validate.integer(f.name, value, WHOLE[f.name])
+        if f.name in INTEGERS:
+            validate.integer(f.name, value, INTEGERS[f.name])
         elif f.name in RANGES:
             validate.number(f.name, value, *RANGES[f.name])
         elif f.name in POSITIVE and not (value is None and POSITIVE[f.name]):

@@ -35,25 +35,27 @@ def logits_of(model, hidden: Tensor, temperature: float = 1.0) -> Tensor:
     return logits if scale == temperature else logits * (scale / temperature)
 
 
-def of_actions(model, hidden: Tensor, actions: Tensor, temperature: float, with_entropy: bool, most: int | None = None):
-    """What the head says: (n, d), (n,) -> log-probabilities (n,), entropies (n,) or None. most: logits at a time.
+def of_actions(
+    model, hidden: Tensor, actions: Tensor, temperature: float, with_entropy: bool, limit: int | None = None
+):
+    """What the head says: (n, d), (n,) -> log-probabilities (n,), entropies (n,) or None. limit: logits at a time.
 
     If not all fit, they are computed again on the way back: by `_InBlocks` where the head is a matrix and no more.
     """
     head, (scale, cap) = model.get_output_embeddings(), _scale_and_cap(model)
-    most, vocabulary = most or chunk(hidden.device), model.config.get_text_config().vocab_size
-    again = len(hidden) * vocabulary > most
+    limit, vocabulary = limit or chunk(hidden.device), model.config.get_text_config().vocab_size
+    again = len(hidden) * vocabulary > limit
     if again and type(head) is nn.Linear and head.bias is None and not cap and not with_entropy:
         hidden, weight = hidden * (scale / temperature), head.weight
         if torch.is_autocast_enabled(kind := hidden.device.type):
             hidden, weight = (x.to(torch.get_autocast_dtype(kind)) for x in (hidden, weight))
-        return _InBlocks.apply(hidden, weight, actions, max(1, most // 4)), None  # logits and softmax exist at once
+        return _InBlocks.apply(hidden, weight, actions, max(1, limit // 4)), None  # logits and softmax exist at once
 
     def score(h, a):
         logp = logits_of(model, h, temperature).log_softmax(-1)
         return logp.gather(-1, a[:, None])[:, 0], entropy(logp) if with_entropy else None
 
-    rows = max(1, most // vocabulary)
+    rows = max(1, limit // vocabulary)
     parts = [
         recompute(score, h, a, use_reentrant=False) if again and torch.is_grad_enabled() else score(h, a)
         for h, a in zip(hidden.split(rows), actions.split(rows))
@@ -70,18 +72,18 @@ class _InBlocks(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, hidden: Tensor, weight: Tensor, actions: Tensor, most: int) -> Tensor:
+    def forward(ctx, hidden: Tensor, weight: Tensor, actions: Tensor, limit: int) -> Tensor:
         """log p_a = z_a - log sum_v exp(z_v), whose sum is kept for each block of columns."""
-        sums = hidden.new_empty(len(hidden), -(-len(weight) // _columns(weight, most)), dtype=torch.float32)
+        sums = hidden.new_empty(len(hidden), -(-len(weight) // _columns(weight, limit)), dtype=torch.float32)
         chosen = hidden.new_zeros(len(hidden), dtype=torch.float32)
-        for block, rows, columns in _blocks(hidden, weight, most):
+        for block, rows, columns in _blocks(hidden, weight, limit):
             logits = (hidden[rows] @ weight[columns].t()).float()
             sums[rows, block] = logits[:, 0] - logits.log_softmax(-1)[:, 0]  # a third faster than logsumexp
             here, place = _inside(actions[rows], columns)
             chosen[rows] += logits.gather(-1, place)[:, 0] * here
         total = sums.logsumexp(-1)
         ctx.save_for_backward(hidden, weight, actions, (sums - total[:, None]).exp())
-        ctx.most = most
+        ctx.limit = limit
         return chosen - total
 
     @staticmethod
@@ -89,7 +91,7 @@ class _InBlocks(torch.autograd.Function):
         hidden, weight, actions, shares = ctx.saved_tensors  # shares: the probability of each block of columns
         for_hidden = torch.zeros_like(hidden, dtype=torch.float32)
         for_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
-        for block, rows, columns in _blocks(hidden, weight, ctx.most):
+        for block, rows, columns in _blocks(hidden, weight, ctx.limit):
             logits = (hidden[rows] @ weight[columns].t()).float()
             pull = logits.softmax(-1).mul_((-grad * shares[:, block])[rows, None])
             here, place = _inside(actions[rows], columns)
@@ -101,14 +103,14 @@ class _InBlocks(torch.autograd.Function):
         return for_hidden.to(hidden.dtype), None if for_weight is None else for_weight.to(weight.dtype), None, None
 
 
-def _columns(weight: Tensor, most: int) -> int:
-    return min(len(weight), COLUMNS, most)
+def _columns(weight: Tensor, limit: int) -> int:
+    return min(len(weight), COLUMNS, limit)
 
 
-def _blocks(hidden: Tensor, weight: Tensor, most: int) -> Iterator[tuple[int, slice, slice]]:
-    """(number of the block of columns, rows, columns) so that no block has more than `most` logits."""
-    columns = _columns(weight, most)
-    rows = most // columns
+def _blocks(hidden: Tensor, weight: Tensor, limit: int) -> Iterator[tuple[int, slice, slice]]:
+    """(number of the block of columns, rows, columns) so that no block has more than `limit` logits."""
+    columns = _columns(weight, limit)
+    rows = limit // columns
     for block, c in enumerate(range(0, len(weight), columns)):
         for r in range(0, len(hidden), rows):
             yield block, slice(r, min(r + rows, len(hidden))), slice(c, min(c + columns, len(weight)))

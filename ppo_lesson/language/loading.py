@@ -38,7 +38,7 @@ def without_code(kind, folder, given: dict | None = None):
         ) from error
 
 
-def whole(kind, folder, *, dtype=torch.float32):
+def load_complete(kind, folder, *, dtype=torch.float32):
     """A model of this Auto class, all of whose weights come from its files; not yet looked at otherwise.
 
     ValueError that names the weights if some are missing (tied ones are not), or if the trunk has no use for some: both
@@ -118,7 +118,7 @@ def _some(names: list[str]) -> str:
 
 @contextlib.contextmanager
 def _without_report() -> Iterator[None]:
-    """Without the table in which transformers tells what `whole` refuses or warns about."""
+    """Without the table in which transformers tells what `load_complete` refuses or warns about."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:

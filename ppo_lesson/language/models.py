@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from .loading import refuse_a_look_ahead, refuse_another_kind, whole
+from .loading import load_complete, refuse_a_look_ahead, refuse_another_kind
 from .sampling import hidden_states, token_logps
 
 disable_progress_bar()  # of loading weights, which takes no time here
@@ -46,7 +46,7 @@ def load_language_model(folder, *, dtype=torch.float32):
     logits that `sampling.token_logps` does not know.
     """
     refuse_another_kind(folder)
-    model = without_dropout(whole(AutoModelForCausalLM, folder, dtype=dtype))
+    model = without_dropout(load_complete(AutoModelForCausalLM, folder, dtype=dtype))
     refuse_a_look_ahead(folder, model, lambda ids: model(input_ids=ids).logits[0])
     ids = torch.arange(8).remainder(model.config.get_text_config().vocab_size)[None]
     with torch.no_grad():
@@ -139,7 +139,7 @@ class ScalarModel(nn.Module):
             head = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         if kind and said and said != kind:
             raise ValueError(f"{folder} holds a {KINDS[said]}, where a {KINDS[kind]} is wanted")
-        model = cls(whole(AutoModel, folder), init_std=0.0, kind=said or kind or "reward")
+        model = cls(load_complete(AutoModel, folder), init_std=0.0, kind=said or kind or "reward")
         own = {"weight": model.head.weight.data, "mean": model.mean, "std": model.std}
         if {name: x.shape for name, x in head.items()} != {name: x.shape for name, x in own.items()}:
             raise ValueError(f"{path} does not fit the trunk beside it: take the folder as `save` wrote it")

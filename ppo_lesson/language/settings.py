@@ -76,7 +76,7 @@ class RLHFConfig:
     seed: int = 0
 
 
-WHOLE = {"warmup": 0, "seed": 0} | dict.fromkeys(  # and the least that each may be
+INTEGERS = {"warmup": 0, "seed": 0} | dict.fromkeys(  # and the least that each may be
     ("iterations", "batch", "replies", "epochs", "minibatches", "micro_batch", "max_new_tokens", "ptx_batch", "steps"),
     1,
 )
@@ -103,8 +103,8 @@ def check(config) -> None:
         name, value = f.name, getattr(config, f.name)
         if name in WORDS and value not in WORDS[name]:
             raise ValueError(f"{name} must be one of {WORDS[name]}; got {value!r}")
-        elif name in WHOLE:
-            validate.integer(name, value, WHOLE[name])
+        elif name in INTEGERS:
+            validate.integer(name, value, INTEGERS[name])
         elif name == "checkpoint_every" and value is not None:
             validate.integer(name, value, 1)
         elif name in RANGES:
