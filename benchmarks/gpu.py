@@ -34,8 +34,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from ppo_lesson.hardware.decode import Decoder  # noqa: E402
+from ppo_lesson.hardware.hardware import Hardware  # noqa: E402
 from ppo_lesson.hardware.profile import choose, machine, roles  # noqa: E402
 from ppo_lesson.language.advantages import advantages_of  # noqa: E402
+from ppo_lesson.language.models import Models  # noqa: E402
 from ppo_lesson.language.optim import adamw  # noqa: E402
 from ppo_lesson.language.rlhf import RLHFConfig, update  # noqa: E402
 from ppo_lesson.language.rollout import roll_out  # noqa: E402
@@ -112,16 +114,15 @@ def measure(
     def length(prompt: str, text: str) -> float:
         return len(text) / 1000.0
 
+    models, hardware = Models(actor, critic, reference, length), Hardware(profile)
     if profile.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     for _ in range(repeats + 1):
         start = clock(profile.device)
-        rollout = roll_out(
-            actor, critic, reference, length, Words(), prompts, config, generator, profile=profile, decode=decode
-        )
+        rollout = roll_out(models, Words(), prompts, config, generator, hardware=hardware, decode=decode)
         weights, returns = advantages_of(rollout, config, 0.1, torch.zeros(batch))
         between = clock(profile.device)
-        update(actor, critic, optimizers, rollout, weights, returns, config, generator, profile=profile)
+        update(models, optimizers, rollout, weights, returns, config, generator, hardware=hardware)
         seconds["rollout"].append(between - start)
         seconds["updating"].append(clock(profile.device) - between)
     decoding, rolling, updating = (statistics.median(x[1:]) for x in seconds.values())

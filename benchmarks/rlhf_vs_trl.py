@@ -122,7 +122,7 @@ def ours(folder: Path, vocabulary: int, updates: int, micro: int, rescore: bool,
     from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
     from ppo_lesson.kl import FixedKL
-    from ppo_lesson.language.models import ScalarModel, load_language_model
+    from ppo_lesson.language.models import Models, ScalarModel, load_language_model
     from ppo_lesson.language.rlhf import RLHFConfig, rlhf
 
     policy, reference = (load_language_model(folder / "policy") for _ in range(2))
@@ -154,7 +154,8 @@ def ours(folder: Path, vocabulary: int, updates: int, micro: int, rescore: bool,
         seed=seed,
     )
     tokenizer, clock = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer"), Clock()
-    for row in rlhf(config, policy, critic, reference, reward, prompts(vocabulary), tokenizer=tokenizer):
+    models = Models(policy, critic, reference, reward)
+    for row in rlhf(config, models, prompts(vocabulary), tokenizer=tokenizer):
         clock.update(row["score"])
     return clock.numbers()
 

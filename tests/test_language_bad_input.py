@@ -25,7 +25,7 @@ from ppo_lesson.commands import report, train
 from ppo_lesson.kl import FixedKL
 from ppo_lesson.language import rlhf, supervised
 from ppo_lesson.language.data import Pair, Ranking
-from ppo_lesson.language.models import ScalarModel, without_dropout
+from ppo_lesson.language.models import Models, ScalarModel, without_dropout
 from ppo_lesson.language.reward import train_reward
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.language.supervised import SupervisedConfig
@@ -51,7 +51,7 @@ def family(vocab=8, **changes):
 
 
 def start(config=SHORT, reward=lambda prompt, reply: 1.0, prompts=("ab", "c"), models=None, **more):
-    return rlhf.rlhf(config, *(models or family()), reward, prompts, tokenizer=Letters(8), **more)
+    return rlhf.rlhf(config, Models(*(models or family()), reward), prompts, tokenizer=Letters(8), **more)
 
 
 def refused(folder, output, capsys, *more, words, command=None, **changes):

@@ -1,7 +1,6 @@
 """The cache of fixed size: the same replies as `generate`, whatever is padded, ended or left from the last call."""
 
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
@@ -9,9 +8,10 @@ from tiny_language import EOS, KINDS, PAD, VOCAB, Letters, build, from_disk, pro
 
 from ppo_lesson.hardware import decode
 from ppo_lesson.hardware.decode import Decoder, decoder
-from ppo_lesson.hardware.profile import CPU
+from ppo_lesson.hardware.hardware import Hardware
+from ppo_lesson.hardware.profile import Profile
 from ppo_lesson.language import rlhf
-from ppo_lesson.language.models import ScalarModel, without_dropout
+from ppo_lesson.language.models import Models, ScalarModel, without_dropout
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.language.sampling import full_mask, generate, response_mask, token_logps
 
@@ -117,19 +117,16 @@ def test_a_half_copy_follows_the_weights():
 def test_rlhf_trains_the_same_with_either():
     config = RLHFConfig(iterations=2, batch=8, minibatches=2, micro_batch=4, max_new_tokens=6, lr=1e-3, warmup=0)
     runs = []
-    for profile in (CPU, replace(CPU, static_decode=True)):
+    for profile in (Profile(), Profile(static_decode=True)):
         model = without_dropout(build("llama", vocab_size=8, eos_token_id=0, pad_token_id=0))
         actor, critic = copy.deepcopy(model), ScalarModel.critic(model)
         rows = list(
             rlhf.rlhf(
                 config,
-                actor,
-                critic,
-                model,
-                lambda p, r: len(r),
+                Models(actor, critic, model, lambda p, r: len(r)),
                 ["ab", "c", "gfe"],
                 tokenizer=Letters(8),
-                profile=profile,
+                hardware=Hardware(profile),
             )
         )
         runs.append([actor, rows])
@@ -141,10 +138,10 @@ def test_rlhf_trains_the_same_with_either():
 
 def test_what_it_cannot_do_is_left_to_generate():
     texts = [("a", [1]), ("abc", [1, 2, 3])]
-    assert decoder(build("llama"), texts, CPU) is generate
+    assert decoder(build("llama"), texts, Profile()) is generate
     sliding = build("qwen2", use_sliding_window=True, sliding_window=4, max_window_layers=1)
-    assert decoder(sliding, texts, replace(CPU, static_decode=True)) is generate
-    assert decoder(build("llama"), texts, replace(CPU, static_decode=True)).prompt == 3
+    assert decoder(sliding, texts, Profile(static_decode=True)) is generate
+    assert decoder(build("llama"), texts, Profile(static_decode=True)).prompt == 3
 
 
 def test_bad_input_is_refused(tmp_path):

@@ -19,7 +19,7 @@ from tiny_language import MLP, SMALL, build, prompts
 from ppo_lesson.commands import main as cli
 from ppo_lesson.language import checks, rlhf
 from ppo_lesson.language.loading import refuse_a_look_ahead
-from ppo_lesson.language.models import ScalarModel, load_language_model
+from ppo_lesson.language.models import Models, ScalarModel, load_language_model
 from ppo_lesson.language.sampling import positions
 from ppo_lesson.language.text import load_tokenizer
 
@@ -245,7 +245,7 @@ def test_a_critic_is_no_reward_in_python_either():
     actor, reference = build("llama"), build("llama")
     critic = ScalarModel.critic(actor)
     with pytest.raises(ValueError, match="reward is a critic"):
-        checks.encode(rlhf.RLHFConfig(), actor, critic, reference, critic, ["a"], shop_letters())
+        checks.encode(rlhf.RLHFConfig(), Models(actor, critic, reference, critic), ["a"], shop_letters())
 
 
 def shop_letters():

@@ -10,9 +10,10 @@ from tiny_language import EOS, KINDS, PAD, Letters, build, prompts
 from transformers import AutoModelForCausalLM
 
 from ppo_lesson.hardware.decode import Decoder
-from ppo_lesson.hardware.profile import CPU, checkpoint_gradients
+from ppo_lesson.hardware.hardware import CPU
+from ppo_lesson.hardware.profile import checkpoint_gradients
 from ppo_lesson.language import rlhf
-from ppo_lesson.language.models import ScalarModel, without_dropout
+from ppo_lesson.language.models import Models, ScalarModel, without_dropout
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.language.sampling import full_mask, generate, token_logps, token_values
 
@@ -36,20 +37,17 @@ def sample(kind):
     return torch.cat([ids, torch.randint(2, 40, (4, 5), generator=g)], -1), full_mask(mask, real), 5
 
 
-def train(config=CONFIG, profile=CPU, model=None, **more):
+def train(config=CONFIG, hardware=CPU, model=None, **more):
     model = letters() if model is None else model
     actor, critic, reference = views(model, rank=4)
     critic = None if config.advantages == "group" else critic
     rows = list(
         rlhf.rlhf(
             config,
-            actor,
-            critic,
-            reference,
-            lambda p, r: len(r),
+            Models(actor, critic, reference, lambda p, r: len(r)),
             ["ab", "c", "gfe"],
             tokenizer=Letters(8),
-            profile=profile,
+            hardware=hardware,
             **more,
         )
     )
@@ -135,7 +133,7 @@ def test_groups_need_no_critic_adapter():
     actor, critic, reference = views(model, rank=2, critic=False)
     assert critic is None and not any(".critic." in n for n, _ in model.named_parameters())
     config = replace(CONFIG, advantages="group", replies=4)
-    run = rlhf.rlhf(config, actor, None, reference, lambda p, r: len(r), ["ab"], tokenizer=Letters(8))
+    run = rlhf.rlhf(config, Models(actor, None, reference, lambda p, r: len(r)), ["ab"], tokenizer=Letters(8))
     assert len(list(run)) == 3
 
 
@@ -150,10 +148,7 @@ def test_a_killed_run_goes_on(tmp_path):
     actor, half, reference = views(model, rank=4)
     run = rlhf.rlhf(
         config,
-        actor,
-        half,
-        reference,
-        lambda p, r: len(r),
+        Models(actor, half, reference, lambda p, r: len(r)),
         ["ab", "c", "gfe"],
         tokenizer=Letters(8),
         resume=tmp_path / "run",

@@ -15,7 +15,7 @@ from ppo_lesson.language import advantages as formulas
 from ppo_lesson.language import rlhf
 from ppo_lesson.language.advantages import advantages_of, group_advantages, shape_rewards
 from ppo_lesson.language.microbatch import micro_batches
-from ppo_lesson.language.models import ScalarModel, without_dropout
+from ppo_lesson.language.models import Models, ScalarModel, without_dropout
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.language.rollout import Rollout, roll_out
 from ppo_lesson.language.sampling import full_mask, token_logps
@@ -32,7 +32,7 @@ def family(vocab=8, kind="llama"):
 def run(config, reward, *, vocab=8, prompts=("ab", "c", "gfe"), **more):
     actor, critic, reference, tokenizer = family(vocab)
     critic = None if config.advantages == "group" else critic
-    rows = list(rlhf.rlhf(config, actor, critic, reference, reward, prompts, tokenizer=tokenizer, **more))
+    rows = list(rlhf.rlhf(config, Models(actor, critic, reference, reward), prompts, tokenizer=tokenizer, **more))
     return rows, actor
 
 
@@ -42,7 +42,7 @@ def sampled(config, reward=len, **more):
     prompts = [(p, tokenizer(p)["input_ids"]) for p in ("ab", "c", "gfe", "a") * 2]
     judge = (lambda prompt, reply: float(reward(reply))) if callable(reward) else reward
     rollout = roll_out(
-        actor, critic, reference, judge, tokenizer, prompts, config, torch.Generator().manual_seed(3), **more
+        Models(actor, critic, reference, judge), tokenizer, prompts, config, torch.Generator().manual_seed(3), **more
     )
     return actor, critic, rollout
 
@@ -71,7 +71,7 @@ def bandit(**settings):
     )
     actor, critic, reference, tokenizer = family()
     judge = lambda prompt, reply: WORTH[reply]  # noqa: E731
-    for _ in rlhf.rlhf(config, actor, critic, reference, judge, ["a"], tokenizer=tokenizer):
+    for _ in rlhf.rlhf(config, Models(actor, critic, reference, judge), ["a"], tokenizer=tokenizer):
         pass
     ids, mask = torch.tensor([[1]]), torch.ones(1, 1, dtype=torch.bool)
     with torch.no_grad():
@@ -372,7 +372,7 @@ def test_an_error_of_the_reward_function_says_for_which_reply():
 def test_the_reference_must_be_another_object():
     actor, critic, _, tokenizer = family()
     with pytest.raises(ValueError, match="same object"):
-        next(rlhf.rlhf(SHORT, actor, critic, actor, len, ["a"], tokenizer=tokenizer))
+        next(rlhf.rlhf(SHORT, Models(actor, critic, actor, len), ["a"], tokenizer=tokenizer))
 
 
 @pytest.mark.parametrize(

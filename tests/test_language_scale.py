@@ -12,11 +12,12 @@ import torch
 from tiny_language import Letters, build
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Config
 
+from ppo_lesson.hardware.hardware import Hardware
 from ppo_lesson.hardware.memory import Counter, enough, fit, plan
-from ppo_lesson.hardware.profile import CPU, GIB, Machine, banner, choose, roles
+from ppo_lesson.hardware.profile import GIB, Machine, Profile, banner, choose, roles
 from ppo_lesson.language import rlhf
 from ppo_lesson.language.loading import load_or_explain
-from ppo_lesson.language.models import ScalarModel, load_language_model
+from ppo_lesson.language.models import Models, ScalarModel, load_language_model
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.language.text import load_tokenizer
 
@@ -35,7 +36,15 @@ def letters(**changes):
 
 def run(profile, config=SHORT, reward=lambda prompt, reply: len(reply)):
     actor, critic, reference = roles(letters(), profile)
-    rows = list(rlhf.rlhf(config, actor, critic, reference, reward, ["ab", "c"], tokenizer=Letters(8), profile=profile))
+    rows = list(
+        rlhf.rlhf(
+            config,
+            Models(actor, critic, reference, reward),
+            ["ab", "c"],
+            tokenizer=Letters(8),
+            hardware=Hardware(profile),
+        )
+    )
     return rows, actor, critic
 
 
@@ -75,7 +84,7 @@ def test_every_choice_can_be_overridden():
     assert choose("t4", H200).half == torch.float16 and choose("t4", H200).lora_rank == 16
     assert choose("gpu", T4).half == torch.float16 and choose("gpu", T4).lora_rank == 0
     assert choose("cpu", H200).device == "cpu" and "left idle" in choose("cpu", H200).why
-    assert choose("cpu", Machine(), why="because").why == "because"
+    assert choose("gpu", H200, half=None).half is None and choose("auto", H200, device="cpu").device == "cpu"
 
 
 def test_profiles_that_cannot_be_are_refused():
@@ -83,7 +92,7 @@ def test_profiles_that_cannot_be_are_refused():
         choose("t4", Machine())
     with pytest.raises(ValueError, match="profile must be 'auto'"):
         choose("tpu", Machine())
-    with pytest.raises(ValueError, match=r"no field \['lora'\]"):
+    with pytest.raises(TypeError, match=r"argument 'lora'"):
         choose("auto", T4, lora=8)
 
 
@@ -110,7 +119,7 @@ def test_half_precision_trains_with_float32_weights_and_scores(half, rank):
     if rank:
         lora()
     rows, actor, critic = run(
-        replace(CPU, half=half, loss_scaling=half == torch.float16, lora_rank=rank, static_decode=True)
+        Profile(half=half, loss_scaling=half == torch.float16, lora_rank=rank, static_decode=True)
     )
     assert rows[0]["kl_ref"] == 0.0, "actor and reference compute alike"
     assert rows[0]["ratio_error"] < rounding(half) and all(math.isfinite(row["policy_loss"]) for row in rows)
@@ -124,7 +133,7 @@ def test_half_precision_trains_with_float32_weights_and_scores(half, rank):
 
 def test_a_step_that_float16_cannot_hold_is_left_out(monkeypatch):
     """The scale begins so high that gradients overflow; it is halved until they do not, and only then weights move."""
-    profile = replace(CPU, half=torch.float16, loss_scaling=True)
+    profile = Profile(half=torch.float16, loss_scaling=True)
     monkeypatch.setattr(
         type(profile), "scaler", lambda self: torch.amp.GradScaler("cpu", init_scale=2.0**126, backoff_factor=2.0**-60)
     )
@@ -136,15 +145,15 @@ def test_a_step_that_float16_cannot_hold_is_left_out(monkeypatch):
 
 def test_an_interrupted_float16_run_goes_on_with_its_scale(tmp_path, monkeypatch):
     """A scale that began anew would leave two more steps out."""
-    profile, config = replace(CPU, half=torch.float16, loss_scaling=True), replace(SHORT, checkpoint_every=1)
+    profile, config = Profile(half=torch.float16, loss_scaling=True), replace(SHORT, checkpoint_every=1)
     monkeypatch.setattr(
         type(profile), "scaler", lambda self: torch.amp.GradScaler("cpu", init_scale=2.0**126, backoff_factor=2.0**-60)
     )
 
     def begin(path):
         models = roles(letters(), profile)
-        more = {"tokenizer": Letters(8), "profile": profile, "resume": tmp_path / path}
-        return rlhf.rlhf(config, *models, lambda prompt, reply: len(reply), ["ab", "c"], **more), models[0]
+        more = {"tokenizer": Letters(8), "hardware": Hardware(profile), "resume": tmp_path / path}
+        return rlhf.rlhf(config, Models(*models, lambda prompt, reply: len(reply)), ["ab", "c"], **more), models[0]
 
     def told(rows):
         return [{name: x for name, x in row.items() if name not in ("seconds", "replies")} for row in rows]
@@ -160,7 +169,7 @@ def test_an_interrupted_float16_run_goes_on_with_its_scale(tmp_path, monkeypatch
 
 
 def test_scaling_changes_no_update():
-    half = replace(CPU, half=torch.bfloat16)
+    half = Profile(half=torch.bfloat16)
     _, a, _ = run(half)
     _, b, _ = run(replace(half, loss_scaling=True))
     for x, y in zip(a.parameters(), b.parameters()):
@@ -175,13 +184,17 @@ def test_trap_21_gradient_checkpointing_computes_twice_and_changes_nothing(rank)
     runs = []
     for again in (False, True):
         calls.clear()
-        profile = replace(CPU, gradient_checkpointing=again, lora_rank=rank)
+        profile = Profile(gradient_checkpointing=again, lora_rank=rank)
         actor, critic, reference = roles(letters(), profile)
         layer = (actor.whole[0] if rank else actor).model.layers[0].mlp.act_fn
         layer.register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
         rows = list(
             rlhf.rlhf(
-                SHORT, actor, critic, reference, lambda p, r: len(r), ["ab"], tokenizer=Letters(8), profile=profile
+                SHORT,
+                Models(actor, critic, reference, lambda p, r: len(r)),
+                ["ab"],
+                tokenizer=Letters(8),
+                hardware=Hardware(profile),
             )
         )
         runs.append((sum(calls), [p.detach().clone() for p in actor.parameters()], rows, actor.training))
@@ -193,9 +206,9 @@ def test_trap_21_gradient_checkpointing_computes_twice_and_changes_nothing(rank)
 
 def test_roles_keep_the_reference_apart():
     model = letters().bfloat16()
-    actor, critic, reference = roles(model, CPU)
+    actor, critic, reference = roles(model, Profile())
     assert actor is model and {p.dtype for m in (actor, critic, reference) for p in m.parameters()} == {torch.float32}
-    assert not any(p.requires_grad for p in reference.parameters()) and roles(model, CPU, critic=False)[1] is None
+    assert not any(p.requires_grad for p in reference.parameters()) and roles(model, Profile(), critic=False)[1] is None
 
 
 # ---- memory ----------------------------------------------------------------------------------------------------------
@@ -213,24 +226,24 @@ Q = {
     "max_position_embeddings": 512,
     "bos_token_id": None,
 }
-HALF = replace(CPU, half=torch.bfloat16)
+HALF = Profile(half=torch.bfloat16)
 CASES = {  # model, profile, batch, columns of prompts, tokens of replies, rows at a time
-    "plain": (Qwen2Config(**Q), CPU, 32, 24, 24, 8),
-    "one micro-batch": (Qwen2Config(**Q), CPU, 32, 24, 24, 32),
-    "vocabulary": (Qwen2Config(**Q | {"vocab_size": 30_000}), CPU, 16, 16, 16, 8),
-    "weights": (LlamaConfig(**Q | {"hidden_size": 256, "intermediate_size": 1024}), CPU, 8, 16, 16, 2),
-    "cache": (LlamaConfig(**Q | {"num_key_value_heads": 4, "num_hidden_layers": 8}), CPU, 96, 24, 16, 6),
+    "plain": (Qwen2Config(**Q), Profile(), 32, 24, 24, 8),
+    "one micro-batch": (Qwen2Config(**Q), Profile(), 32, 24, 24, 32),
+    "vocabulary": (Qwen2Config(**Q | {"vocab_size": 30_000}), Profile(), 16, 16, 16, 8),
+    "weights": (LlamaConfig(**Q | {"hidden_size": 256, "intermediate_size": 1024}), Profile(), 8, 16, 16, 2),
+    "cache": (LlamaConfig(**Q | {"num_key_value_heads": 4, "num_hidden_layers": 8}), Profile(), 96, 24, 16, 6),
     "gpt2": (
         GPT2Config(vocab_size=2000, n_embd=64, n_layer=4, n_head=4, eos_token_id=1, pad_token_id=0),
-        CPU,
+        Profile(),
         32,
         24,
         24,
         16,
     ),
-    "computed twice": (Qwen2Config(**Q), replace(CPU, gradient_checkpointing=True), 32, 24, 24, 16),
+    "computed twice": (Qwen2Config(**Q), Profile(gradient_checkpointing=True), 32, 24, 24, 16),
     "half": (Qwen2Config(**Q), replace(HALF, static_decode=True), 32, 24, 24, 8),
-    "lora": (Qwen2Config(**Q | {"hidden_size": 128}), replace(CPU, lora_rank=8), 32, 24, 24, 8),
+    "lora": (Qwen2Config(**Q | {"hidden_size": 128}), Profile(lora_rank=8), 32, 24, 24, 8),
     "all of it": (
         Qwen2Config(**Q | {"hidden_size": 128}),
         replace(HALF, lora_rank=8, gradient_checkpointing=True, static_decode=True, micro_tokens=500),
@@ -267,7 +280,13 @@ def test_the_plan_is_within_15_percent_of_the_measured_peak(case):
     texts = ["".join(chr(97 + (7 * i + j) % 26) for j in range(prompt - i % 3)) for i in range(5)]
     with Counter(model, critic, reference) as counter:
         rows = list(
-            rlhf.rlhf(config, actor, critic, reference, lambda p, r: 1.0, texts, tokenizer=Numbers(0), profile=profile)
+            rlhf.rlhf(
+                config,
+                Models(actor, critic, reference, lambda p, r: 1.0),
+                texts,
+                tokenizer=Numbers(0),
+                hardware=Hardware(profile),
+            )
         )
     assert rows[-1]["length"] > 0.9 * reply, "replies as long as planned"
     assert planned.peak == pytest.approx(counter.peak, rel=0.15), str(planned)
@@ -325,10 +344,10 @@ def test_large_models_are_planned_without_their_weights():
 
 @pytest.mark.slow
 def test_a_reward_model_and_no_critic_are_counted():
-    judged, alone = (plan(QWEN, CPU, SMALL, prompt=128, reward=r) for r in (QWEN, None))
+    judged, alone = (plan(QWEN, Profile(), SMALL, prompt=128, reward=r) for r in (QWEN, None))
     assert judged.peak - alone.peak == judged.weights - alone.weights == 4 * 494_032_768
     group = replace(SMALL, advantages="group", replies=4)
-    assert plan(QWEN, CPU, group, prompt=128).gradients * 2 == alone.gradients
+    assert plan(QWEN, Profile(), group, prompt=128).gradients * 2 == alone.gradients
 
 
 @pytest.mark.slow
@@ -347,7 +366,7 @@ def test_what_does_not_fit_is_refused_with_what_does():
     assert fit(LLAMA_70B, small, BATCH, prompt=128) is None
     with pytest.raises(ValueError, match="a smaller model, or several GPUs"):
         enough(LLAMA_70B, small, BATCH, prompt=128)
-    assert enough(QWEN, CPU, SMALL, prompt=128).peak > 15 * GIB, "of a CPU nothing is known"
+    assert enough(QWEN, Profile(), SMALL, prompt=128).peak > 15 * GIB, "of a CPU nothing is known"
 
 
 # ---- loading ---------------------------------------------------------------------------------------------------------

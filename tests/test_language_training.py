@@ -10,7 +10,8 @@ from tiny_language import KINDS, build
 
 from course.desk import world
 from course.desk.gold import rank
-from ppo_lesson.hardware.profile import CPU, checkpoint_gradients, choose
+from ppo_lesson.hardware.hardware import Hardware
+from ppo_lesson.hardware.profile import Profile, checkpoint_gradients, choose
 from ppo_lesson.language import reward, supervised
 from ppo_lesson.language.data import Pair, Ranking
 from ppo_lesson.language.models import ScalarModel, tiny_llama, without_dropout
@@ -191,7 +192,9 @@ def test_a_loss_that_is_no_number_stops_with_a_diagnosis(what, tokenizer, tmp_pa
     assert all(math.isfinite(row["loss"]) for row in run), "and what was saved goes on"
 
 
-@pytest.mark.parametrize(("profile", "step"), [(CPU, 0), (choose("cpu", half=torch.float16, loss_scaling=True), 16)])
+@pytest.mark.parametrize(
+    ("profile", "step"), [(Profile(), 0), (choose("cpu", half=torch.float16, loss_scaling=True), 16)]
+)
 def test_a_gradient_that_is_no_number_never_reaches_the_model(profile, step):
     """At no scale of the loss either, which begins at 2^16 and is halved."""
     model = torch.nn.Linear(2, 1)
@@ -202,7 +205,11 @@ def test_a_gradient_that_is_no_number_never_reaches_the_model(profile, step):
         return torch.where(torch.tensor(True), x * 0, torch.sqrt(x * 0 - 0.0)), {}  # 0, with gradient NaN
 
     with pytest.raises(FloatingPointError, match=f"step {step}: grad_norm is nan"):
-        list(supervised.train_steps(model, batch_loss, [1, 2], SupervisedConfig(steps=30, batch=1), 0, None, profile))
+        list(
+            supervised.train_steps(
+                model, batch_loss, [1, 2], SupervisedConfig(steps=30, batch=1), 0, None, Hardware(profile)
+            )
+        )
     assert same(numbers(model), before)
 
 
@@ -531,8 +538,8 @@ each_half = pytest.mark.parametrize("profile", [BF16, FP16], ids=["bfloat16", "f
 @each_half
 def test_half_precision_learns_what_float32_learns(what, profile, tokenizer):
     config, ends, seen = SupervisedConfig(steps=40, batch=12, warmup=5, lr=1e-2), [], set()
-    for how in (CPU, profile):
-        run, model = start(what, tokenizer, config, profile=how)
+    for how in (Profile(), profile):
+        run, model = start(what, tokenizer, config, hardware=Hardware(how))
         layer = (model.trunk if what == "reward" else model.model).layers[0].mlp.up_proj
         layer.register_forward_hook(lambda module, x, out: seen.add(out.dtype))
         rows = list(run)
@@ -564,7 +571,7 @@ def too_high():
 @each_trainer
 def test_a_step_that_float16_cannot_hold_is_left_out(what, tokenizer, monkeypatch):
     monkeypatch.setattr(type(FP16), "scaler", lambda self: too_high())
-    run, model = start(what, tokenizer, profile=FP16)
+    run, model = start(what, tokenizer, hardware=Hardware(FP16))
     before, rows = numbers(model), []
     for row in run:
         rows.append(row)
@@ -576,7 +583,7 @@ def test_a_step_that_float16_cannot_hold_is_left_out(what, tokenizer, monkeypatc
 
 @each_trainer
 def test_a_float16_loss_that_is_no_number_is_not_taken_for_one_that_was_scaled_too_much(what, tokenizer):
-    run, model = start(what, tokenizer, profile=FP16)
+    run, model = start(what, tokenizer, hardware=Hardware(FP16))
     with torch.no_grad():
         next(model.parameters()).mul_(math.nan)
     with pytest.raises(FloatingPointError, match=r"step 0: loss is nan"):
@@ -587,24 +594,24 @@ def test_a_float16_loss_that_is_no_number_is_not_taken_for_one_that_was_scaled_t
 def test_an_interrupted_run_in_half_precision_goes_on_with_its_scale(what, tokenizer, tmp_path, monkeypatch):
     """A scale that began anew would leave two more steps out."""
     monkeypatch.setattr(type(FP16), "scaler", lambda self: too_high())
-    whole, model = start(what, tokenizer, profile=FP16)
+    whole, model = start(what, tokenizer, hardware=Hardware(FP16))
     rows, end = list(whole), numbers(model)
     for stop in (3, 5):
-        first, _ = start(what, tokenizer, profile=FP16, resume=tmp_path / f"{stop}")
+        first, _ = start(what, tokenizer, hardware=Hardware(FP16), resume=tmp_path / f"{stop}")
         assert [next(first) for _ in range(stop)] == rows[:stop]
         first.close()
-        resumed, model = start(what, tokenizer, profile=FP16, resume=tmp_path / f"{stop}", begin=9)
+        resumed, model = start(what, tokenizer, hardware=Hardware(FP16), resume=tmp_path / f"{stop}", begin=9)
         assert list(resumed) == rows and same(numbers(model), end)
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"holds another run: scaler.growth was .* is now absent"):
-        next(start(what, tokenizer, profile=BF16, resume=tmp_path / "5")[0])
+        next(start(what, tokenizer, hardware=Hardware(BF16), resume=tmp_path / "5")[0])
 
 
 @each_trainer
 def test_activations_are_computed_twice_where_the_profile_says_so(what, tokenizer):
     config, calls, ends = SupervisedConfig(steps=3, batch=4), [], []
     for again in (False, True):
-        run, model = start(what, tokenizer, config, profile=choose("cpu", gradient_checkpointing=again))
+        run, model = start(what, tokenizer, config, hardware=Hardware(choose("cpu", gradient_checkpointing=again)))
         if again:
             checkpoint_gradients(model.trunk if what == "reward" else model)
         layer = (model.trunk if what == "reward" else model.model).layers[0].mlp.act_fn

@@ -13,10 +13,11 @@ import torch
 from safetensors.torch import save_file
 from tiny_language import Letters, build
 
+from ppo_lesson.hardware.hardware import Hardware
 from ppo_lesson.hardware.processes import ALONE, start
-from ppo_lesson.hardware.profile import CPU
+from ppo_lesson.hardware.profile import Profile
 from ppo_lesson.kl import ZieglerKL
-from ppo_lesson.language.models import ScalarModel, without_dropout
+from ppo_lesson.language.models import Models, ScalarModel, without_dropout
 from ppo_lesson.language.rlhf import RLHFConfig, rlhf
 
 SHORT = RLHFConfig(
@@ -49,18 +50,14 @@ def train(name, folder, processes=ALONE):
     if processes.rank:  # whatever the others start from, they take the first one's weights
         for p in actor.parameters():
             p.data.add_(1.0)
-    profile = replace(CPU, micro_tokens=24 if name == "tokens" else None)
+    profile = Profile(micro_tokens=24 if name == "tokens" else None)
     run = rlhf(
         config,
-        actor,
-        critic,
-        model,
-        lambda prompt, reply: reply.count("d") - 0.1 * len(reply),
+        Models(actor, critic, model, lambda prompt, reply: reply.count("d") - 0.1 * len(reply)),
         PROMPTS,
         tokenizer=Letters(8),
         documents=["abcabcabcabc" * 4] * 20,
-        profile=profile,
-        processes=processes,
+        hardware=Hardware(profile, processes),
         resume=Path(folder) / f"{name}.run",
     )
     rows = list(run)

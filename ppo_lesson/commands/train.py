@@ -20,8 +20,9 @@ import torch
 from .. import validate
 from ..hardware import memory, processes
 from ..hardware import profile as machine
+from ..hardware.hardware import Hardware
 from ..language import checks, data, reward, rlhf, settings, supervised
-from ..language.models import ScalarModel, device
+from ..language.models import Models, ScalarModel, device
 from ..language.rollout import roll_out
 from ..language.sampling import context_limit, generate, token_logps
 from ..language.text import pad_left, prompt_ids, reply_ids, reply_text
@@ -71,7 +72,9 @@ def _sft(folder: Path, given: dict) -> None:
     first = look()
     begin("sft", folder, given, config)
     path = folder / "run.safetensors"
-    trainer = supervised.sft(model, tokenizer, pairs, config, seed=given["seed"] or 0, resume=path, profile=profile)
+    trainer = supervised.sft(
+        model, tokenizer, pairs, config, seed=given["seed"] or 0, resume=path, hardware=Hardware(profile)
+    )
     rows, seconds = follow(trainer, folder, config.steps, given)
     _save(model, tokenizer, folder / "model")
     finish("sft", folder, rows, first, look(), seconds, f"reward --model {folder / 'model'} --data rankings.jsonl")
@@ -104,7 +107,9 @@ def _reward(folder: Path, given: dict) -> None:
     first = look()
     begin("reward", folder, given, config)
     path = folder / "run.safetensors"
-    trainer = reward.train_reward(model, tokenizer, rankings, config, seed=seed, resume=path, profile=profile)
+    trainer = reward.train_reward(
+        model, tokenizer, rankings, config, seed=seed, resume=path, hardware=Hardware(profile)
+    )
     rows, seconds = follow(trainer, folder, config.steps, given)
     with profile.autocast():
         reward.normalize(model, tokenizer, rankings[:500])
@@ -137,14 +142,15 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     actor, critic, reference = machine.roles(actor, profile, seed=given["seed"] or 0, critic=config.advantages == "gae")
     judge = judge.to(profile.device) if isinstance(judge, ScalarModel) else judge
     documents = loading.documents_of(given["documents"])
-    checks.own_controller(config, actor, critic, reference, prompts, documents)
-    checks.encode(config, actor, critic, reference, judge, [*held, *prompts], tokenizer)
+    models, hardware = Models(actor, critic, reference, judge), Hardware(profile, team)
+    checks.own_controller(config, models, prompts, documents)
+    checks.encode(config, models, [*held, *prompts], tokenizer)
 
     def look() -> tuple[dict, list]:
         questions = [(text, prompt_ids(tokenizer, text)) for text in held or prompts[:64]]
         plain = replace(config, score_clip=None, no_eos_penalty=0.0)
         seed = torch.Generator().manual_seed(0)
-        out = roll_out(actor, None, reference, judge, tokenizer, questions, plain, seed, profile=profile)
+        out = roll_out(models._replace(critic=None), tokenizer, questions, plain, seed, hardware=Hardware(profile))
         length, ended = out.mask.sum(-1).float(), out.ended.float()
         facts = {"score": out.scores, "kl_ref": out.kl_ref, "length": length, "ended": ended}
         samples = [(p, f"{s:+.2f}  {x}") for p, s, x in zip(out.prompts, out.scores.tolist(), out.texts)]
@@ -152,16 +158,12 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
 
     trainer = rlhf.rlhf(
         config,
-        actor,
-        critic,
-        reference,
-        judge,
+        models,
         prompts,
         tokenizer=tokenizer,
         documents=documents,
+        hardware=hardware,
         resume=folder / "run.safetensors",
-        profile=profile,
-        processes=team,
     )
     if not team.first:
         deque(trainer, maxlen=0)

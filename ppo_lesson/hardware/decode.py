@@ -120,14 +120,13 @@ class Decoder:
         columns = torch.arange(P + self.replies.shape[1], device=ids.device)
         earlier = columns <= columns[:P, None]  # and padding sees itself, since a softmax over nothing is no number
         sees = (self.seen & earlier) | (columns == columns[:P, None])
-        cache_position = dict.fromkeys(self.cache_position, columns[:P])
         out = model.base_model(
             input_ids=ids,
             attention_mask=sees,
             position_ids=positions(mask),
             past_key_values=self.cache,
             use_cache=True,
-            **cache_position,
+            **dict.fromkeys(self.cache_position, columns[:P]),
         )
         self._draw(model, out.last_hidden_state[:, -1])
 

@@ -45,13 +45,8 @@ class View(nn.Module):
         first = self.layers[0]
         if first.disable_adapters != (self.adapter is None) or first.active_adapters != [self.adapter]:
             self._choose()
-        return self.whole[0].base_model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            use_cache=use_cache,
-        )
+        given = {"attention_mask": attention_mask, "position_ids": position_ids, "past_key_values": past_key_values}
+        return self.whole[0].base_model(input_ids=input_ids, use_cache=use_cache, **given)
 
     def _choose(self) -> None:
         for layer in self.layers:

@@ -38,7 +38,7 @@ class Counter(TorchDispatchMode):
     def add(self, tensors) -> None:
         """Count the storages that are new."""
         for storage in (x.untyped_storage() for x in tensors if isinstance(x, torch.Tensor)):
-            key, size = storage._cdata, storage.nbytes()
+            key, size = id(storage), storage.nbytes()  # one object as long as anyone holds its memory
             if key not in self.known:
                 self.known.add(key)
                 weakref.finalize(storage, self._free, key, size)
@@ -81,13 +81,13 @@ def size(count: int) -> str:
     return f"{count / GIB:.2f} GiB" if count > GIB / 10 else f"{count / 2**20:.0f} MiB"
 
 
-def plan(model, profile: Profile, run, *, prompt: int, reward=None) -> Plan:
-    """What `rlhf(run, ...)` takes with weights that `profile.roles` made for `profile`.
+def plan(model, profile: Profile, config, *, prompt: int, reward=None) -> Plan:
+    """What `rlhf(config, ...)` takes with weights that `profile.roles` made for `profile`.
 
-    model: a transformers config. run: an RLHFConfig. prompt: tokens of the longest prompt. reward: the config of a
+    model: a transformers config. config: an RLHFConfig. prompt: tokens of the longest prompt. reward: the config of a
     reward model; None for a function.
     """
-    text, critic = model.get_text_config(), run.advantages == "gae"
+    text, critic = model.get_text_config(), config.advantages == "gae"
     key, half = _key(text), 4 if profile.half is None else profile.half.itemsize
     whole, trunk, adapter = _sizes(key, profile.lora_rank)
     if profile.lora_rank:
@@ -100,67 +100,68 @@ def plan(model, profile: Profile, run, *, prompt: int, reward=None) -> Plan:
     weights += whole * half * own_copy
     weights += 0 if reward is None else _sizes(_key(reward.get_text_config()), 0)[1] * 4
 
-    width = prompt + run.max_new_tokens
-    rows = profile.micro_tokens // width if profile.micro_tokens else run.micro_batch
-    share = -(-run.batch // run.minibatches)
-    rows, once = max(1, min(rows, share)), rows >= share
+    width = prompt + config.max_new_tokens
+    rows = profile.micro_tokens // width if profile.micro_tokens else config.micro_batch
+    share = -(-config.batch // config.minibatches)
+    rows, alone = max(1, min(rows, share)), rows >= share
     kind = (profile.half, profile.lora_rank, profile.gradient_checkpointing)
-    about = (chunk(profile.device), bool(run.entropy_coef))
-    kept, most = _through(key, *kind, rows, prompt, run.max_new_tokens, *about, once)
-    _, prefill = _dry_run(key, 1, *kind, run.batch, prompt, 0, *about, once)
+    head = (chunk(profile.device), bool(config.entropy_coef), alone)
+    kept, peak = _through(key, kind, (rows, prompt, config.max_new_tokens), head)
+    _, prefill = _dry_run(key, 1, kind, (config.batch, prompt, 0), head)
 
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     width *= getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    cache = 2 * text.num_hidden_layers * heads * width * run.batch * (half if own_copy else 4)
-    step = max(run.batch * text.vocab_size * 12, 0 if profile.static_decode else cache // text.num_hidden_layers // 2)
-    later = 0 if profile.static_decode else cache * run.max_new_tokens // (prompt + run.max_new_tokens)
+    cache = 2 * text.num_hidden_layers * heads * width * config.batch * (half if own_copy else 4)
+    grows = cache * (not profile.static_decode)
+    step = max(config.batch * text.vocab_size * 12, grows // text.num_hidden_layers // 2)
+    later = grows * config.max_new_tokens // (prompt + config.max_new_tokens)
     sampler = max(prefill - later, step)  # keys and values of replies come after the prompts are read
-    if once:  # the only micro-batch: gradients are made while activations go, first the actor's, then the critic's
-        update = max(most, 4 * (learn - trunk * critic if not profile.lora_rank else learn) + kept, 4 * learn)
+    if alone:  # the only micro-batch: gradients are made while activations go, first the actor's, then the critic's
+        update = max(peak, 4 * (learn - trunk * critic if not profile.lora_rank else learn) + kept, 4 * learn)
     else:
-        update = 4 * learn + most
+        update = 4 * learn + peak
     update += cache * profile.static_decode  # a graph's memory is its own for good
     return Plan(
         weights=weights,
         gradients=4 * learn,
         optimizer=8 * learn,
         activations=kept,
-        logits=max(0, most - kept),
+        logits=max(0, peak - kept),
         cache=cache,
         sampling=sampler,
         peak=weights + 8 * learn + max(update, cache + sampler),
     )
 
 
-def fit(model, profile: Profile, run, *, prompt: int, reward=None) -> tuple[dict, Plan] | None:
+def fit(model, profile: Profile, config, *, prompt: int, reward=None) -> tuple[dict, Plan] | None:
     """The first settings with which the run fits into profile.memory: (changes, plan), or None.
 
     From what costs only time to what changes the result: smaller micro-batches, activations computed twice, LoRA,
     fewer replies at a time. changes: of the profile's fields, and of `batch`; {} if it fits as it is.
     """
-    width = prompt + run.max_new_tokens
-    tokens = profile.micro_tokens or run.micro_batch * width
+    width = prompt + config.max_new_tokens
+    tokens = profile.micro_tokens or config.micro_batch * width
     half = {"micro_tokens": max(width, tokens // 2)}
     least = {"micro_tokens": max(width, tokens // 8), "gradient_checkpointing": True}
     steps = [{}, half, half | {"gradient_checkpointing": True}, least]
     if not profile.lora_rank:
         steps += [step | {"lora_rank": 16} for step in (half, least)]
-    steps += [steps[-1] | {"batch": run.batch // n} for n in (2, 4, 8) if run.batch % (n * run.replies) == 0]
+    steps += [steps[-1] | {"batch": config.batch // n} for n in (2, 4, 8) if config.batch % (n * config.replies) == 0]
     for step in steps:
         changes = {name: x for name, x in step.items() if name != "batch"}
-        smaller = replace(run, batch=step.get("batch", run.batch))
+        smaller = replace(config, batch=step.get("batch", config.batch))
         made = plan(model, replace(profile, **changes), smaller, prompt=prompt, reward=reward)
         if profile.memory is None or made.peak <= profile.memory:
             return step, made
     return None
 
 
-def enough(model, profile: Profile, run, *, prompt: int, reward=None) -> Plan:
+def enough(model, profile: Profile, config, *, prompt: int, reward=None) -> Plan:
     """The plan; ValueError, with its numbers and the nearest setting that fits, if there is less memory than that."""
-    made = plan(model, profile, run, prompt=prompt, reward=reward)
+    made = plan(model, profile, config, prompt=prompt, reward=reward)
     if profile.memory is None or made.peak <= profile.memory:
         return made
-    found = fit(model, profile, run, prompt=prompt, reward=reward)
+    found = fit(model, profile, config, prompt=prompt, reward=reward)
     how = "Nothing tried here fits: take a smaller model, or several GPUs"
     if found is not None:
         how = f"It fits with {', '.join(f'{name}={x}' for name, x in found[0].items())}: {found[1]}"
@@ -176,8 +177,8 @@ def _key(config) -> str:
 
 
 def _config(key: str):
-    about = json.loads(key)
-    return AutoConfig.for_model(about.pop("model_type"), **about)
+    fields = json.loads(key)
+    return AutoConfig.for_model(fields.pop("model_type"), **fields)
 
 
 def _model(key: str, layers: int | None = None, dtype=torch.float32):
@@ -203,48 +204,38 @@ def _sizes(key: str, rank: int) -> tuple[int, int, int]:
     return sum(p.numel() for p in model.parameters()), sum(p.numel() for p in trunk.parameters()), adapter
 
 
-def _through(key: str, *about) -> tuple[int, int]:
+def _through(key: str, *settings) -> tuple[int, int]:
     """Bytes of one micro-batch's activations: kept on the way there, and the most on the way back."""
-    one, two = (_dry_run(key, layers, *about) for layers in (1, 2))
+    one, two = (_dry_run(key, layers, *settings) for layers in (1, 2))
     more = _config(key).num_hidden_layers - 1
     return one[0] + (two[0] - one[0]) * more, one[1] + (two[1] - one[1]) * more
 
 
 @lru_cache(maxsize=512)
-def _dry_run(
-    key: str,
-    layers: int,
-    half,
-    rank: int,
-    again: bool,
-    rows: int,
-    prompt: int,
-    reply: int,
-    most: int,
-    entropy: bool,
-    once: bool,
-) -> tuple[int, int]:
+def _dry_run(key: str, layers: int, kind: tuple, shape: tuple, head: tuple) -> tuple[int, int]:
     """Bytes above weights and gradients, kept forward and at the peak, through so many layers. No reply: no way back.
 
-    once: gradients are not there before, and count.
+    head: numbers in a piece of the logits; whether entropies are asked for; whether this is the only micro-batch, so
+    that gradients are not there before, and count.
     """
+    (half, rank, checkpointing), (rows, prompt, reply), (numbers, entropy, alone) = kind, shape, head
     with torch.device("meta"):
         model = actor = without_dropout(_model(key, layers, half if rank and half is not None else torch.float32))
         if rank:
             from .lora import views
 
             actor = views(model, rank=rank, critic=False)[0]
-    if again:
+    if checkpointing:
         checkpoint_gradients(model)
         actor.train()
     with FakeTensorMode(allow_non_fake_inputs=True):
         for module in model.modules():  # still without numbers, but on a device that computes in half precision
-            for name, p in module.named_parameters(recurse=False):
-                module._parameters[name] = nn.Parameter(torch.empty(p.shape, dtype=p.dtype), p.requires_grad)
-            for name, x in module.named_buffers(recurse=False):
-                module._buffers[name] = torch.empty(x.shape, dtype=x.dtype)
+            for name, p in list(module.named_parameters(recurse=False)):
+                setattr(module, name, nn.Parameter(torch.empty(p.shape, dtype=p.dtype), p.requires_grad))
+            for name, x in list(module.named_buffers(recurse=False)):
+                setattr(module, name, torch.empty(x.shape, dtype=x.dtype))
         for p in model.parameters():
-            p.grad = torch.zeros_like(p) if p.requires_grad and not once else None
+            p.grad = torch.zeros_like(p) if p.requires_grad and not alone else None
         ids = torch.zeros(rows, prompt + reply, dtype=torch.long)
         computing = torch.autocast("cpu", dtype=half or torch.bfloat16, enabled=half is not None)
         with Counter(model) as counter, computing, torch.set_grad_enabled(reply > 0):
@@ -254,6 +245,6 @@ def _dry_run(
             kept = counter.now - start
             if reply:
                 hidden = out.last_hidden_state[:, -reply - 1 : -1].flatten(0, 1)
-                logp, entropies = of_actions(actor, hidden, ids[:, -reply:].flatten(), 1.0, entropy, most)
+                logp, entropies = of_actions(actor, hidden, ids[:, -reply:].flatten(), 1.0, entropy, numbers)
                 (logp.sum() + (entropies.sum() if entropy else 0)).backward()
         return kept, counter.peak - start

@@ -3,7 +3,7 @@
     profile = choose("auto")                     # cpu | t4 | gpu, by what this machine can do
     print(banner(profile))
     actor, critic, reference = roles(language_model, profile)
-    rlhf(config, actor, critic, reference, reward, prompts, tokenizer=tokenizer, profile=profile)
+    rlhf(config, Models(actor, critic, reference, reward), prompts, tokenizer=tokenizer, hardware=Hardware(profile))
 
 Weights that learn are float32 always, and so is every log-softmax; matrices are multiplied in half precision on a GPU.
 Left out: 8-bit optimizers, quantised weights, kernels of our own. CUDA paths were written without a GPU.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -63,17 +63,6 @@ class Profile:
         return torch.amp.GradScaler(torch.device(self.device).type, enabled=self.loss_scaling)
 
 
-CPU = Profile()
-
-
-def scaler_state(scaler) -> dict[str, torch.Tensor]:
-    """What a loss scaler has learned, as tensors that change in place: for a checkpoint. Nothing if it is disabled."""
-    if not scaler.is_enabled():
-        return {}
-    scaler.scale(torch.zeros((), device=scaler._device))  # only now they exist
-    return {"scaler.scale": scaler._scale, "scaler.growth": scaler._growth_tracker}
-
-
 def machine() -> Machine:
     """This machine. A T4 says that it supports bfloat16, which it only imitates: its capability says what is true."""
     cores = os.cpu_count() or 1
@@ -83,18 +72,31 @@ def machine() -> Machine:
     return Machine(gpu.name, (gpu.major, gpu.minor), gpu.total_memory, cores)
 
 
-def choose(name: str = "auto", on: Machine | None = None, **changes) -> Profile:
-    """The profile `name` (auto, cpu, t4, gpu) for this machine, with `changes` of any of its fields.
+def choose(
+    name: str = "auto",
+    on: Machine | None = None,
+    *,
+    device="auto",
+    half="auto",
+    loss_scaling="auto",
+    lora_rank="auto",
+    gradient_checkpointing="auto",
+    micro_tokens="auto",
+    static_decode="auto",
+    memory="auto",
+) -> Profile:
+    """The profile `name` (auto, cpu, t4, gpu) for this machine; a field that is named here gets that value.
 
     auto: gpu from compute capability 8.0 on (bfloat16), t4 below it (float16), cpu without CUDA. ValueError for a GPU
-    profile where there is no GPU, or a field that does not exist.
+    profile where there is no GPU.
     """
+    fields = {"device": device, "half": half, "loss_scaling": loss_scaling, "lora_rank": lora_rank}
+    fields |= {"gradient_checkpointing": gradient_checkpointing, "micro_tokens": micro_tokens}
+    fields |= {"static_decode": static_decode, "memory": memory}
+    changes = {field: x for field, x in fields.items() if not (isinstance(x, str) and x == "auto")}
     on = on or machine()
     if name not in ("auto", "cpu", "t4", "gpu"):
         raise ValueError(f"profile must be 'auto', 'cpu', 't4' or 'gpu'; got {name!r}")
-    known = {f.name for f in fields(Profile)}
-    if unknown := set(changes) - known:
-        raise ValueError(f"a profile has no field {sorted(unknown)}; there are {', '.join(sorted(known))}")
     if name in ("t4", "gpu") and on.gpu is None:
         raise ValueError(f"profile {name!r} needs a CUDA GPU, and there is none here; take 'cpu' or 'auto'. {COLAB}")
     new = on.capability >= (8, 0)
@@ -102,7 +104,7 @@ def choose(name: str = "auto", on: Machine | None = None, **changes) -> Profile:
     asked = "" if name == "auto" else "you asked for it; "
     if chosen == "cpu":
         why = asked + ("there is no CUDA GPU" if on.gpu is None else f"{on.gpu} is left idle")
-        return replace(CPU, **{"why": why} | changes)
+        return Profile(why=why, **changes)
     halves = "bfloat16 from 8.0 on" if new else "below 8.0 bfloat16 is imitated, float16 is real"
     settings = {
         "why": f"{asked}{on.gpu} has compute capability {'.'.join(map(str, on.capability))}: {halves}",
@@ -111,10 +113,8 @@ def choose(name: str = "auto", on: Machine | None = None, **changes) -> Profile:
         "static_decode": True,
         "memory": on.memory,
     }
-    if new and chosen == "gpu":
-        settings |= {"half": torch.bfloat16}
-    else:
-        settings |= {"half": torch.float16, "loss_scaling": True}
+    exact = new and chosen == "gpu"
+    settings |= {"half": torch.bfloat16} if exact else {"half": torch.float16, "loss_scaling": True}
     if chosen == "t4":
         settings |= {"lora_rank": 16, "gradient_checkpointing": True}
     return Profile(chosen, **settings | changes)

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 
 from ..kl import FixedKL, ZieglerKL
 from . import settings
-from .models import KINDS, ScalarModel
+from .models import KINDS, Models, ScalarModel
 from .sampling import context_limit
 from .text import prompt_ids
 
 
-def own_controller(config, actor, critic, reference, prompts, documents) -> FixedKL | ZieglerKL | None:
+def own_controller(config, models: Models, prompts, documents) -> FixedKL | ZieglerKL | None:
     """Refuse settings that do not fit together; give this run its own copy of the KL controller."""
     settings.check(config)
+    actor, critic, reference, _ = models
     if (config.advantages == "gae") != (critic is not None):
         raise ValueError(
             f"advantages='gae' needs a critic and 'group' has none; got {config.advantages!r}, {critic!r:.40}"
@@ -41,7 +42,7 @@ def own_controller(config, actor, critic, reference, prompts, documents) -> Fixe
     return copy.deepcopy(config.kl)
 
 
-def encode(config, actor, critic, reference, reward, prompts, tokenizer) -> list[tuple[str, list[int]]]:
+def encode(config, models: Models, prompts, tokenizer) -> list[tuple[str, list[int]]]:
     """(text, ids) of every prompt, each once. Refuses prompts and models that do not fit together."""
     encoded = [(prompt, prompt_ids(tokenizer, prompt)) for prompt in dict.fromkeys(prompts)]
     if len(encoded) < len(prompts):
@@ -50,21 +51,22 @@ def encode(config, actor, critic, reference, reward, prompts, tokenizer) -> list
         )
     if empty := [text for text, ids in encoded if not ids]:
         raise ValueError(f"prompts: {empty[0]!r} has no token, so that nothing could decide the reply's first one")
+    actor, critic, reference, reward = models
     if isinstance(reward, ScalarModel) and reward.kind == "critic":
         raise ValueError(f"reward is a {KINDS['critic']}, where a {KINDS['reward']} is wanted")
-    models = {"actor": actor, "critic": critic, "reference": reference}
-    models |= {"reward model": reward} if isinstance(reward, ScalarModel) else {}
+    readers = {"actor": actor, "critic": critic, "reference": reference}
+    readers |= {"reward model": reward} if isinstance(reward, ScalarModel) else {}
     size = actor.config.get_text_config().vocab_size
     tokens = len(tokenizer) if hasattr(tokenizer, "__len__") else size
-    for name, model in models.items():
+    for name, model in readers.items():
         has = size if model is None else model.config.get_text_config().vocab_size
-        if has < tokens or (has != size and min(has, size) == tokens):  # larger by padding is well
+        if has < tokens or (has != size and min(has, size) == tokens):  # padded to a round number, as many are
             raise ValueError(
                 f"the {name} knows {has} tokens, the actor {size} and the tokenizer {tokens}: the {name} was made with "
                 f"another tokenizer. Train it with this one, or wrap it in a function (prompt, reply) -> score"
             )
     texts, ids = zip(*encoded)
-    check_lengths(texts, list(map(len, ids)), models, config.max_new_tokens)
+    check_lengths(texts, list(map(len, ids)), readers, config.max_new_tokens)
     return encoded
 
 

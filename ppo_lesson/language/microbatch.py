@@ -10,34 +10,29 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
-from ..hardware.processes import ALONE, Processes
+
+def by_length(attention: Tensor, index: Tensor) -> Tensor:
+    """`index`, the shortest text first. attention: (B, L); index: (n,) rows of it -> (n,)."""
+    lengths = attention.sum(-1).cpu()
+    return index[lengths[index].argsort(stable=True)]
 
 
 def micro_batches(
-    ids: Tensor,
-    attention: Tensor,
-    mask: Tensor,
-    index: Tensor,
-    rows: int,
-    *,
-    tokens: int | None = None,
-    processes: Processes = ALONE,
-    own: bool = False,
+    ids: Tensor, attention: Tensor, mask: Tensor, index: Tensor, rows: int, *, tokens: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
     """Replies of those in `index`, a few at a time, of like length together, without columns that none of them has.
 
     rows: how many at a time, on average: so many micro-batches, all of about as many tokens. tokens: instead of
-    `rows`, as many as make at most this many tokens, prompts and padding included. Each process gets its share; own:
-    `index` is its share already. Yields (which, ids, attention_mask, T): a micro-batch as `token_logps` wants it, T
-    columns of it replies.
+    `rows`, as many as make at most this many tokens, prompts and padding included. Yields (which, ids, attention_mask,
+    T): a micro-batch as `token_logps` wants it, T columns of it replies.
     """
     P, lengths = ids.shape[1] - mask.shape[1], attention.sum(-1).cpu()
-    order = index[lengths[index].argsort(stable=True)]
-    order = order if own else processes.deal(order)
+    order = by_length(attention, index)
     sizes = _filled(lengths[order], _evenly(lengths[order], rows) if tokens is None else tokens)
-    for some in order.split(sizes):
-        T, start = int(mask[some].sum(-1).max()), P - int(attention[some, :P].sum(-1).max())
-        yield some, ids[some, start : P + T], attention[some, start : P + T], T
+    for which in order.split(sizes):  # (n,) rows of the rollout
+        T, longest = int(mask[which].sum(-1).max()), int(attention[which, :P].sum(-1).max())
+        columns = slice(P - longest, P + T)  # prompts end, and replies begin, in column P
+        yield which, ids[which, columns], attention[which, columns], T  # (n,), (n, longest + T) twice
 
 
 def _filled(lengths: Tensor, tokens: int) -> list[int]:
@@ -61,5 +56,5 @@ def _evenly(lengths: Tensor, rows: int) -> int:
     >>> _evenly(torch.tensor([2, 3, 4, 10]), 2)  # 3 texts and 1, where 2 and 2 would make 20
     12
     """
-    count, most = -(-len(lengths) // rows), len(lengths) * int(lengths.max())
-    return bisect_left(range(most), True, key=lambda tokens: len(_filled(lengths, tokens)) <= count)
+    count, largest = -(-len(lengths) // rows), len(lengths) * int(lengths.max())
+    return bisect_left(range(largest), True, key=lambda tokens: len(_filled(lengths, tokens)) <= count)

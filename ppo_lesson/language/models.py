@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import safe_open
@@ -81,6 +83,19 @@ KINDS = {  # and how one is told from the other
     "critic": "critic (what `rlhf` writes into critic/: how good the actor's prospects are, half-way through a reply)",
     "reward": "reward model (what `reward` writes into model/: how good a whole reply is)",
 }
+
+
+class Models(NamedTuple):
+    """The four of RLHF: two that learn, two that never do.
+
+    actor, reference: causal language models. critic: a `ScalarModel`, or None with advantages="group". reward: a
+    `ScalarModel`, or any function (prompt, reply) -> number.
+    """
+
+    actor: nn.Module
+    critic: ScalarModel | None
+    reference: nn.Module
+    reward: ScalarModel | Callable[[str, str], float]
 
 
 class ScalarModel(nn.Module):

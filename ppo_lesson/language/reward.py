@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from .. import validate
-from ..hardware.profile import CPU, Profile
+from ..hardware.hardware import CPU, Hardware
 from .checks import check_lengths
 from .data import Ranking
 from .models import ScalarModel, device
@@ -95,7 +95,7 @@ def train_reward(
     *,
     seed: int,
     resume=None,
-    profile: Profile = CPU,
+    hardware: Hardware = CPU,
 ) -> Iterator[dict]:
     """Bradley-Terry on all pairs; the pairs of one prompt are one element of the batch (Ouyang et al. 2022, sec. 3.5).
 
@@ -116,7 +116,7 @@ def train_reward(
         tokens = sum(len(prompt) + len(reply) for ranking in some for prompt, reply in ranking)
         return torch.stack(losses).mean(), {"accuracy": torch.stack(right).mean().item(), "tokens": tokens}
 
-    yield from train_steps(model, batch_loss, texts, config, seed, resume, profile)
+    yield from train_steps(model, batch_loss, texts, config, seed, resume, hardware)
 
 
 def normalize(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> None:

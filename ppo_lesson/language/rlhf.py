@@ -1,6 +1,7 @@
 """PPO with four models: actor, critic, frozen reference, frozen reward (Ziegler et al. 2019; Ouyang et al. 2022).
 
-    for row in rlhf(RLHFConfig(iterations=60), actor, critic, reference, reward, prompts, tokenizer=tokenizer):
+    models = Models(actor, critic, reference, reward)
+    for row in rlhf(RLHFConfig(iterations=60), models, prompts, tokenizer=tokenizer):
         print(row["score"], row["kl_ref"])
 
 The losses are those that trained the robots: `gae`, `clipped_surrogate`, `value_loss`, `whiten`, `aggregate`. The same
@@ -21,52 +22,47 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..diagnose import report
-from ..hardware.decode import decoder
-from ..hardware.processes import ALONE, Processes
-from ..hardware.profile import CPU, Profile, scaler_state
+from ..hardware.hardware import CPU, Hardware
 from ..kl import ZieglerKL, estimate, estimate_off_policy
 from ..objectives import aggregate, clip_fraction, clipped_surrogate, explained_variance, value_loss
 from .advantages import advantages_of
 from .checks import encode, own_controller
-from .microbatch import micro_batches
-from .models import device
+from .microbatch import by_length, micro_batches
+from .models import Models, device
 from .optim import adamw
 from .rollout import Rollout, roll_out
 from .sampling import token_logps, token_values
 from .settings import RLHFConfig
 from .text import reply_ids
 
+NORMS = {"actor": "grad_norm", "critic": "critic_grad_norm"}
 PTX_WIDTH = 64  # tokens in a row of plain text, for PPO-ptx
 
 
 def rlhf(
     config: RLHFConfig,
-    actor,
-    critic,
-    reference,
-    reward,
+    models: Models,
     prompts: Sequence[str],
     *,
     tokenizer,
     documents=(),
+    hardware: Hardware = CPU,
     resume=None,
-    profile: Profile = CPU,
-    processes: Processes = ALONE,
 ) -> Iterator[dict]:
     """PPO on replies to `prompts`; actor and critic learn, reference and reward never do.
 
-    actor, reference: causal language models. critic: a `ScalarModel`, or None with advantages="group". reward: a
-    `ScalarModel`, or any function (prompt, reply) -> number. documents: plain texts for PPO-ptx. resume: a file; the
-    run saves itself there every `checkpoint_every` iterations and goes on from it, bit by bit the same on a CPU.
-    profile: see there, whose `roles` make the models for it. processes: see `processes`; all get the same rows.
+    models: see `Models`. documents: plain texts for PPO-ptx. hardware: see there; `roles` of `hardware.profile` makes
+    models for it, and of several processes all get the same rows. resume: a file; the run saves itself there every
+    `checkpoint_every` iterations and goes on from it, bit by bit the same on a CPU.
     Rows: score, kl_ref (nats a reply), length, ended, beta, entropy (nats a token; with entropy_coef=0 its estimate
     -log pi of the sampled tokens), approx_kl, clip_fraction, policy_loss, value_loss,
     explained_variance, ratio_error, grad_norm, lr, ptx_loss, seconds; replies: (prompt, reply, score, ended) of each,
     not saved. FloatingPointError if something is not finite.
     """
-    controller = own_controller(config, actor, critic, reference, prompts, documents)
-    encoded = encode(config, actor, critic, reference, reward, prompts, tokenizer)
-    processes.check(config)
+    actor, critic, *_ = models
+    controller = own_controller(config, models, prompts, documents)
+    encoded = encode(config, models, prompts, tokenizer)
+    hardware = hardware.fresh()
     if critic is not None:
         critic.kind = "critic"  # it may have begun as a reward model
     stream = torch.tensor([i for text in documents for i in reply_ids(tokenizer, text)])
@@ -81,12 +77,9 @@ def rlhf(
         tensors |= {f"{name}.{key}": x for key, x in moments.items()}
     settings = {f.name: repr(getattr(config, f.name)) for f in fields(config)}
     settings["prompts"] = f"{len(encoded)} with checksum {zlib.crc32(repr(encoded).encode())}"
-    scaler = profile.scaler()
-    run = checkpoint.Run(resume, settings, learners, tensors | scaler_state(scaler), controller)
-    processes.agree(len(run.rows), resume)
-    run.path = run.path if processes.first else None  # the others have read it, and never write
-    processes.same([p for model in learners.values() for p in model.parameters() if p.requires_grad])
-    decode = decoder(actor, encoded, profile)
+    run = checkpoint.Run(resume, settings, learners, tensors | hardware.state(), controller)
+    hardware.join(config, run, [p for model in learners.values() for p in model.parameters() if p.requires_grad])
+    decode = hardware.sampler(actor, encoded)
     yield from map(dict, run.rows)
     for iteration in range(len(run.rows), config.iterations):
         start, rollout = time.perf_counter(), None
@@ -95,19 +88,8 @@ def rlhf(
         chosen = chosen.repeat_interleave(config.replies)
         beta = 0.0 if controller is None else controller.beta
         try:
-            rollout = roll_out(
-                actor,
-                critic,
-                reference,
-                reward,
-                tokenizer,
-                [encoded[i] for i in chosen],
-                config,
-                generator,
-                profile=profile,
-                processes=processes,
-                decode=decode,
-            )
+            asked = [encoded[i] for i in chosen]
+            rollout = roll_out(models, tokenizer, asked, config, generator, hardware=hardware, decode=decode)
             advantages, returns = advantages_of(rollout, config, beta, chosen.to(rollout.scores.device))
             if config.checkpoint_every and iteration and iteration % config.checkpoint_every == 0:
                 run.save()  # models that have just shown that they work
@@ -116,20 +98,8 @@ def rlhf(
                 for group in optimizers[name].param_groups if name in optimizers else ():
                     group["lr"] = rate * scale
             row = {"iteration": iteration, "lr": config.lr * scale, "beta": beta} | _facts(rollout)
-            row |= update(
-                actor,
-                critic,
-                optimizers,
-                rollout,
-                advantages,
-                returns,
-                config,
-                generator,
-                stream,
-                profile=profile,
-                processes=processes,
-                scaler=scaler,
-            )
+            learned = advantages, returns, config, generator, stream
+            row |= update(models, optimizers, rollout, *learned, hardware=hardware)
             sums = {name: sum(p.detach().sum() for p in model.parameters()).item() for name, model in learners.items()}
             _stop_if_diverged({f"a weight of the {name}": x for name, x in sums.items()}, config)
         except Exception as error:
@@ -151,82 +121,70 @@ def rlhf(
 
 
 def update(
-    actor,
-    critic,
-    optimizers,
+    models: Models,
+    optimizers: dict,
     rollout: Rollout,
-    advantages,
-    returns,
-    config,
-    generator,
-    stream=None,
+    advantages: Tensor,
+    returns: Tensor | None,
+    config: RLHFConfig,
+    generator: torch.Generator,
+    stream: Tensor | None = None,
     *,
-    profile: Profile = CPU,
-    processes: Processes = ALONE,
-    scaler=None,
+    hardware: Hardware = CPU,
 ) -> dict:
     """Several epochs of mini-batches of micro-batches over one rollout. Returns diagnostics, means over the steps.
 
-    With float16 a step whose gradients are not finite is left out (`skipped` counts them), and losses are scaled less.
+    optimizers: "actor" and "critic" -> an optimizer. advantages, returns: (B, T). stream: ids of plain text, for
+    PPO-ptx. With float16 a step whose gradients are not finite is left out (`skipped` counts them).
     """
+    actor, critic, *_ = models
+    learners = [actor] if critic is None else [actor, critic]
     rows, first, skipped, where = [], None, 0, rollout.mask.device
-    scaler = profile.scaler() if scaler is None else scaler
-    learners = [model for model in (actor, critic) if model is not None]
-    for model in learners:
-        model.train(profile.gradient_checkpointing)  # it is silently off in eval mode; there is no dropout
-    for step, index in enumerate(_minibatches(len(rollout.mask), config, generator)):
+    hardware.training(learners)
+    for step, index in enumerate(_minibatches(len(rollout.mask), config, generator)):  # (n,) rows of the rollout
         tokens = int(rollout.mask[index].sum())  # denominators are known before anything is split
-        for optimizer in optimizers.values():
-            optimizer.zero_grad()
+        _forget(optimizers)
         row: dict[str, float] = {}
-        for batch in micro_batches(
-            rollout.ids,
-            rollout.attention_mask,
-            rollout.mask,
-            index,
-            config.micro_batch,
-            tokens=profile.micro_tokens,
-            processes=processes,
-        ):
-            with profile.autocast():
+        mine = hardware.share(by_length(rollout.attention_mask, index))  # all of them, unless there are other processes
+        columns = rollout.ids, rollout.attention_mask, rollout.mask  # (B, P + T), (B, P + T), (B, T)
+        for batch in micro_batches(*columns, mine, config.micro_batch, tokens=hardware.micro_tokens):
+            with hardware.forward():
                 loss, facts, error = actor_loss(actor, rollout, advantages, batch, tokens, len(index), config)
-            scaler.scale(loss).backward()  # before the critic's forward, which may share the trunk
+            hardware.backward(loss)  # before the critic's forward, which may share the trunk
             if critic is not None:
-                with profile.autocast():
+                with hardware.forward():
                     loss = critic_loss(critic, rollout, returns, batch, tokens, config)
-                scaler.scale(loss).backward()
+                hardware.backward(loss)  # gradients of all micro-batches add up to the mini-batch's
                 facts["value_loss"] = loss.item()
             row = {name: row.get(name, 0.0) + x for name, x in facts.items()}
             first = error if step == 0 and (first is None or error > first) else first
-        row = processes.total_facts(row, where)
+        row = hardware.total(row, where)
         if config.target_kl is not None and row["approx_kl"] > 1.5 * config.target_kl:
             break  # before the step, so that a policy that went too far does not go further
         if config.ptx_coef:
-            row["ptx_loss"] = _ptx(actor, stream, config, generator, profile, processes, scaler)
-        for name, optimizer in optimizers.items():
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            processes.total_gradients(parameters)
-            scaler.unscale_(optimizer)
-            norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
-            row["grad_norm" if name == "actor" else "critic_grad_norm"] = norm.item()
-        too_large = scaler.get_scale() > 1 and not all(math.isfinite(x) for x in row.values())
-        if not too_large:
-            _stop_if_diverged(row, config)
+            row["ptx_loss"] = _ptx(actor, stream, config, generator, hardware)
+        row |= {NORMS[name]: x for name, x in hardware.clip(optimizers, config.max_grad_norm).items()}
+        if hardware.overflowed(row.values()):
+            skipped += 1
+        else:
+            _stop_if_diverged(row, config)  # before the weights are harmed
             rows.append(row)
-        skipped += too_large
-        for optimizer in optimizers.values():
-            scaler.step(optimizer)  # or not, if its gradients are not finite
-        scaler.update()
+        hardware.step(optimizers)
     for model in learners:
         model.eval()
-    for optimizer in optimizers.values():
-        optimizer.zero_grad()  # the next rollout needs the memory
+    _forget(optimizers)  # the next rollout needs the memory
     means = {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
     if returns is not None:
         means["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask).item()
-    if profile.loss_scaling:
+    if hardware.scales_losses:
         means["skipped"] = skipped
-    return means | {"ratio_error": first if first is None else processes.largest(first, where)}
+    return means | {"ratio_error": first if first is None else hardware.largest(first, where)}
+
+
+def _forget(optimizers: dict) -> None:
+    """Take all gradients away."""
+    for optimizer in optimizers.values():
+        optimizer.zero_grad()
 
 
 def actor_loss(actor, rollout: Rollout, advantages, batch: tuple, tokens: int, replies: int, config: RLHFConfig):
@@ -235,8 +193,8 @@ def actor_loss(actor, rollout: Rollout, advantages, batch: tuple, tokens: int, r
     batch: a micro-batch, see `micro_batches`. tokens, replies: of the whole mini-batch, so that its size changes no
     gradient. Returns the loss, its facts (they sum to means over the mini-batch), and the largest |ratio - 1|.
     """
-    some, ids, attention, T = batch
-    mask, old, ref, weights = (x[some, :T] for x in (rollout.mask, rollout.logp, rollout.logp_ref, advantages))
+    which, ids, attention, T = batch  # (n,), (n, L), (n, L); all below are (n, T)
+    mask, old, ref, weights = (x[which, :T] for x in (rollout.mask, rollout.logp, rollout.logp_ref, advantages))
     with_entropy = bool(config.entropy_coef)  # it costs as much as the log-probabilities
     logp = token_logps(actor, ids, attention, T, temperature=config.temperature, with_entropy=with_entropy)
     logp, entropies = logp if with_entropy else (logp, None)
@@ -266,22 +224,22 @@ def actor_loss(actor, rollout: Rollout, advantages, batch: tuple, tokens: int, r
 
 def critic_loss(critic, rollout: Rollout, returns, batch: tuple, tokens: int, config: RLHFConfig) -> Tensor:
     """value_loss of this micro-batch: its part of the mini-batch's mean over tokens. See `actor_loss`."""
-    some, ids, attention, T = batch
-    mask = rollout.mask[some, :T]
+    which, ids, attention, T = batch
+    mask = rollout.mask[which, :T]
     values = token_values(critic, ids, attention, T).where(mask, 0)
-    clip = {} if config.value_clip is None else {"values_old": rollout.values[some, :T], "clip": config.value_clip}
-    return aggregate(value_loss(values, returns[some, :T], **clip), mask, denominator=tokens)
+    clip = {} if config.value_clip is None else {"values_old": rollout.values[which, :T], "clip": config.value_clip}
+    return aggregate(value_loss(values, returns[which, :T], **clip), mask, denominator=tokens)
 
 
-def _ptx(actor, stream: Tensor, config, generator, profile, processes, scaler, width: int = PTX_WIDTH) -> float:
+def _ptx(actor, stream: Tensor, config, generator, hardware, width: int = PTX_WIDTH) -> float:
     """PPO-ptx (Ouyang et al. 2022, sec. 3.5): ptx_coef times the loss on plain text joins the gradient. Returns it."""
-    starts = processes.deal(torch.randint(len(stream) - width, (config.ptx_batch,), generator=generator))
+    starts = hardware.share(torch.randint(len(stream) - width, (config.ptx_batch,), generator=generator))
     ids = stream[starts[:, None] + torch.arange(width)].to(device(actor))
-    with profile.autocast():
+    with hardware.forward():
         logp = token_logps(actor, ids, torch.ones_like(ids, dtype=torch.bool), width - 1)
     loss = -aggregate(logp, denominator=config.ptx_batch * (width - 1))
-    scaler.scale(config.ptx_coef * loss).backward()
-    return processes.total(loss.detach()).item()
+    hardware.backward(config.ptx_coef * loss)
+    return hardware.total({"loss": loss.item()}, ids.device)["loss"]
 
 
 def _minibatches(count: int, config, generator) -> Iterator[Tensor]:

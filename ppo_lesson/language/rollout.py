@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from .. import validate
-from ..hardware.processes import ALONE, Processes
-from ..hardware.profile import CPU, Profile
+from ..hardware.hardware import CPU, Hardware
 from .microbatch import micro_batches
-from .models import ScalarModel, device
+from .models import Models, ScalarModel, device
 from .reward import score
 from .sampling import full_mask, generate, response_mask, token_logps, token_values
 from .text import pad_left, reply_text
@@ -50,30 +49,27 @@ class Rollout:
 
 @torch.no_grad()
 def roll_out(
-    actor,
-    critic,
-    reference,
-    reward,
+    models: Models,
     tokenizer,
     prompts: Sequence[tuple[str, list[int]]],
     config,
     generator,
     *,
-    profile: Profile = CPU,
-    processes: Processes = ALONE,
+    hardware: Hardware = CPU,
     decode: Callable | None = None,
 ) -> Rollout:
     """Sample one reply to each prompt, and let the four models judge it. prompts: (text, ids) pairs.
 
     Each process does its part of the prompts, and all get the whole. decode: what does the same as `generate`.
     """
+    actor, critic, reference, reward = models
     eos_id, pad_id = tokenizer.eos_token_id, tokenizer.pad_token_id
-    part, count = processes.part(len(prompts)), len(prompts)
-    ids, prompt_mask = (x[part].to(device(actor)) for x in pad_left([ids for _, ids in prompts], pad_id))
+    part, count = hardware.part(len(prompts)), len(prompts)
+    ids, prompt_mask = (x[part].to(device(actor)) for x in pad_left([ids for _, ids in prompts], pad_id))  # (B, P)
     uniforms = torch.rand(count, config.max_new_tokens, generator=generator, dtype=torch.float64)[part].to(ids.device)
     prompts = prompts[part]
-    with profile.autocast():
-        out, sampled = (decode or generate)(
+    with hardware.forward():
+        out, sampled = (decode or generate)(  # (B, P + max_new_tokens), (B, max_new_tokens)
             actor,
             ids,
             prompt_mask,
@@ -85,25 +81,24 @@ def roll_out(
             return_logps=True,
         )
     mask = response_mask(out[:, ids.shape[1] :], eos_id)
-    T = int(processes.largest(mask.sum(-1).max().item(), mask.device))  # columns that nobody reached cost time
-    out, mask = out[:, : ids.shape[1] + T], mask[:, :T]
+    T = int(hardware.largest(mask.sum(-1).max().item(), mask.device))  # columns that nobody reached cost time
+    out, mask = out[:, : ids.shape[1] + T], mask[:, :T]  # (B, P + T), (B, T)
     replies, attention = out[:, ids.shape[1] :], full_mask(prompt_mask, mask)
-    ended = ((replies == eos_id) & mask).any(-1)
+    ended = ((replies == eos_id) & mask).any(-1)  # (B,)
     texts = [reply_text(tokenizer, row[real]) for row, real in zip(replies.cpu(), mask.cpu())]
 
-    every = torch.arange(len(mask))
-    limits = {"tokens": profile.micro_tokens, "processes": processes, "own": True}
-    cut = list(micro_batches(out, attention, mask, every, config.micro_batch, **limits))
+    everything = torch.arange(len(mask))
+    batches = list(micro_batches(out, attention, mask, everything, config.micro_batch, tokens=hardware.micro_tokens))
 
-    def of_tokens(what) -> Tensor:  # by the forward pass of the updates
+    def of_tokens(read) -> Tensor:  # (B, T), by the same forward pass as the updates, a micro-batch at a time
         numbers = torch.zeros(mask.shape, device=mask.device)
-        for some, *piece, t in cut:
-            with profile.autocast():
-                numbers[some, :t] = what(*piece, t).where(mask[some, :t], 0)
+        for which, *batch, t in batches:
+            with hardware.forward():
+                numbers[which, :t] = read(*batch, t).where(mask[which, :t], 0)
         return numbers
 
     def scored(model) -> Tensor:
-        return of_tokens(lambda *piece: token_logps(model, *piece, temperature=config.temperature))
+        return of_tokens(lambda *batch: token_logps(model, *batch, temperature=config.temperature))
 
     own = Rollout(
         ids=out,
@@ -111,20 +106,20 @@ def roll_out(
         mask=mask,
         ended=ended,
         logp_ref=scored(reference),
-        logp=scored(actor) if config.rescore else sampled[:, :T].where(mask, 0),
-        values=None if critic is None else of_tokens(lambda *piece: token_values(critic, *piece)),
-        scores=_scores(reward, tokenizer, prompts, texts, ended, config, profile),
+        logp=scored(actor) if config.rescore else sampled[:, :T].where(mask, 0),  # so that the first ratio is exactly 1
+        values=None if critic is None else of_tokens(lambda *batch: token_values(critic, *batch)),
+        scores=_scores(reward, tokenizer, prompts, texts, ended, config, hardware),
         prompts=[text for text, _ in prompts],
         texts=texts,
     )
-    return Rollout(**{f.name: processes.join(getattr(own, f.name), count) for f in fields(own)})
+    return Rollout(**{f.name: hardware.gather(getattr(own, f.name), count) for f in fields(own)})
 
 
-def _scores(reward: ScalarModel | Callable, tokenizer, prompts, texts, ended: Tensor, config, profile) -> Tensor:
+def _scores(reward: ScalarModel | Callable, tokenizer, prompts, texts, ended: Tensor, config, hardware) -> Tensor:
     """What each reply is worth, (B,): by the reward model, or by any function of prompt and reply."""
     questions = [text for text, _ in prompts]
     if isinstance(reward, ScalarModel):
-        with profile.autocast():
+        with hardware.forward():
             scores = score(reward, tokenizer, questions, texts, ended.tolist(), rows=config.micro_batch)
     else:
         scores = torch.tensor([_asked(reward, *pair) for pair in zip(questions, texts)], dtype=torch.float32)

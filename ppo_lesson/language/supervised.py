@@ -1,9 +1,9 @@
 """Supervised training of a language model: pretraining on plain texts, then fine-tuning on demonstrations (SFT).
 
 Both minimise the mean of -log p(token) over the tokens that count: all of them in pretraining, the reply's in SFT. Both
-are generators that yield one dict a step. `resume` names a file, as in `ppo`; `profile`: see there, whose `roles`
-make the model for it. Left out: dropout, which a later ratio of probabilities would not forgive, masks between the
-documents of a pretraining row, and micro-batches: all examples of a step are computed at once.
+are generators that yield one dict a step. `resume` names a file, as in `ppo`; `hardware`: see there, and `roles` of its
+`profile` makes the model for it. Left out: dropout, which a later ratio of probabilities would not forgive, masks
+between the documents of a pretraining row, and micro-batches: all examples of a step are computed at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .. import checkpoint, validate
-from ..hardware.profile import CPU, Profile, scaler_state
+from ..hardware.hardware import CPU, Hardware
 from ..objectives import aggregate
 from .checks import check_lengths
 from .data import Pair
@@ -59,7 +59,7 @@ def pretrain(
     seed: int,
     width: int = 80,
     resume=None,
-    profile: Profile = CPU,
+    hardware: Hardware = CPU,
 ) -> Iterator[dict]:
     """Next-token prediction on `documents`, joined with EOS and cut into rows of `width` tokens. The model learns.
 
@@ -77,11 +77,11 @@ def pretrain(
         logp = token_logps(model, ids, torch.ones_like(ids, dtype=torch.bool), width - 1)
         return -aggregate(logp), {"tokens": logp.numel()}
 
-    yield from train_steps(model, batch_loss, rows.tolist(), config, seed, resume, profile)
+    yield from train_steps(model, batch_loss, rows.tolist(), config, seed, resume, hardware)
 
 
 def sft(
-    model, tokenizer, pairs: list[Pair], config=SFT, *, seed: int, resume=None, profile: Profile = CPU
+    model, tokenizer, pairs: list[Pair], config=SFT, *, seed: int, resume=None, hardware: Hardware = CPU
 ) -> Iterator[dict]:
     """Supervised fine-tuning on demonstrations: the mean over all reply tokens, EOS included, prompts not counted.
 
@@ -102,7 +102,7 @@ def sft(
         logp = token_logps(model, ids, mask, reply_mask.shape[-1])
         return -aggregate(logp, reply_mask), {"tokens": int(reply_mask.sum())}
 
-    yield from train_steps(model, batch_loss, list(zip(prompts, replies)), config, seed, resume, profile)
+    yield from train_steps(model, batch_loss, list(zip(prompts, replies)), config, seed, resume, hardware)
 
 
 def rows_of(prompts, replies, pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -115,7 +115,9 @@ def rows_of(prompts, replies, pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
 # ---- one loop for pretraining, SFT and the reward model --------------------------------------------------------------
 
 
-def train_steps(model, batch_loss, examples: list, config, seed: int, resume, profile: Profile = CPU) -> Iterator[dict]:
+def train_steps(
+    model, batch_loss, examples: list, config, seed: int, resume, hardware: Hardware = CPU
+) -> Iterator[dict]:
     """AdamW on batch_loss(index) -> (loss, facts for the row), over shuffled indices of `examples`.
 
     FloatingPointError, before the model is harmed, if a loss or a gradient is not finite. With float16 a step whose
@@ -124,26 +126,26 @@ def train_steps(model, batch_loss, examples: list, config, seed: int, resume, pr
     _check(config, len(examples), seed, resume)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer, moments = adamw(parameters, config.lr, config.weight_decay)
+    optimizers = {"model": optimizer}
     settings = {"seed": repr(seed), "examples": f"{len(examples)} with checksum {zlib.crc32(repr(examples).encode())}"}
     settings |= {f.name: repr(getattr(config, f.name)) for f in fields(config)}
-    scaler = profile.scaler()
-    run = checkpoint.Run(resume, settings, {"model": model}, moments | scaler_state(scaler))
+    hardware = hardware.fresh()
+    run = checkpoint.Run(resume, settings, {"model": model}, moments | hardware.state())
     yield from map(dict, run.rows)
     for step in range(len(run.rows), config.steps):
         lr = config.lr * schedule(step, config.steps, config.warmup)
         for group in optimizer.param_groups:
             group["lr"] = lr
-        model.train(profile.gradient_checkpointing)  # it is silently off in eval mode; there is no dropout
-        with profile.autocast():
+        hardware.training([model])
+        with hardware.forward():
             loss, facts = batch_loss(_shuffled(len(examples), config.batch, step, seed))
         optimizer.zero_grad()
-        scaler.scale(loss).backward()
+        hardware.backward(loss)
         model.eval()
-        scaler.unscale_(optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
-        row = {"step": step, "loss": loss.item(), "lr": lr, "grad_norm": norm.item()} | facts
-        too_large = scaler.get_scale() > 1 and not math.isfinite(row["grad_norm"])
-        if profile.loss_scaling:
+        norm = hardware.clip(optimizers, config.max_grad_norm)["model"]
+        row = {"step": step, "loss": loss.item(), "lr": lr, "grad_norm": norm} | facts
+        too_large = hardware.overflowed([norm])
+        if hardware.scales_losses:
             row["skipped"] = int(too_large)
         if too_large:
             del row["grad_norm"]
@@ -155,8 +157,7 @@ def train_steps(model, batch_loss, examples: list, config, seed: int, resume, pr
                 )
         if config.checkpoint_every and step and step % config.checkpoint_every == 0:
             run.save()  # weights that have just given a finite loss
-        scaler.step(optimizer)  # or not, if its gradients are not finite
-        scaler.update()
+        hardware.step(optimizers)
         run.rows.append(dict(row))  # yours may be changed, ours is saved
         yield from run.told(row)
     run.save()

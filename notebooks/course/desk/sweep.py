@@ -31,7 +31,7 @@ from ppo_lesson import columns
 from ppo_lesson.checkpoint import fresh_seed
 from ppo_lesson.kl import FixedKL, ZieglerKL
 from ppo_lesson.language.data import read_prompts
-from ppo_lesson.language.models import ScalarModel, load_language_model
+from ppo_lesson.language.models import Models, ScalarModel, load_language_model
 from ppo_lesson.language.rlhf import RLHFConfig, rlhf
 from ppo_lesson.language.rollout import roll_out
 from ppo_lesson.language.sampling import token_logps
@@ -106,10 +106,7 @@ def train(desk: Desk, config: RLHFConfig, *, every: int = EVERY) -> Iterator[dic
     yield {"iteration": 0} | look(desk, actor, config)
     run = rlhf(
         config,
-        actor,
-        critic,
-        desk.policy,
-        desk.judge,
+        Models(actor, critic, desk.policy, desk.judge),
         desk.prompts,
         tokenizer=desk.tokenizer,
         documents=desk.plain if config.ptx_coef else (),
@@ -138,7 +135,7 @@ def look(desk: Desk, actor, config: RLHFConfig) -> dict:
     prompts = [(text, prompt_ids(desk.tokenizer, text)) for text in desk.held]
     generator = torch.Generator().manual_seed(9)
     config = replace(config, score_clip=None, no_eos_penalty=0.0)
-    out = roll_out(actor, None, desk.policy, desk.judge, desk.tokenizer, prompts, config, generator)
+    out = roll_out(Models(actor, None, desk.policy, desk.judge), desk.tokenizer, prompts, config, generator)
     golds = [gold(world.read_prompt(p), x, ended=e) for p, x, e in zip(out.prompts, out.texts, out.ended.tolist())]
     totals = torch.tensor([g.total for g in golds])
     facts = {
@@ -174,9 +171,10 @@ def best_of_n(desk: Desk, *, most: int = 64) -> dict[str, list[float]]:
     """
     prompts = [(text, prompt_ids(desk.tokenizer, text)) for text in desk.held]
     scores, golds = [], []
+    models = Models(desk.policy, None, desk.policy, desk.judge)
     for turn in range(most):
         generator = torch.Generator().manual_seed(fresh_seed(9, turn))
-        out = roll_out(desk.policy, None, desk.policy, desk.judge, desk.tokenizer, prompts, RLHFConfig(), generator)
+        out = roll_out(models, desk.tokenizer, prompts, RLHFConfig(), generator)
         scores.append(out.scores)
         golds.append(torch.tensor([worth(*x) for x in zip(out.prompts, out.texts, out.ended.tolist())]))
     scores, order = torch.stack(scores, -1).sort(-1)  # (prompts, most), the worst first
