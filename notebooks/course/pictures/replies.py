@@ -21,7 +21,7 @@ def side_by_side(left: str, right: str, pairs: Sequence[tuple[str, tuple, tuple]
     half, y = WIDTH / 2, 34
     parts = [text(14, 20, left, MUTED, bold=True), text(14 + half, 20, right, NEW, bold=True)]
     for prompt, *answers in pairs:
-        parts.append(text(4, y + 14, cut(prompt, 92), INK, size=13, bold=True))
+        parts.append(text(4, y + 14, cut(prompt, 84), INK, size=13, bold=True))
         for column, (reply, score, gold) in enumerate(answers):
             x, fill = 4 + column * half, ("#EEF0F3", "#DCEBF7")[column]
             parts.append(
