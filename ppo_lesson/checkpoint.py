@@ -75,19 +75,50 @@ def load(path, *, facts_only: bool = False) -> tuple[dict[str, Tensor], dict]:
 
 
 class Run:
-    """A run that goes on where it stopped: the rows so far, and everything a checkpoint holds.
+    """A run that goes on where it stopped: its rows so far, all that a checkpoint holds, and every trainer's loop:
+
+        run = Run(path, settings, modules, tensors, count=iterations, every=checkpoint_every)
+        yield from map(dict, run.rows)  # of earlier sessions
+        for iteration in run.iterations():
+            if run.due(iteration):  # at a moment at which the models have shown that they work
+                run.save()
+            ...
+            yield from run.add(row)
 
     path: the file, or None for a run that is not saved. settings: what must be the same when the run goes on.
     modules: name -> nn.Module. tensors: name -> tensor that changes in place, such as an optimizer's moments.
     controller: None, or an object whose only memory is `beta`. If the file exists, all of these take its values.
+    count: iterations in all. every: iterations between two checkpoints. restarts: environments, which no file can hold,
+    begin anew at each checkpoint: from there alone, or from the end, a run goes on bit by bit, and only there it saves.
     """
 
-    def __init__(self, path, settings: dict, modules: dict, tensors: dict[str, Tensor], controller=None):
+    def __init__(
+        self,
+        path,
+        settings: dict,
+        modules: dict,
+        tensors: dict[str, Tensor],
+        controller=None,
+        *,
+        count: int,
+        every: int | None = None,
+        restarts: bool = False,
+    ):
         self.path = None if path is None else Path(path).expanduser()
         self.settings, self.modules, self.tensors, self.controller = settings, modules, tensors, controller
+        self.count, self.every, self.restarts = count, every, restarts
         self.rows, self.saved = [], None
         if self.path is not None and self.path.exists():
             self._restore()
+
+    def iterations(self) -> Iterator[int]:
+        """The numbers of the iterations that are left. Saves the run when the last one is done."""
+        yield from range(len(self.rows), self.count)
+        self.save()
+
+    def due(self, iteration: int) -> bool:
+        """Whether a checkpoint lies before this iteration."""
+        return bool(self.every and iteration and iteration % self.every == 0)
 
     def save(self) -> None:
         """Write the file, if there is one to write and something new to say."""
@@ -99,12 +130,20 @@ class Run:
         save(self.path, pack(self.modules) | self.tensors, facts)
         self.saved = len(self.rows)
 
-    def told(self, row: dict) -> Iterator[dict]:
-        """Yield `row`. An interrupt that its reader throws in here saves the run: no iteration is half done now."""
+    def add(self, row: dict, beside: dict | None = None) -> Iterator[dict]:
+        """Remember a copy of `row`, and yield it with what stands `beside` it, which is not saved.
+
+        A KeyboardInterrupt that its reader throws in here finds no iteration half done: the run is saved, if it can go
+        on from here bit by bit (see `restarts`), and the error says what is safe. One that comes from within an
+        iteration saves nothing.
+        """
+        self.rows.append(dict(row))
         try:
-            yield row
-        except KeyboardInterrupt:
-            self.save()
+            yield row | (beside or {})
+        except KeyboardInterrupt as error:
+            if not self.restarts or self.due(len(self.rows)) or len(self.rows) == self.count:
+                self.save()
+            error.add_note(self.what_is_safe())
             raise
 
     def what_is_safe(self) -> str:

@@ -77,7 +77,8 @@ def ppo(
 
     env: a `Maze` or a `gymnasium.vector.VectorEnv`. seed: an int; in the maze also one int for each of its seeds.
     resume: a file. The run saves itself there at every checkpoint and at its end; if the file is there already, the
-    rows it remembers come first and the run goes on after them, bit by bit as if it had never stopped.
+    rows it remembers come first and the run goes on after them, bit by bit as if it had never stopped. A Ctrl-C
+    between two checkpoints saves nothing new: the run goes on from the last one.
     Rows add kl (exact, from the old policy) to the usual ones, and numbers that are known beforehand: see watch.py.
     FloatingPointError, with a diagnosis, if the run diverges. RuntimeError if the environment fails.
     """
@@ -97,12 +98,14 @@ def ppo(
     try:
         scale_rewards = RewardScale(config.gamma) if config.normalize_rewards else None
         modules = {"policy": policy, "critic": critic} | ({"reward_scale": scale_rewards} if scale_rewards else {})
-        run = checkpoint.Run(resume, _settings(batch, config), modules, optimizer.state(), controller)
+        settings, moments = _settings(batch, config), optimizer.state()
+        rhythm = {"count": config.iterations, "every": config.checkpoint_every, "restarts": True}
+        run = checkpoint.Run(resume, settings, modules, moments, controller, **rhythm)
         yield from map(dict, run.rows)
-        for iteration in range(len(run.rows), config.iterations):
+        for iteration in run.iterations():
             try:
                 optimizer.check({"policy": policy, "critic": critic})
-                if config.checkpoint_every and iteration and iteration % config.checkpoint_every == 0:
+                if run.due(iteration):
                     run.save()
                     batch.restart([checkpoint.fresh_seed(s, iteration) for s in batch.seed_numbers])
                     if scale_rewards is not None:
@@ -123,10 +126,7 @@ def ppo(
                     controller.update(kl_from_old=row["kl"])
             observe(rollout.observations[rollout.mask] if not batch.seeds else rollout.observations, policy, critic)
             steps = torch.full(batch.seeds, (iteration + 1) * batch.n * config.steps)
-            row = finish_row(row, steps, rollout, config)
-            run.rows.append(dict(row))  # yours may be changed, ours is saved
-            yield row
-        run.save()
+            yield from run.add(finish_row(row, steps, rollout, config))
     finally:
         optimizer.release()
 

@@ -133,6 +133,32 @@ def test_a_run_interrupted_anywhere_ends_like_one_that_was_not(what, tmp_path):
     assert len({str(row) for row in rows}) == 7
 
 
+@pytest.mark.parametrize("what", ["maze, a beta for each seed", "real numbers, normalized"])
+def test_ctrl_c_saves_where_a_run_goes_on_bit_by_bit_and_says_what_is_safe(what, tmp_path):
+    """Environments restart before iterations 2, 4 and 6 of 7: there, and at the end, nothing of them is lost."""
+    rows, end = finish(what)
+    for stop in range(1, 8):
+        path, safe = tmp_path / f"{stop}", 7 if stop == 7 else stop // 2 * 2
+        first, *_ = start(what, path)
+        same_rows(take(first, stop), rows[:stop])
+        with pytest.raises(KeyboardInterrupt) as caught:
+            first.throw(KeyboardInterrupt)
+        told = f"holds the run up to iteration {safe}" if safe else "Nothing is saved"
+        assert told in caught.value.__notes__[0] and path.exists() == (stop > 1)
+        assert not safe or len(checkpoint.load(path)[1]["rows"]) == safe
+        resumed, reached = finish(what, path, int(path.exists()))
+        same_rows(resumed, rows)
+        same_state(reached, end)
+
+
+def test_ctrl_c_in_a_run_without_a_file_says_that_nothing_is_saved():
+    run, *_ = start("maze")
+    next(run)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run.throw(KeyboardInterrupt)
+    assert caught.value.__notes__ == ["The run is not saved; name a file with resume= to be able to go on."]
+
+
 def test_a_run_that_is_finished_tells_its_rows_and_changes_nothing(tmp_path):
     path = tmp_path / "deep" / "er" / "run"  # folders are made
     rows, end = finish("cart-pole", path)

@@ -510,7 +510,23 @@ def room(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+UNSAVED = {"seconds", "replies"}  # a time of day, and what a checkpoint leaves out
 needs_unix = pytest.mark.skipif(resource is None, reason="limits of a file's size are Unix's")
+
+
+@pytest.mark.parametrize("stop", [1, 3])
+def test_ctrl_c_saves_after_every_iteration(stop, tmp_path):
+    """The same rows as a whole run's, but for the seconds; SHORT has a checkpoint every 2."""
+    path, plain = tmp_path / "run", lambda rows: [{k: x for k, x in r.items() if k not in UNSAVED} for r in rows]
+    whole, ours = family(), family()
+    rows, run = list(start(models=whole)), start(models=ours, resume=path)
+    assert plain(next(run) for _ in range(stop)) == plain(rows[:stop])
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run.throw(KeyboardInterrupt)
+    assert f"holds the run up to iteration {stop}" in caught.value.__notes__[0]
+    again = family()
+    assert plain(start(models=again, resume=path)) == plain(rows)
+    assert all(torch.equal(a, b) for a, b in zip(again[0].parameters(), whole[0].parameters()))
 
 
 @needs_unix

@@ -142,6 +142,21 @@ def test_a_run_interrupted_anywhere_ends_like_one_that_was_not(what, tokenizer, 
 
 
 @each_trainer
+def test_ctrl_c_saves_after_every_step(what, tokenizer, tmp_path):
+    whole, model = start(what, tokenizer)
+    rows, end = list(whole), numbers(model)
+    for stop in (1, 3):
+        path = tmp_path / f"{stop}"
+        first, _ = start(what, tokenizer, resume=path)
+        assert [next(first) for _ in range(stop)] == rows[:stop]
+        with pytest.raises(KeyboardInterrupt) as caught:
+            first.throw(KeyboardInterrupt)
+        assert f"holds the run up to iteration {stop}" in caught.value.__notes__[0]
+        resumed, model = start(what, tokenizer, resume=path, begin=9)
+        assert list(resumed) == rows and same(numbers(model), end)
+
+
+@each_trainer
 def test_a_row_may_be_changed_by_who_receives_it(what, tokenizer, tmp_path):
     run, _ = start(what, tokenizer, resume=tmp_path / "run")
     for row in run:

@@ -77,11 +77,12 @@ def rlhf(
         tensors |= {f"{name}.{key}": x for key, x in moments.items()}
     settings = {f.name: repr(getattr(config, f.name)) for f in fields(config)}
     settings["prompts"] = f"{len(encoded)} with checksum {zlib.crc32(repr(encoded).encode())}"
-    run = checkpoint.Run(resume, settings, learners, tensors | hardware.state(), controller)
+    rhythm = {"count": config.iterations, "every": config.checkpoint_every}
+    run = checkpoint.Run(resume, settings, learners, tensors | hardware.state(), controller, **rhythm)
     hardware.join(config, run, [p for model in learners.values() for p in model.parameters() if p.requires_grad])
     decode = hardware.sampler(actor, encoded)
     yield from map(dict, run.rows)
-    for iteration in range(len(run.rows), config.iterations):
+    for iteration in run.iterations():
         start, rollout = time.perf_counter(), None
         generator = torch.Generator().manual_seed(checkpoint.fresh_seed(config.seed, iteration))
         chosen = torch.randint(len(encoded), (config.batch // config.replies,), generator=generator)
@@ -91,7 +92,7 @@ def rlhf(
             asked = [encoded[i] for i in chosen]
             rollout = roll_out(models, tokenizer, asked, config, generator, hardware=hardware, decode=decode)
             advantages, returns = advantages_of(rollout, config, beta, chosen.to(rollout.scores.device))
-            if config.checkpoint_every and iteration and iteration % config.checkpoint_every == 0:
+            if run.due(iteration):
                 run.save()  # models that have just shown that they work
             scale = _scale(config, iteration)
             for name, rate in (("actor", config.lr), ("critic", config.critic_lr)):
@@ -113,11 +114,8 @@ def rlhf(
         if isinstance(controller, ZieglerKL):  # after its beta was used
             controller.update(kl_to_reference=row["kl_ref"], n=config.batch)
         row["seconds"] = time.perf_counter() - start
-        run.rows.append(dict(row))
         replies = zip(rollout.prompts, rollout.texts, rollout.scores.tolist(), rollout.ended.tolist())
-        row = row | {"replies": list(replies)}
-        yield from run.told(row)
-    run.save()
+        yield from run.add(row, {"replies": list(replies)})
 
 
 def update(

@@ -130,9 +130,10 @@ def train_steps(
     settings = {"seed": repr(seed), "examples": f"{len(examples)} with checksum {zlib.crc32(repr(examples).encode())}"}
     settings |= {f.name: repr(getattr(config, f.name)) for f in fields(config)}
     hardware = hardware.fresh()
-    run = checkpoint.Run(resume, settings, {"model": model}, moments | hardware.state())
+    rhythm = {"count": config.steps, "every": config.checkpoint_every}
+    run = checkpoint.Run(resume, settings, {"model": model}, moments | hardware.state(), **rhythm)
     yield from map(dict, run.rows)
-    for step in range(len(run.rows), config.steps):
+    for step in run.iterations():
         lr = config.lr * schedule(step, config.steps, config.warmup)
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -155,12 +156,10 @@ def train_steps(
                     f"step {step}: {name} is {row[name]}. Lower lr={config.lr:g}, or look for broken weights in the "
                     f"model you began with. {run.what_is_safe()}"
                 )
-        if config.checkpoint_every and step and step % config.checkpoint_every == 0:
+        if run.due(step):
             run.save()  # weights that have just given a finite loss
         hardware.step(optimizers)
-        run.rows.append(dict(row))  # yours may be changed, ours is saved
-        yield from run.told(row)
-    run.save()
+        yield from run.add(row)
 
 
 def _check(config, count: int, seed: int, resume) -> None:
