@@ -1,7 +1,7 @@
 """Several processes train one model: each samples and differentiates its part of a batch, and all take the same step.
 
     torchrun --nproc_per_node 2 -m ppo_lesson rlhf ...      (or: accelerate launch -m ppo_lesson rlhf ...)
-    rlhf(..., processes=start())
+    rlhf(..., hardware=Hardware(choose("auto"), start()))
 
 Everything random is drawn for the whole batch by every process, from one seed, and each keeps its rows; denominators
 are those of the whole batch, and gradients are summed. So the number of processes changes no update. Each holds all
