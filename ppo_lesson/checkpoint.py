@@ -93,16 +93,7 @@ class Run:
     """
 
     def __init__(
-        self,
-        path,
-        settings: dict,
-        modules: dict,
-        tensors: dict[str, Tensor],
-        controller=None,
-        *,
-        count: int,
-        every: int | None = None,
-        restarts: bool = False,
+        self, path, settings: dict, modules: dict, tensors: dict, controller=None, *, count, every=None, restarts=False
     ):
         self.path = None if path is None else Path(path).expanduser()
         self.settings, self.modules, self.tensors, self.controller = settings, modules, tensors, controller

@@ -6,19 +6,21 @@
 Three kinds of numbers are looked at, in this order. Known ones have one right value, known before the run: any other is
 a bug, however well the run learns. Curves (KL, entropy, critic, gradient) show runs that leave their path. The reward
 comes last, for it says that something is wrong and not what. Thresholds were set on maze seeds 0-15 and are tested on
-others, on CartPole and on twelve sick trainers (`clinic`). A row without a number is not judged by it, so that rows of
-any trainer will do. Left out: everything that needs the batch itself, and wrong settings of a task.
+others, on CartPole and on twelve sick trainers (`clinic`); those of language models on runs of the help desk, where
+betas of 0.02 to 0.3 give no alarm. A row without a number is not judged by it, so that rows of any trainer will do.
+Left out: everything that needs the batch itself, wrong settings of a task, and whether a score means what it should.
 """
 
 from __future__ import annotations
 
+import tomllib
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.resources import files
 
 import numpy as np
 
-from .diagnose_replies import REPLIES
 from .history import ALWAYS, ENOUGH, Table
 
 SHARE = 0.25  # of the seeds must show a symptom before it is named
@@ -199,6 +201,64 @@ def _none_ended(table, eps):
     return judged & none, np.where(judged, len(table), np.nan)
 
 
+# ---- the same from rlhf's rows: what can go wrong with a language model that learns from a score ---------------------
+
+
+def _leash(table, eps):
+    """How improbable the reference finds the replies: entropy + KL a token, against what it finds of its own."""
+    surprise = table["entropy"] + table["kl_ref"] / table["length"]
+    (start, end), (_, kl) = table.trend(surprise), table.trend(table["kl_ref"])
+    return (kl > 10) & (end > 1.4 * start), kl, end, start
+
+
+def _below_zero(table, eps):
+    kl = table.second_half("kl_ref")
+    mean, error = np.nanmean(kl, 0), np.nanstd(kl, 0) / np.sqrt(np.isfinite(kl).sum(0))
+    return (mean < -0.1) & (mean < -4 * error), mean, error
+
+
+def _stands_still(table, eps):
+    moved = np.where(np.isfinite(table["kl_ref"]) & (table["lr"] > 0), table["approx_kl"], np.nan)
+    moved = np.nanmedian(moved, 0) if len(table) >= 10 else np.full(table.seeds, np.nan)
+    return moved < 1e-5, moved, table.largest("lr")
+
+
+def _no_end(table, eps):
+    start, end = table.trend(table["ended"])
+    return (start > 0.5) & (end < 0.5 * start), start, end
+
+
+def _length(longer: bool):
+    def judge(table, eps):
+        start, end = table.trend(np.where(np.isfinite(table["kl_ref"]), table["length"], np.nan))
+        return end > 2.5 * start if longer else end < start / 3, start, end
+
+    return judge
+
+
+def _all_alike(table, eps):
+    start, end = table.trend(np.where(np.isfinite(table["kl_ref"]), table["entropy"], np.nan))
+    return end < 0.05 * start, start, end
+
+
+def _clipped(table, eps):
+    late = table.second_half("clip_fraction")
+    late = np.nanmedian(np.where(np.isfinite(table.second_half("kl_ref")), late, np.nan), 0)
+    return (late > 0.15) & (late <= 0.5), late  # above: "clip fraction saturated"
+
+
+REPLIES = {
+    "far from the reference": _leash,
+    "KL below 0": _below_zero,
+    "replies no longer end": _no_end,
+    "replies shrink": _length(longer=False),
+    "replies grow": _length(longer=True),
+    "replies all alike": _all_alike,
+    "policy stands still": _stands_still,
+    "clipping does the braking": _clipped,
+}
+
+
 @dataclass(frozen=True)
 class Rule:
     """One symptom: its name, the sentence that its numbers go into, what to try first, and how it is judged."""
@@ -209,132 +269,30 @@ class Rule:
     judge: Callable
 
 
-RULES = (  # the most serious first
-    Rule(
-        "not finite",
-        "a loss, the entropy, the KL or the gradient is no number from row {:.0f} on.",
-        "a lower learning rate, max_grad_norm; then look for log(0), 0/0 and masked steps that hold NaN.",
-        _not_finite,
-    ),
-    Rule(
-        "ratio off 1",
-        "at the first mini-batch the ratio is up to {:.2g} away from 1, where both policies are still the same.",
-        "score old log-probabilities with the training forward: same mode (no dropout), temperature, mask and dtype.",
-        _above("ratio_error", ROUNDING),
-    ),
-    Rule(
-        "wrong gradient",
-        "the gradient at ratio 1, or the one that the optimizer holds, is up to {:.2g} times its size off.",
-        "signs (entropy), ratio = exp(logp - logp_old), advantages detached, gradients set to zero before each step.",
-        _above("gradient_error", ROUNDING),
-    ),
-    Rule(
-        "wrong value targets",
-        "on last steps of episodes the critic's target is up to {:.3g} away from r + gamma V(s'), or r at a true end.",
-        "GAE at episode ends: cut the trace, keep terminated and truncated apart; then the alignment of rewards.",
-        _target_error,
-    ),
-    Rule(
-        "stale starts",
-        "up to {:.1%} of the trained steps begin where an episode had terminated: nobody acted there.",
-        "mask the step in which a NEXT_STEP environment only starts anew.",
-        _above("stale_starts", 0.0),
-    ),
-    Rule(
-        "weights not whitened",
-        "the spread of the weights is {:.3f} where it must be 1.",
-        "whiten over the whole mini-batch, not over a part or an axis of it, and last of all.",
-        _not_whitened,
-    ),
-    Rule(
-        "ratio stuck at 1",
-        "in {:.0f} updates of several steps the objective stayed exactly what it was, though the KL reached {:.3g}.",
-        "compute old log-probabilities once, before the first epoch, and keep them.",
-        _ratio_stuck,
-    ),
-    Rule(
-        "critic chases itself",
-        "in {:.0f} updates of several steps the critic's error stayed exactly what it was (about {:.3g}).",
-        "compute the value targets once, before the first epoch; then critic_lr, value_coef.",
-        _chasing_critic,
-    ),
-    Rule(
-        "objective above its ceiling",
-        "the objective reached {:.3f}; clipped at eps = {:.2g}, with whitened weights, it cannot pass eps.",
-        "multiply each ratio with its advantage, then take the minimum; use the whitened weights.",
-        _above_ceiling,
-    ),
-    Rule(
-        "learning rate 0",
-        "lr is {:.0f} in every row.",
-        "the schedule's length and its first value.",
-        lambda table, eps: (table.largest("lr") == 0, table.largest("lr")),
-    ),
-    Rule(
-        "policy frozen",
-        "in all {:.0f} rows of the second half the KL from the old policy is 0, though the gradient is {:.2g} long.",
-        "was a parameter replaced while the run was alive? Are all weights 0 (mini-batches of one step)? Then lr.",
-        _frozen,
-    ),
-    Rule(
-        "KL runaway",
-        "one update moved the policy by KL {:.2f} (row {:.0f}; the median is {:.2g}).",
-        "target_kl (about 0.02), fewer epochs, a lower learning rate; with clipping, whether it clips at all.",
-        _kl_runaway,
-    ),
-    *(Rule(*symptom) for symptom in REPLIES),  # of language models
-    Rule(
-        "reward falling",
-        "the return began at {:.3g} and ended at {:.3g}; in the last quarter it never was what it was at first.",
-        "a sign (objective, advantage, ratio), the learning rate. In the first rollouts only short episodes end.",
-        _falling,
-    ),
-    Rule(
-        "entropy collapse",
-        "entropy fell from {:.3g} to {:.2g}, while the return came down from its best {:.3g} to {:.3g}.",
-        "a lower learning rate or a KL stop; then the entropy bonus, and its sign.",
-        _collapsed,
-    ),
-    Rule(
-        "gradient growing",
-        "the gradient's length grew from {:.2g} to {:.2g}.",
-        "is it set to zero before each step? Then the learning rate, max_grad_norm, the scale of returns.",
-        _gradient_grows,
-    ),
-    Rule(
-        "critic loss growing",
-        "the critic's loss grew from {:.3g} to {:.3g}, though the return did not rise.",
-        "fixed value targets, gradients set to zero, a lower critic_lr; then the scale of rewards.",
-        _critic_loss_grows,
-    ),
-    Rule(
-        "dead critic",
-        "explained variance is {:.2f} in the second half, {:.2f} at best: a constant would do as well.",
-        "critic_lr, value_coef, the scale of returns; what the critic sees; the alignment of values and targets.",
-        _dead_critic,
-    ),
-    Rule(
-        "clip fraction saturated",
-        "in the second half clipping silences {:.0%} of the steps at the end of an update.",
-        "fewer epochs, a lower learning rate; the rest of each update is wasted.",
-        _saturated,
-    ),
-    Rule(
-        "no learning signal",
-        "the weights' spread is {:.2g} at most: all advantages are equal.",
-        "does the reward vary at all? For groups of answers: all right or all wrong; other prompts.",
-        lambda table, eps: (table.largest("advantage_std") < 0.5, table.largest("advantage_std")),
-    ),
-    Rule(
-        "no episode ended",
-        "in {:.0f} rows no episode came to its end.",
-        "a time limit; for replies: the end token, its mask, max_new_tokens.",
-        _none_ended,
-    ),
-    Rule(
-        "reward flat",
-        "the return began at {:.3g} and ended at {:.3g}: chance alone moves it as far.",
-        "is the reward on real steps (mask, end token)? Do advantages vary? Then the learning rate and more steps.",
-        _flat,
-    ),
+JUDGES = {
+    "not finite": _not_finite,
+    "ratio off 1": _above("ratio_error", ROUNDING),
+    "wrong gradient": _above("gradient_error", ROUNDING),
+    "wrong value targets": _target_error,
+    "stale starts": _above("stale_starts", 0.0),
+    "weights not whitened": _not_whitened,
+    "ratio stuck at 1": _ratio_stuck,
+    "critic chases itself": _chasing_critic,
+    "objective above its ceiling": _above_ceiling,
+    "learning rate 0": lambda table, eps: (table.largest("lr") == 0, table.largest("lr")),
+    "policy frozen": _frozen,
+    "KL runaway": _kl_runaway,
+    "reward falling": _falling,
+    "entropy collapse": _collapsed,
+    "gradient growing": _gradient_grows,
+    "critic loss growing": _critic_loss_grows,
+    "dead critic": _dead_critic,
+    "clip fraction saturated": _saturated,
+    "no learning signal": lambda table, eps: (table.largest("advantage_std") < 0.5, table.largest("advantage_std")),
+    "no episode ended": _none_ended,
+    "reward flat": _flat,
+} | REPLIES
+RULES = tuple(  # the most serious first
+    Rule(**symptom, judge=JUDGES[symptom["name"]])
+    for symptom in tomllib.loads(files(__package__).joinpath("diagnose.toml").read_text("utf-8"))["symptom"]
 )

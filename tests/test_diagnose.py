@@ -449,5 +449,14 @@ def test_it_stands_on_numpy_alone():
     nodes = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
     named = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
     named |= {"." * n.level + (n.module or "") for n in nodes if isinstance(n, ast.ImportFrom)}
-    own = {".diagnose_replies", ".history"}
-    assert named <= {"__future__", "warnings", "collections.abc", "dataclasses", "numpy"} | own
+    own = {".history"}
+    assert (
+        named
+        <= {"__future__", "warnings", "collections.abc", "dataclasses", "importlib.resources", "tomllib", "numpy"} | own
+    )
+
+
+def test_every_symptom_has_its_judge_and_every_judge_its_symptom():
+    names = [rule.name for rule in diagnose.RULES]
+    assert sorted(names) == sorted(diagnose.JUDGES) and len(set(names)) == len(names)
+    assert all(rule.words.endswith((".", "?")) and rule.try_first.endswith((".", "?")) for rule in diagnose.RULES)

@@ -204,6 +204,7 @@ def test_one_changed_line_in_either_room_makes_stale_what_uses_it(tmp_path):
     trainer, sweep = stale_after("ppo_lesson/ppo.py"), stale_after("notebooks/course/desk/sweep.py")
     assert {"06", "07", "08", "09", "12"} <= trainer and not trainer & {"00", "01", "02"}
     assert "12" in sweep and not sweep & {f"{n:02}" for n in range(10)}
+    assert stale_after("ppo_lesson/diagnose.toml") == stale_after("ppo_lesson/diagnose.py") >= {"09"}, "texts count too"
 
 
 def test_a_failing_notebook_is_not_written(tmp_path, capsys):

@@ -175,6 +175,7 @@ def imports(source, package=""):
 def modules(sources, number="", root=ROOT):
     """Files of both rooms that code with these `sources` imports, directly or through other modules, sorted.
 
+    A module's texts, in a .toml of its name beside it, belong to it.
     The check finds the exercises at run time, so `number` ("01") adds course/exercises/nb01_*.py to it.
     """
     todo, files = set().union(*map(imports, sources)), set()
@@ -190,7 +191,7 @@ def modules(sources, number="", root=ROOT):
             found = {file}
             if name == ["course", "check"] and number:
                 found |= set((room / "course" / "exercises").glob(f"nb{number}_*.py"))
-            files |= found
+            files |= found | {texts for each in found if (texts := each.with_suffix(".toml")).is_file()}
             for each in found:
                 package = ".".join(each.relative_to(room).parent.parts)
                 todo |= imports(each.read_text("utf-8"), package)
