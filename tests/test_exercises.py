@@ -48,6 +48,8 @@ def test_reference_passes(id):
         result = grade(id, solution(id))
         seconds.append(time.process_time() - began)
         assert result.status == "ok", result.message
+        if seconds[-1] < 0.5:
+            break
     assert min(seconds) < 0.5, "the limit is 1 second, and machines differ"
 
 
