@@ -125,7 +125,8 @@ if __name__ == "__main__":
         for path, done in [(path, pool.submit(run, path)) for path in sorted(paths, key=seconds, reverse=True)]:
             problem = done.exception()
             failed |= problem is not None
-            print(f"{path.name}: {problem or 'passed'}", flush=True)
+            words = re.sub(r"\x1b\[[0-9;]*m", "", str(problem or "passed"))  # without the traceback's colours
+            print(f"{path.name}: {words}", flush=True)
     tests = sorted(map(str, (ROOT / "tests").glob("test_viz*.py")))
     done = subprocess.run([str(python), "-m", "pytest", "-q", "-n", str(JOBS), *tests], cwd=ROOT)
     sys.exit(done.returncode or failed)
