@@ -91,7 +91,7 @@ def test_the_maze_half_loads_neither_transformers_nor_the_lesson():
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_a_script_finds_the_lesson_by_itself(script, tmp_path):
     if "course." not in script.read_text("utf-8") or script.stem == "bootstrap":
-        pytest.skip("it does not use the lesson, or is the notebooks' first cell (tests/test_bootstrap.py)")
+        pytest.skip("it does not use the lesson, or is the notebooks' first cell (tests/notebooks/test_bootstrap.py)")
     code = f"import sys, runpy; sys.path.insert(0, {str(script.parent)!r}); runpy.run_path({str(script)!r})"
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=clean, check=True)

@@ -52,8 +52,8 @@ How to write the data module, nb02_policy_gradient.py (copy nb00_start.py, and a
 * Texts are plain: `code` in backticks, Greek letters as such, no LaTeX, no HTML.
 * One grade gets 1 second of processor time, statistics included. Stay under a quarter of it.
 
-Then `python -m pytest tests/test_exercises.py -k 02` checks the module. `grade(id, fn)` gives Grade(status, message)
-with status "todo" | "wrong" | "ok".
+Then `python -m pytest tests/lesson/test_exercises.py -k 02` checks the module. `grade(id, fn)` gives
+Grade(status, message) with status "todo" | "wrong" | "ok".
 """
 
 from .answer import check, exercise, hint, show_solution, solution_markdown

@@ -17,7 +17,7 @@ from ppo_lesson.language.microbatch import micro_batches
 
 pytest.importorskip("accelerate", reason="several processes need accelerate, of the extra [gpu]")
 pytestmark = pytest.mark.slow  # each starts Python twice
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent
 
 
 def launched(count, folder, *program, **more):

@@ -17,7 +17,7 @@ from ppo_lesson.policies import TabularPolicy
 from ppo_lesson.reinforce import ReinforceConfig, reinforce
 from ppo_lesson.rollout import whole_episodes
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TAG = "{http://www.w3.org/2000/svg}"
 HINT = "write it again: python tools/film.py"
 

@@ -18,7 +18,7 @@ import notebooks
 from course import doctor
 from ppo_lesson import __version__
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "https://github.com/someone/ppo-lesson"
 STAND_INS = [*doctor.NEEDED, "google/colab/__init__"]
 

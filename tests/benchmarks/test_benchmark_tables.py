@@ -7,7 +7,7 @@ from pathlib import Path
 import benchmark_tables
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("page", benchmark_tables.pages())

@@ -15,7 +15,7 @@ from course.check import catalog, grade, solution, solution_markdown
 from course.check.compare import difference
 from course.check.index import MODULES, find, modules
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 MISTAKES = [(id, m) for id in catalog() for m in find(id).mistakes]
 
 

@@ -261,7 +261,7 @@ def test_a_killed_program_goes_on_to_the_same_weights(folder, tmp_path, whole):
     words = f"""
 import sys
 from pathlib import Path
-sys.path.insert(0, {os.path.dirname(__file__)!r})
+sys.path.insert(0, {os.path.dirname(os.path.dirname(__file__))!r})
 import torch
 torch.set_num_threads(1)
 import shop

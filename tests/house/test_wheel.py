@@ -13,7 +13,7 @@ import pytest
 import shop
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 MODULE = ("ppo_lesson", "pyproject.toml", "README.md", "LICENSE")
 

@@ -11,7 +11,7 @@ import torch
 from course.desk import sweep
 from ppo_lesson.language.rlhf import RLHFConfig
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 

@@ -23,7 +23,7 @@ from ppo_lesson.language.models import Models, ScalarModel, load_language_model
 from ppo_lesson.language.sampling import positions
 from ppo_lesson.language.text import load_tokenizer
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LAYER = "model.layers.1.mlp.up_proj.weight"
 
 

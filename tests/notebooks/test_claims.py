@@ -7,7 +7,7 @@ import nbformat
 
 import notebooks
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 UNCHECKED = "not checked here"
 
 
@@ -44,7 +44,7 @@ def test_at_most_a_quarter_is_unchecked():
 
 
 def test_exists_tells_the_difference():
-    assert exists("tests/test_claims.py::test_exists_tells_the_difference")
-    assert not exists("tests/test_claims.py::test_that_nobody_wrote")
+    assert exists("tests/notebooks/test_claims.py::test_exists_tells_the_difference")
+    assert not exists("tests/notebooks/test_claims.py::test_that_nobody_wrote")
     assert not exists("00#a-cell-that-nobody-wrote")
     assert not exists("somewhere")

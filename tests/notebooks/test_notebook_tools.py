@@ -14,7 +14,7 @@ from outputs import WIDGET_VIEW, clean
 
 import notebooks
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "https://github.com/someone/ppo-lesson"
 SAMPLE = """\
 # %% [markdown] header

@@ -15,7 +15,7 @@ from ppo_lesson.kl import estimate
 from ppo_lesson.objectives import clip_fraction
 from ppo_lesson.optim import Adam
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 GOLD = json.loads((ROOT / "data" / "golden_trace.json").read_text("utf-8"))
 
 

@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 import notebooks
 from course.check import catalog, solution
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = """#!/bin/sh
 here=$(dirname "$0")
 case "$1 $2" in
