@@ -131,6 +131,8 @@ def test_what_makes_it_ready_is_folded_and_a_line_says_so(path):
 def test_cells_are_short(path):
     lines = {cell.id: len(cell.source.splitlines()) for cell in code(path)}
     assert not {name: n for name, n in lines.items() if n > 25}, "code cells have at most 25 lines"
+    unformatted = [cell.id for cell in code(path) if "# fmt:" in cell.source]
+    assert not unformatted, "ruff format is law in cells too"
     assert statistics.median(lines.values()) <= 9
     assert statistics.median(len(cell.source.split()) for cell in prose(path)) <= 30
 
