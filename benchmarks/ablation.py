@@ -30,13 +30,13 @@ import numpy as np
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT / "notebooks")]
 
 import ppo_lesson.ppo as trainer  # noqa: E402
+from course.settings import CARTPOLE  # noqa: E402
 from ppo_lesson.optim import Adam  # noqa: E402
 from ppo_lesson.policies import MLPCritic, MLPPolicy  # noqa: E402
 from ppo_lesson.ppo import PPOConfig, ppo  # noqa: E402
-from ppo_lesson.settings import CARTPOLE  # noqa: E402
 from ppo_lesson.vector import evaluate  # noqa: E402
 
 FILE = ROOT / "data" / "ablation.json"

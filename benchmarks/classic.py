@@ -25,6 +25,7 @@ import importlib.metadata
 import json
 import platform
 import statistics
+import sys
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,9 +37,10 @@ import torch
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from maze import processor
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks"))
+from course.settings import CARTPOLE, HALF_CHEETAH, HOPPER
 from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
-from ppo_lesson.settings import CARTPOLE, HALF_CHEETAH, HOPPER
 
 RESULT = Path(__file__).resolve().parent / "results" / "classic.json"
 EVALUATION_SEED = 1_000_000  # no training uses a seed from here on

@@ -13,7 +13,7 @@ HOME = tempfile.TemporaryDirectory(prefix="ppo_lesson_")  # gone when the tests 
 os.environ["PPO_LESSON_HOME"] = HOME.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the programs that tests start
 os.environ.setdefault("MPLBACKEND", "Agg")
-ROOMS = [str(Path(__file__).resolve().parents[1] / room) for room in (".", "notebooks")]  # ppo_lesson and course
+ROOMS = [str(Path(__file__).resolve().parents[1] / room) for room in (".", "notebooks", "tests")]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*ROOMS, os.environ.get("PYTHONPATH")]))
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 

@@ -206,7 +206,7 @@ def test_a_killed_program_goes_on(tmp_path):
     """The operating system ends it in the middle of the run; no handler of Python's runs."""
     script = f"""
 import sys
-sys.path.insert(0, {os.path.dirname(os.path.dirname(__file__))!r})
+sys.path.insert(0, {os.path.dirname(__file__)!r})
 import torch
 torch.set_num_threads(1)
 import test_checkpoint

@@ -13,6 +13,7 @@ from runs import NETWORK, train
 
 from course.clinic import ward as clinic
 from course.clinic.ward import PATIENTS
+from course.settings import CARTPOLE
 from ppo_lesson import diagnose
 from ppo_lesson.diagnose import Symptom, report
 from ppo_lesson.kl import FixedKL, PaperKL
@@ -20,7 +21,6 @@ from ppo_lesson.maze import Maze
 from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
 from ppo_lesson.reinforce import ActorCriticConfig, ReinforceConfig, actor_critic, reinforce
-from ppo_lesson.settings import CARTPOLE
 
 UNSEEN = range(100, 116)
 MUST = {  # patient: the symptoms that every one of its seeds must show

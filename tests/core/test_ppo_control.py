@@ -14,6 +14,7 @@ from runs import probabilities, weights
 from torch.distributions import MultivariateNormal, kl_divergence
 from vector_envs import MODES, OneState, Target, copies, scripts
 
+from course.settings import CARTPOLE
 from ppo_lesson import ppo as ppo_module
 from ppo_lesson.maze import Maze, MazeBatch, solve
 from ppo_lesson.normalize import Standardize
@@ -22,7 +23,6 @@ from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularCri
 from ppo_lesson.ppo import PPOConfig, ppo, ppo_update
 from ppo_lesson.returns import gae
 from ppo_lesson.rollout import Rollout, fixed_steps
-from ppo_lesson.settings import CARTPOLE
 from ppo_lesson.vector import VectorBatch, evaluate, vector_steps
 
 NEXT_STEP, SAME_STEP, DISABLED = MODES

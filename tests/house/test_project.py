@@ -139,3 +139,10 @@ def test_the_issue_form():
     fields = [part for part in form["body"] if part["type"] != "markdown"]
     assert form["name"] and form["description"] and len({part["id"] for part in fields}) == len(fields)
     assert all(part["attributes"]["label"] for part in fields)
+
+
+def test_the_readme_trains_cartpole_as_the_course_does():
+    line = next(x for x in (ROOT / "README.md").read_text("utf-8").splitlines() if x.startswith("config = PPOConfig"))
+    names = {"PPOConfig": import_module("ppo_lesson.ppo").PPOConfig}
+    exec(line, names)
+    assert names["config"] == import_module("course.settings").CARTPOLE

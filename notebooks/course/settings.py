@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .kl import PaperKL
-from .ppo import PPOConfig
+from ppo_lesson.kl import PaperKL
+from ppo_lesson.ppo import PPOConfig
 
 # CartPole-v1 with 16 environments, 49,664 steps; networks of 64-64. Tuned on seeds below 170, judged on seeds 300-309
 # (benchmarks/classic.py). Seeds that failed were late to learn that the cart drifts away: a faster critic (its row in
