@@ -19,11 +19,11 @@ def rows():
 
 
 def exists(check):
-    """Is `02#cell-id` a cell of notebook 02, or `tests/test_x.py::test_y` a test?"""
+    """Is `02#cell-id` a cell of notebook 02, or `tests/core/test_x.py::test_y` a test?"""
     if found := re.fullmatch(r"(\d\d)#([\w-]+)", check):
         paths = [path for path in notebooks.all_notebooks() if path.name.startswith(found[1])]
         return any(cell.id == found[2] for path in paths for cell in nbformat.read(path, as_version=4).cells)
-    if found := re.fullmatch(r"(tests/\w+\.py)::(\w+)", check):
+    if found := re.fullmatch(r"(tests/\w+/\w+\.py)::(\w+)", check):
         file = ROOT / found[1]
         return file.is_file() and re.search(rf"^def {found[2]}\(", file.read_text("utf-8"), re.MULTILINE) is not None
     return False
