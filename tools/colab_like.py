@@ -127,6 +127,6 @@ if __name__ == "__main__":
             failed |= problem is not None
             words = re.sub(r"\x1b\[[0-9;]*m", "", str(problem or "passed"))  # without the traceback's colours
             print(f"{path.name}: {words}", flush=True)
-    tests = sorted(map(str, (ROOT / "tests").glob("test_viz*.py")))
+    tests = sorted(map(str, (ROOT / "tests").rglob("test_viz*.py")))
     done = subprocess.run([str(python), "-m", "pytest", "-q", "-n", str(JOBS), *tests], cwd=ROOT)
     sys.exit(done.returncode or failed)

@@ -1,5 +1,7 @@
 """Every exercise of the course, against its own wrong answers: the reference passes, each mistake gets its own hint."""
 
+import ast
+import builtins
 import inspect
 import json
 import linecache
@@ -128,6 +130,31 @@ def test_notebook_stubs_have_the_signature_of_the_solution(path):
         names = [a.split(":")[0].split("=")[0].strip() for a in arguments.split(",") if a]
         assert names == list(inspect.signature(solution(id)).parameters)
         assert source.rstrip().endswith(f"check({name})"), "check is the last line of the cell"
+
+
+def names(source, kind):
+    """The names that a source reads (ast.Load) or binds (ast.Store, imports and definitions included), at any depth."""
+    nodes = list(ast.walk(ast.parse(source)))
+    found = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, kind)}
+    if kind is ast.Store:
+        found |= {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+        found |= {n.arg for n in nodes if isinstance(n, ast.arg)}
+        imported = [a for n in nodes if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names]
+        found |= {(a.asname or a.name).split(".")[0] for a in imported}
+    return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_solution_typed_into_its_cell_finds_every_name(path):
+    """Whoever opens the solution and types it must not read NameError: the cells above import what it uses."""
+    known = set(dir(builtins))
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "code":
+            known |= names(cell.source, ast.Store)
+            if found := re.search(r'^@exercise\("([^"]+)"\)', cell.source, re.MULTILINE):
+                source = inspect.getsource(solution(found[1]))
+                lacking = names(source, ast.Load) - names(source, ast.Store) - known
+                assert not lacking, f"{found[1]}: import {sorted(lacking)} in a cell above, or do without"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

@@ -112,7 +112,7 @@ PAIRS = Exercise(
 
 def bradley_terry_loss(chosen, rejected):
     """-log sigma(chosen - rejected), one number for each pair."""
-    return -logsigmoid(chosen - rejected)
+    return -torch.nn.functional.logsigmoid(chosen - rejected)
 
 
 def _score_cases():
