@@ -25,6 +25,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from outputs import clean
 
 import notebooks  # which puts both rooms on the path
 from course.check import solution
@@ -103,8 +104,8 @@ def run(path):
         if "@exercise(" in cell.source:  # a solved one may show a picture too
             if "✓" not in json.dumps(cell.outputs, ensure_ascii=False):
                 raise ValueError(f"cell {cell.id} does not accept the solution")
-        elif len(cell.outputs) != stored[cell.id]:
-            raise ValueError(f"cell {cell.id} has {len(cell.outputs)} outputs here, and {stored[cell.id]} as committed")
+        elif (here := sum(len(clean(output, home)) for output in cell.outputs)) != stored[cell.id]:
+            raise ValueError(f"cell {cell.id} has {here} outputs here, and {stored[cell.id]} as committed")
 
 
 def seconds(path):

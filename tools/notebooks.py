@@ -33,6 +33,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -159,6 +160,7 @@ def from_text(text, old=None):
 # ---- what a notebook's outputs depend on ---------------------------------------------------------------------------
 
 
+@cache  # every notebook asks about the same files
 def imports(source, package=""):
     """Names of the modules of both rooms that `source` imports; `package` resolves relative imports."""
     names = set()

@@ -86,6 +86,7 @@ def test_only_rlhf_runs_in_several_processes(tmp_path, monkeypatch):
 # ---- sft and reward --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @supervised
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("rank", [0, 4])
@@ -132,6 +133,7 @@ def test_fine_tuning_with_adapters_leaves_the_model_that_was_trained(folder, tmp
     assert (ours - first).abs().max() > 0.1
 
 
+@pytest.mark.slow
 def test_a_reward_model_with_adapters_comes_back_whole(folder, tmp_path, monkeypatch):
     pytest.importorskip("peft")
     trained, normalize = [], reward.normalize

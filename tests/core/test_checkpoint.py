@@ -514,6 +514,7 @@ def writes(path, times, number):
         checkpoint.save(path, {"x": torch.full((1000,), float(number))}, {"number": number})
 
 
+@pytest.mark.slow
 def test_two_programs_that_write_the_same_file_do_each_other_no_harm(tmp_path):
     """They shared one unfinished file, and the second to move it into place found none."""
     context = multiprocessing.get_context("spawn")

@@ -134,6 +134,7 @@ def test_no_alarm_in_the_maze_with_tables(settings):
     no_alarm(train("table", range(100, 164), **settings)[2])
 
 
+@pytest.mark.slow
 def test_no_alarm_in_the_maze_with_networks():
     no_alarm(train("network", UNSEEN, **NETWORK)[2])
 

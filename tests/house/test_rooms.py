@@ -83,11 +83,13 @@ def test_importing_the_package_imports_nothing_heavy():
     assert "ppo_lesson" in found and not found & {"torch", "numpy", "matplotlib", "transformers"}
 
 
+@pytest.mark.slow
 def test_the_maze_half_loads_neither_transformers_nor_the_lesson():
     found = loaded("ppo_lesson.ppo, ppo_lesson.trpo, ppo_lesson.diagnose")
     assert "torch" in found and not found & {"transformers", "course", *HEAVY}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_a_script_finds_the_lesson_by_itself(script, tmp_path):
     if "course." not in script.read_text("utf-8") or script.stem == "bootstrap":

@@ -286,6 +286,7 @@ def test_reward_rises_with_a_rule():
     assert rows[-1]["score"] > rows[0]["score"] + 2 and rows[-1]["kl_ref"] > 1
 
 
+@pytest.mark.slow
 def test_ptx_holds_the_language_model_loss():
     documents = ["abcabcabcabc" * 4] * 20
     config = replace(SHORT, iterations=20, lr=3e-3, ptx_coef=1.0)

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 
+@pytest.mark.slow
 def test_trust_region():
     """Clip with a KL stop at step size 0.03: 16 of the 64 seeds again, inside the spread that is stored."""
     import trust_region

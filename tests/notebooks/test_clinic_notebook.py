@@ -71,6 +71,7 @@ def accused(batch):
     return False
 
 
+@pytest.mark.slow
 def test_the_solution_never_accuses_a_healthy_update():
     assert not any(accused(collect(seed=s, update=u)) for s in range(100, 108) for u in (0, 3, 10))
     assert not any(accused(collect(seed=s, update=u, vector=True)) for s in (100, 101) for u in (0, 3))
