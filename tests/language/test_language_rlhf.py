@@ -51,6 +51,7 @@ def sampled(config, reward=len, **more):
 
 WORTH = {"": 0.3, "a": 1.0, "b": -0.5, "c": 0.2, "d": 0.9, "e": -1.0, "f": 0.0, "g": 0.6}
 BETA = 0.5
+NOISE = BETA * (len(WORTH) - 1) / (2 * 256)  # what a policy fitted to one batch would miss: beta KL = beta (A - 1) / 2n
 
 
 def bandit(**settings):
@@ -85,13 +86,13 @@ def bandit(**settings):
 
 @pytest.mark.slow
 def test_kl_in_the_reward_reaches_the_known_optimum():
-    assert 0 <= bandit(kl=FixedKL(BETA)) < 1e-3
+    assert 0 <= bandit(kl=FixedKL(BETA)) < NOISE
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
 def test_a_loss_with_its_ratio_reaches_the_known_optimum(kind):
-    assert 0 <= bandit(kl=None, kl_loss=BETA, kl_loss_kind=kind, whiten_advantages=False) < 1e-3
+    assert 0 <= bandit(kl=None, kl_loss=BETA, kl_loss_kind=kind, whiten_advantages=False) < NOISE
 
 
 @pytest.mark.slow
