@@ -126,7 +126,9 @@ class Lab:
         for name in ("MPLBACKEND", "JUPYTER_TOKEN", "JUPYTER_CONFIG_PATH"):
             environment.pop(name, None)
         if self.keep:  # in the way and the words of `make lab`
-            subprocess.run([sys.executable, "-m", "course.widget_state"], env=environment, cwd=ROOT, check=True)
+            subprocess.run(
+                [sys.executable, "-m", "course.widget_state"], env=environment, cwd=ROOT / "notebooks", check=True
+            )
         command = [
             sys.executable,
             "-m",
