@@ -28,6 +28,8 @@ NBVAL := $(VENV) -m pytest -n $(JOBS) --dist loadscope $(LAX)
 # Which instructions torch and oneDNN may use, and how many threads. Machines that lack one of them ignore it.
 MACHINES ?= ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=SSE41 ONEDNN_MAX_CPU_ISA=AVX2 \
             OMP_NUM_THREADS=2
+# Workers of several threads each would wait for one another: then one worker.
+ALONE := $$(case "$$machine" in OMP_*) echo "-n 1";; esac)
 
 .PHONY: lab test lint check portable portable-tests nbval notebooks browser html screenshots bench colab-like colab format clean
 
@@ -50,12 +52,12 @@ check: lint
 
 portable-tests: .venv/.test
 	@set -e; for machine in $(MACHINES); do echo "$$machine"; \
-	env $(ONE_THREAD) "$$machine" $(PYTEST) -q -m "$(NUMERIC)" tests; done
+	env $(ONE_THREAD) "$$machine" $(PYTEST) $(ALONE) -q -m "$(NUMERIC)" tests; done
 
 portable: NUMERIC := numeric
 portable: portable-tests
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; set -e; for machine in $(MACHINES); do echo "$$machine"; \
-	env $(ONE_THREAD) "$$machine" PPO_LESSON_HOME="$$home" $(NBVAL) -q notebooks/0*.ipynb; done
+	env $(ONE_THREAD) "$$machine" PPO_LESSON_HOME="$$home" $(NBVAL) $(ALONE) -q notebooks/0*.ipynb; done
 
 nbval: .venv/.lab
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; set -x; \
