@@ -49,6 +49,8 @@ def test_quiz_is_complete(notebook):
         assert len({c.text for c in question.choices}) == len(question.choices)
         assert all(c.text.strip() and len(c.why) > 15 for c in question.choices), question.text
         assert len({c.why for c in question.choices}) == len(question.choices), "each choice has its own explanation"
+        said = ("Right.", "Not this one.")  # the page says it already
+        assert not any(c.why.startswith(said) for c in question.choices), question.text
 
 
 @pytest.mark.parametrize("notebook", modules())

@@ -25,8 +25,7 @@ How to write the data module, nb02_policy_gradient.py (copy nb00_start.py, and a
 
     TITLE = "Policy gradient"
     EXERCISES = [Exercise(id=, title=, solution=, cases=, properties=[], mistakes=[], hints=[])]        # see spec.py
-    PREDICTIONS = {"02.q1": Prediction(answer="no", why="A sampled reward is a number: it has no gradient.")}
-    QUIZ = [Question("...", [Choice("...", False, "why not"), Choice("...", True, "why"), ...]), ...]   # five of them
+    PREDICTIONS, QUIZ = asked(__file__)            # texts, five questions, in nb02_policy_gradient.toml beside it
 
 * `solution` is read by learners: short, clear, self-contained.
 * `cases()` returns tuples of positional arguments, smallest first, the same at every call: seed generators and make new

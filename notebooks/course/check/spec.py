@@ -5,8 +5,10 @@ Left out: inheritance and registration. A notebook's data module is a list of th
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -81,6 +83,13 @@ class Question:
 
     text: str
     choices: Sequence[Choice] = field(default_factory=list)
+
+
+def asked(file: str) -> tuple[dict[str, Prediction], list[Question]]:
+    """(PREDICTIONS, QUIZ) of a data module, from the .toml of its name beside it."""
+    table = tomllib.loads(Path(file).with_suffix(".toml").read_text("utf-8"))
+    quiz = [Question(q["text"], [Choice(**{"correct": False} | c) for c in q["choices"]]) for q in table["quiz"]]
+    return {id: Prediction(**key) for id, key in table["predictions"].items()}, quiz
 
 
 # ---- what properties call ----------------------------------------------------

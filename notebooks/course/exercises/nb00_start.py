@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..check.spec import Choice, Exercise, Mistake, Prediction, Question, close
+from ..check.spec import Exercise, Mistake, asked, close
 
 TITLE = "Start here"
 
@@ -85,66 +85,4 @@ HELLO = Exercise(
 )
 
 EXERCISES = [HELLO]
-
-# ---- predictions and quiz ----------------------------------------------------
-
-PREDICTIONS = {
-    "00.q1": Prediction(
-        answer="about 60",
-        why="Exactly 416/7 = 59.4, ten times the shortest way. Dice take every step back as often as forward, and one "
-        "move in four ends at a wall.",
-    )
-}
-
-QUIZ = [
-    Question(
-        "A check printed a grey line. What do the cells below it use?",
-        [
-            Choice("Your function", False, "Only after a green line. Grey means that the body is still empty."),
-            Choice(
-                "The reference", True, "Every exercise has one, so a notebook runs to its end whatever you have solved."
-            ),
-            Choice("Nothing: they stop", False, "No cell stops because an exercise is open or wrong."),
-        ],
-    ),
-    Question(
-        "A check says that your answer is wrong. How do you get the next hint?",
-        [
-            Choice("Run the same cell again", False, "The same answer again is not a new try."),
-            Choice("Restart the notebook", False, "Restarting changes nothing about an answer."),
-            Choice(
-                "Change the answer and run the cell, or call hint",
-                True,
-                "Each different try opens one more hint; `hint` opens it at once.",
-            ),
-        ],
-    ),
-    Question(
-        "What did the training in this notebook change?",
-        [
-            Choice(
-                "The probabilities of the moves",
-                True,
-                "16 squares times 4 moves: 64 numbers. That table is all the robot is.",
-            ),
-            Choice("The rewards", False, "They stayed as they were: -0.1, -1 and +1. They say what is wanted."),
-            Choice("The maze", False, "The maze is the world, and the world does not learn."),
-        ],
-    ),
-    Question(
-        "Where is the record of what you solved?",
-        [
-            Choice("On a server of the course", False, "There is none. Nothing leaves your computer."),
-            Choice("In a file on your own disk", True, "progress.json, in the folder .ppo_lesson of your home folder."),
-            Choice("Inside the notebook", False, "You may overwrite a notebook; the record stays."),
-        ],
-    ),
-    Question(
-        "You want to try notebook 03 today. What must you run first?",
-        [
-            Choice("Notebooks 00 to 02", False, "They help you to understand it. It runs without them."),
-            Choice("The exercises of notebook 03", False, "Where one is open, the reference is used."),
-            Choice("Nothing", True, "Every notebook runs alone, from its first cell to its last."),
-        ],
-    ),
-]
+PREDICTIONS, QUIZ = asked(__file__)

@@ -1,11 +1,10 @@
-"""Notebook 01: returns by recursion, V by one linear solve. 01.step is in nb01_step.py, the quiz in nb01_quiz.py."""
+"""Notebook 01: returns by recursion, V by one linear solve. 01.step is in nb01_step.py, the quiz in nb01_maze.toml."""
 
 from __future__ import annotations
 
 import torch
 
-from ..check.spec import Exercise, Mistake, close, require
-from .nb01_quiz import PREDICTIONS, QUIZ
+from ..check.spec import Exercise, Mistake, asked, close, require
 from .nb01_step import STEP
 
 __all__ = ["EXERCISES", "PREDICTIONS", "QUIZ", "TITLE"]
@@ -288,3 +287,4 @@ SOLVE_V = Exercise(
 )
 
 EXERCISES = [STEP, RETURNS, SOLVE_V]
+PREDICTIONS, QUIZ = asked(__file__)

@@ -1,6 +1,6 @@
 """Notebook 03: the arrow of one walk with a baseline, and the bias of a bad baseline.
 
-The best constant baseline: nb03_constant.py. The critic's two exercises: nb03_critic.py. The rest: nb03_quiz.py.
+The best constant baseline: nb03_constant.py. The critic's two exercises: nb03_critic.py. The quiz: nb03_baselines.toml.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from ppo_lesson.policies import TabularPolicy
 from ppo_lesson.returns import discounted_returns
 from ppo_lesson.rollout import whole_episodes
 
-from ..check.spec import Exercise, Mistake, close, mean_within
+from ..check.spec import Exercise, Mistake, asked, close, mean_within
 from .nb03_constant import CONSTANT
 from .nb03_critic import EXPLAINED, TD
-from .nb03_quiz import PREDICTIONS, QUIZ
 
 __all__ = ["EXERCISES", "PREDICTIONS", "QUIZ", "TITLE"]
 
@@ -289,3 +288,4 @@ BIAS = Exercise(
 
 
 EXERCISES = [GRADIENT, BIAS, CONSTANT, TD, EXPLAINED]
+PREDICTIONS, QUIZ = asked(__file__)

@@ -1,15 +1,14 @@
 """Notebook 04: generalized advantage estimation with both kinds of end.
 
-n-step returns: nb04_steps.py. What follows a step, and the critic's targets: nb04_ends.py. The rest: nb04_quiz.py.
+n-step returns: nb04_steps.py. What follows a step, and the critic's targets: nb04_ends.py. The quiz: nb04_gae.toml.
 """
 
 from __future__ import annotations
 
 import torch
 
-from ..check.spec import Exercise, Mistake, close
+from ..check.spec import Exercise, Mistake, asked, close
 from .nb04_ends import RETURNS, TRUNCATION
-from .nb04_quiz import PREDICTIONS, QUIZ
 from .nb04_steps import N_STEP
 
 __all__ = ["EXERCISES", "PREDICTIONS", "QUIZ", "TITLE"]
@@ -257,3 +256,4 @@ GAE = Exercise(
 
 
 EXERCISES = [N_STEP, GAE, TRUNCATION, RETURNS]
+PREDICTIONS, QUIZ = asked(__file__)
