@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from numbers import Integral
 
 import torch
@@ -33,29 +33,9 @@ def make_batch(env, config, seed, robots: str = "robots") -> MazeBatch | VectorB
     return VectorBatch(env, seed=seed)
 
 
-INTEGERS = {"iterations": 1, "steps": 1, "epochs": 1, "minibatches": 1, "critic_steps": 0}  # and the least of each
-RANGES = {"lr": (0.0,), "critic_lr": (0.0,), "gamma": (0.0, 1.0), "lam": (0.0, 1.0), "damping": (0.0,)}
-RANGES |= {"eps": (0.0, 1.0), "value_coef": (0.0,), "entropy_coef": ()}
-POSITIVE = {  # and what None means, where it may stand
-    "delta": "",
-    "target_kl": "no stop",
-    "max_grad_norm": "no limit",
-    "value_clip": "the plain squared error",
-    "eps_high": "the width eps",
-    "dual_clip": "no second limit",
-}
-
-
 def check_common(batch, policy, critic, config) -> None:
     """Refuse settings that no trainer can use, and networks that do not have the batch's seeds."""
-    for f in fields(config):
-        value = getattr(config, f.name)
-        if f.name in INTEGERS:
-            validate.integer(f.name, value, INTEGERS[f.name])
-        elif f.name in RANGES:
-            validate.number(f.name, value, *RANGES[f.name])
-        elif f.name in POSITIVE and not (value is None and POSITIVE[f.name]):
-            validate.positive(f.name, value, without=POSITIVE[f.name])
+    validate.settings(config)
     for name, module in (("policy", policy), ("critic", critic)):
         if module is not None and not any(p.requires_grad for p in module.parameters()):
             raise ValueError(

@@ -275,8 +275,6 @@ def _check_ppo(config: PPOConfig, critic, resume) -> FixedKL | PaperKL | None:
         raise TypeError(f"config must be a PPOConfig, for example PPOConfig(lr=0.1); got {type(config).__name__}")
     if critic is None:
         raise TypeError("ppo needs a critic, for example TabularCritic()")
-    if config.objective not in ("clip", "penalty", "plain"):
-        raise ValueError(f"objective must be 'clip', 'penalty' or 'plain'; got {config.objective!r}")
     if config.kl is not None and not isinstance(config.kl, FixedKL | PaperKL):
         raise TypeError(
             f"kl must be a FixedKL or a PaperKL, the two rules about the old policy; got {type(config.kl).__name__}. "
@@ -284,8 +282,6 @@ def _check_ppo(config: PPOConfig, critic, resume) -> FixedKL | PaperKL | None:
         )
     if (config.objective == "penalty") != (config.kl is not None):
         raise ValueError(f"objective='penalty' and kl go together; got objective={config.objective!r}, kl={config.kl}")
-    if config.checkpoint_every is not None:
-        validate.integer("checkpoint_every", config.checkpoint_every, 1)
-    elif resume is not None:
+    if resume is not None and config.checkpoint_every is None:
         raise ValueError("resume needs PPOConfig(checkpoint_every=...): how many iterations between two checkpoints")
     return copy.deepcopy(config.kl)

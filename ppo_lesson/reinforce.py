@@ -135,8 +135,6 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 def _optimizers(policy, critic, config):
     """One optimizer for each network, of the kind that config names."""
-    if config.optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer must be 'adam' or 'sgd'; got {config.optimizer!r}")
     make = OPTIMIZERS[config.optimizer]
     return make(policy.parameters(), lr=config.lr), critic and make(critic.parameters(), lr=config.critic_lr)
 

@@ -6,24 +6,16 @@ import difflib
 import functools
 import math
 import operator
+import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
+from importlib.resources import files
 
 import torch
 from torch import Tensor
 
-ELSEWHERE = {  # what other libraries call our settings
-    "learning_rate": "lr",
-    "clip": "eps",
-    "clip_coef": "eps",
-    "clip_range": "eps",
-    "gae_lambda": "lam",
-    "ent_coef": "entropy_coef",
-    "vf_coef": "value_coef",
-    "num_minibatches": "minibatches",
-    "update_epochs": "epochs",
-    "n_steps": "steps",
-}
+_READ = tomllib.loads(files(__package__).joinpath("validate.toml").read_text("utf-8"))
+ELSEWHERE, FIELDS = _READ["elsewhere"], _READ["fields"]  # other libraries' names; what each field may be
 
 
 def helpful(cls):
@@ -42,14 +34,36 @@ def helpful(cls):
 
 
 def misspelled(cls, name: str) -> str:
-    """What to answer to settings of `cls` that have no field `name`; "" if there is one. cls.ELSEWHERE: other names."""
+    """What to answer to settings of `cls` that have no field `name`; "" if there is one."""
     known = [f.name for f in fields(cls)]
-    elsewhere = {other: name for other, name in ELSEWHERE.items() if name in known} | getattr(cls, "ELSEWHERE", {})
+    elsewhere = {other: ours for other, ours in ELSEWHERE.items() if ours.partition("=")[0] in known}
     if name in known:
         return ""
     close = (difflib.get_close_matches(name, [*known, *elsewhere], 1) or [""])[0]
     meant = f"Did you mean {elsewhere.get(close, close)}?" if close else f"There are {', '.join(known)}"
     return f"{cls.__name__} has no field {name!r}. {meant}"
+
+
+def settings(config) -> None:
+    """ValueError that names field, value and what it may be, for a configuration that cannot work; see validate.toml.
+
+    None may stand where the field's type says so. Fields that the table does not know are looked at elsewhere.
+    """
+    rules = FIELDS | _READ.get(type(config).__name__, {})
+    for f in fields(config):
+        value, optional = getattr(config, f.name), "None" in f.type
+        match None if optional and value is None else rules.get(f.name, f.type):
+            case {"least": low}:
+                integer(f.name, value, low)
+            case {"between": bounds}:
+                number(f.name, value, *bounds)
+            case {"positive": without}:
+                positive(f.name, value, without=without if optional else "")
+            case {"words": words} if value not in words:
+                known = " or ".join(", ".join(map(repr, part)) for part in (words[:-1], words[-1:]))
+                raise ValueError(f"{f.name} must be one of {known}; got {value!r}")
+            case "bool" if not isinstance(value, bool):
+                raise ValueError(f"{f.name} must be True or False; got {value!r}")
 
 
 def number(name: str, value, low: float = -math.inf, high: float = math.inf, *, why: str = "") -> float:

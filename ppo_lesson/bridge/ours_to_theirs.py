@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from .. import validate
-from ..kl import FixedKL, ZieglerKL
+from ..kl import ZieglerKL
+from ..language.settings import RLHFConfig, check
 from .batches import optimizer_steps
 from .keys import (
     ADV,
@@ -29,9 +29,6 @@ from .keys import (
     Note,
     R,
 )
-
-if TYPE_CHECKING:
-    from ..language.rlhf import RLHFConfig
 
 KL_LOSS = {"k1": "kl", "k2": "mse", "k3": "low_var_kl"}  # ours: the name verl knew first
 ESTIMATOR = {"gae": "gae", "group": "grpo"}
@@ -203,18 +200,7 @@ def _openrlhf(config, prompts, mean_length):
 
 def _begin(config, library):
     """What has one name there, what ours always does, and notes about what has none."""
-    for name in ("iterations", "batch", "replies", "epochs", "minibatches", "micro_batch", "max_new_tokens"):
-        validate.integer(name, getattr(config, name), 1)
-    if config.batch % config.replies or config.minibatches > config.batch:
-        raise ValueError(
-            f"batch must be a multiple of replies={config.replies} and at least minibatches={config.minibatches}; got "
-            f"{config.batch}"
-        )
-    for name, known in (("kl_loss_kind", tuple(KL_LOSS)), ("advantages", tuple(ESTIMATOR))):
-        if getattr(config, name) not in known:
-            raise ValueError(f"{name} must be one of {known}; got {getattr(config, name)!r}")
-    if not isinstance(config.kl, FixedKL | ZieglerKL | None):
-        raise TypeError(f"kl must be a FixedKL, a ZieglerKL or None; got {type(config.kl).__name__}")
+    check(config)
     keys = {theirs: getattr(config, ours) for ours, theirs in SAME[library].items()} | FIXED[library]
     notes = []
     for ours, why in LOST[library].items():

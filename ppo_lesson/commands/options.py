@@ -160,7 +160,7 @@ def _assignment(text: str, settings) -> tuple:
     from ..validate import misspelled
 
     name, sign, value = text.partition("=")
-    known = {key: kind for key, kind in get_type_hints(settings).items() if key != "ELSEWHERE"}
+    known = get_type_hints(settings)
     if name == "help":
         raise ValueError("--set knows " + ", ".join(f"{key}={getattr(settings, key, None)}" for key in known))
     if not sign:

@@ -28,11 +28,6 @@ def own_controller(config, models: Models, prompts, documents) -> FixedKL | Zieg
         raise ValueError(
             f"advantages='group' compares replies to one prompt: replies must be 2 or more; got {config.replies}"
         )
-    if config.batch % config.replies or config.minibatches > config.batch:
-        raise ValueError(
-            f"batch must be a multiple of replies={config.replies} and at least minibatches={config.minibatches}; got "
-            f"{config.batch}"
-        )
     if actor is reference:
         raise ValueError("actor and reference are the same object: the reference would learn too; use copy.deepcopy")
     if not prompts or isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):

@@ -6,16 +6,17 @@ Left out: what fits together with models and prompts, which `checks` looks at.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, fields
-from typing import ClassVar
+from dataclasses import dataclass, field
+
+import torch
 
 from .. import validate
 from ..kl import FixedKL, PaperKL, ZieglerKL
-from ..validate import helpful
+from ..objectives import clipped_surrogate
+from .sampling import check_temperature
 
 
-@helpful
+@validate.helpful
 @dataclass(frozen=True)
 class RLHFConfig:
     """`iterations` times: `batch` replies, then `epochs` passes over them in `minibatches` steps each.
@@ -32,12 +33,6 @@ class RLHFConfig:
     times this. warmup: iterations until the full learning rate; anneal: then down to 0 on a line.
     """
 
-    ELSEWHERE: ClassVar = {
-        "beta": "kl=FixedKL(beta)",
-        "kl_coef": "kl=FixedKL(beta)",
-        "learning_rate": "lr",
-        "cliprange": "eps",
-    }
     iterations: int = 60
     batch: int = 64
     replies: int = 1
@@ -76,49 +71,18 @@ class RLHFConfig:
     seed: int = 0
 
 
-INTEGERS = {"warmup": 0, "seed": 0} | dict.fromkeys(  # and the least that each may be
-    ("iterations", "batch", "replies", "epochs", "minibatches", "micro_batch", "max_new_tokens", "ptx_batch", "steps"),
-    1,
-)
-RANGES = {"gamma": 1.0, "lam": 1.0} | dict.fromkeys(  # from 0 to this
-    ("lr", "critic_lr", "entropy_coef", "kl_loss", "ptx_coef", "no_eos_penalty", "weight_decay"), math.inf
-)
-POSITIVE = {  # what None means, where it may stand; infinity may
-    "max_grad_norm": "",
-    "eps_high": "the width eps",
-    "value_clip": "the plain squared error",
-    "score_clip": "no limit",
-    "target_kl": "no stop",
-}
-WORDS = {
-    "kl_loss_kind": ("k1", "k2", "k3"),
-    "advantages": ("gae", "group"),
-    "aggregate": ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum"),
-}
-
-
 def check(config) -> None:
     """ValueError that names field, value and what it may be, if an RLHFConfig or SupervisedConfig cannot work."""
-    for f in fields(config):
-        name, value = f.name, getattr(config, f.name)
-        if name in WORDS and value not in WORDS[name]:
-            raise ValueError(f"{name} must be one of {WORDS[name]}; got {value!r}")
-        elif name in INTEGERS:
-            validate.integer(name, value, INTEGERS[name])
-        elif name == "checkpoint_every" and value is not None:
-            validate.integer(name, value, 1)
-        elif name in RANGES:
-            validate.number(name, value, 0, RANGES[name])
-        elif name in POSITIVE and not (value is None and POSITIVE[name]):
-            validate.positive(name, value, without=POSITIVE[name])
-        elif name == "temperature" and validate.number(name, value) <= 0:
-            raise ValueError(f"temperature must be above 0; got {value}. Values near 0 choose the likeliest token")
-        elif name == "eps" and not 0 < validate.number(name, value) < 1:
-            raise ValueError(f"eps must lie between 0 and 1 (0.2 is usual); got {value}")
-        elif name == "dual_clip" and value is not None and not validate.positive(name, value) > 1:
-            raise ValueError(f"dual_clip must be above 1 (3 is usual), or None for no second limit; got {value}")
-        elif name == "kl" and not isinstance(value, FixedKL | ZieglerKL | None):
-            about = " PaperKL is about the old policy and belongs to ppo" if isinstance(value, PaperKL) else ""
-            raise TypeError(f"kl must be a FixedKL, a ZieglerKL or None; got {type(value).__name__}.{about}")
-        elif f.type == "bool" and not isinstance(value, bool):
-            raise ValueError(f"{name} must be True or False; got {value!r}")
+    validate.settings(config)
+    if isinstance(config, RLHFConfig):
+        check_temperature(config.temperature)
+        nothing = torch.zeros(1)
+        clipped_surrogate(nothing, nothing, nothing, config.eps, eps_high=config.eps_high, dual_clip=config.dual_clip)
+        if not isinstance(config.kl, FixedKL | ZieglerKL | None):
+            about = " PaperKL is about the old policy and belongs to ppo" if isinstance(config.kl, PaperKL) else ""
+            raise TypeError(f"kl must be a FixedKL, a ZieglerKL or None; got {type(config.kl).__name__}.{about}")
+        if config.batch % config.replies or config.minibatches > config.batch:
+            raise ValueError(
+                f"batch must be a multiple of replies={config.replies} and at least minibatches="
+                f"{config.minibatches}; got {config.batch}"
+            )

@@ -56,6 +56,14 @@ def test_no_number_of_any_configuration_may_be_nan_or_a_word_or_far_below_0(kind
     assert not collected, "before the first step, not after it"
 
 
+@pytest.mark.parametrize("kind", [ReinforceConfig, ActorCriticConfig, PPOConfig])
+def test_a_switch_is_true_or_false(kind):
+    """whiten="no" would switch it on."""
+    switches = [field.name for field in dataclasses.fields(kind) if field.type == "bool"]
+    switches = [name for name in switches if name != "normalize_rewards"]  # which the maze refuses altogether
+    assert switches and all("must be True or False; got 'no'" in refused(kind, name, "no") for name in switches)
+
+
 def test_there_are_numbers_to_look_at():
     assert {name for kind, name, _ in NUMBERS if kind is PPOConfig} >= {
         "max_grad_norm",
