@@ -32,7 +32,7 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 FOLDERS = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_SETTINGS_DIR")
-FOLDERS += ("JUPYTERLAB_WORKSPACES_DIR", "JUPYTERLAB_DIR", "IPYTHONDIR", "PPO_LESSON_HOME")
+FOLDERS += ("JUPYTERLAB_WORKSPACES_DIR", "JUPYTERLAB_DIR", "IPYTHONDIR", "PPO_LESSON_HOME", "MPLCONFIGDIR")
 WIDGET_FAULT = re.compile(
     r"(?i)error (displaying|creating|rendering)[\w ]*widget|loading widget|failed to load model|model not found"
     r"|could not create a (model|view)|javascript error|could not be drawn|<figure size"
@@ -125,6 +125,8 @@ class Lab:
         environment = os.environ | {name: str(self.folder / name) for name in FOLDERS}
         for name in ("MPLBACKEND", "JUPYTER_TOKEN", "JUPYTER_CONFIG_PATH"):
             environment.pop(name, None)
+        # The user's own list of fonts may be that of an environment that is gone: here it is made anew, once.
+        subprocess.run([sys.executable, "-c", "import matplotlib.font_manager"], env=environment, check=True)
         if self.keep:  # in the way and the words of `make lab`
             subprocess.run(
                 [sys.executable, "-m", "course.widget_state"], env=environment, cwd=ROOT / "notebooks", check=True
