@@ -84,9 +84,9 @@ def positive(name: str, value, *, without: str = "") -> float:
 
 
 def _float(value) -> float:
-    """NaN for what is no number, a number in quotes included: it would be a text in the arithmetic."""
+    """NaN for what is no number: a number in quotes would be a text in the arithmetic, True a 1 that nobody meant."""
     try:
-        return math.nan if isinstance(value, str | bytes) else float(value)
+        return math.nan if isinstance(value, str | bytes | bool) else float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):  # the last: 10**400
         return math.nan
 

@@ -1,8 +1,9 @@
 """The bridge to production: `RLHFConfig` in the words of verl, TRL and OpenRLHF, and theirs in ours.
 
-    settings = to_verl(RLHFConfig(iterations=200), Launch(model="Qwen/Qwen2.5-0.5B-Instruct", gpus=8))
+    config = RLHFConfig(iterations=200, lr=1e-6, critic_lr=1e-5)   # its defaults are for small models
+    settings = to_verl(config, Launch(model="Qwen/Qwen2.5-0.5B-Instruct", gpus=8))
     print(*arguments("verl", settings), sep=" ")                   # what follows `python3 -m verl.trainer.main_ppo`
-    config, notes = from_verl(read_settings(open("run_gemma.sh").read()))
+    config, notes = from_verl(read_settings(open("run_gemma.sh").read()))  # or Hydra's config.yaml, or wandb's
     print(*notes, sep="\\n")                                        # what of it got lost, changed, or is not known here
 
 Nothing disappears in silence: what a library cannot say is warned about on the way out, and `differences` lists it with

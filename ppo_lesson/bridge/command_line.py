@@ -1,4 +1,4 @@
-"""The key map as a table, settings as the words of a command, and the words of a command as settings."""
+"""The key map as a table, settings as the words of a command, and commands and configuration files as settings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import re
 import shlex
 from dataclasses import fields
+
+import yaml  # it comes with transformers
 
 from .keys import DEFAULTS, FOLLOWS, ROWS, VERSIONS
 
@@ -17,7 +19,7 @@ def table() -> list[dict[str, str]]:
 
     A dash says that a library has no such setting. Fields that none of them has are in NO_COUNTERPART.
     """
-    from ..language.rlhf import RLHFConfig  # only now: it brings transformers
+    from ..language.settings import RLHFConfig  # only now: it brings torch
 
     plain = RLHFConfig()
     ours = {field.name: repr(getattr(plain, field.name)) for field in fields(plain)}
@@ -73,31 +75,106 @@ def _hydra(value) -> str:
     return str(value)
 
 
-def read_settings(text: str) -> dict:
-    """{key: value} of a command or a whole script: Hydra's key=value (also +key=value), and --key value.
+NOT_READ = re.compile(r"(?m)^\s*\[[\w.]+\]\s*$|\b[\w.]+\(\s*\w+\s*=")  # TOML and the like, a call in Python
 
-    Comments, line ends with a backslash, NAMES=of the environment and all other words are passed over. A flag without
-    a value is True.
+
+def read_settings(text: str) -> dict:
+    """{key: value} of what people have: a command, a whole script, or a configuration file in YAML or JSON.
+
+    Of commands: Hydra's key=value (also +key=value), and --key value; comments, NAMES=of the environment and all other
+    words are passed over, a flag without a value is True. Of files: nested or flat, wandb's {"value": ...} unwrapped,
+    ${references} to another key resolved. ValueError if nothing is found, or a key is there twice.
 
     >>> read_settings("python3 -m verl.trainer.main_ppo algorithm.gamma=1.0 trainer.logger=[console] $@")
     {'algorithm.gamma': 1.0, 'trainer.logger': ['console']}
+    >>> read_settings("actor:\\n  lr: 1e-6\\n  clip: ${actor.lr}")
+    {'actor.lr': 1e-06, 'actor.clip': 1e-06}
     """
+    if not isinstance(text, str):
+        raise TypeError(f"settings must be text, as of open(path).read(); got {type(text).__name__}")
+    if (file := _file(text)) is not None:
+        return file
+    if found := NOT_READ.search(text):
+        raise ValueError(
+            f"{found[0].strip()!r} is neither a command nor YAML nor JSON; give from_verl and so on a dict"
+        )
     try:
         words = shlex.split(text.replace("\\\n", " "), comments=True)
     except ValueError as error:
         raise ValueError(f"settings cannot be read: {error}; is a quote open in {text[:60]!r}?") from None
     settings, key = {}, None
     for word in words:
-        if match := re.fullmatch(r"(?:--|\+{0,2})([a-z_]\w*(?:\.\w+)*)=(.*)", word, re.DOTALL):
+        if match := re.fullmatch(r"(?:--|\+{0,2})([a-z_][\w-]*(?:\.\w+)*)=(.*)", word, re.DOTALL):
             settings[match[1]], key = _value(match[2]), None
         elif word.startswith("--"):
-            key = word[2:]
-            settings[key] = True
+            key = word[2:] or None  # "--" alone: the command of another program begins
+            settings |= {key: True} if key else {}
         elif key is not None:
             before = settings[key]
             now = _value(word)
             settings[key] = now if before is True else [*(before if isinstance(before, list) else [before]), now]
+    if not settings:
+        raise ValueError(
+            f"no setting is read from {text[:60]!r}: give a command's text, or that of a YAML or JSON file"
+        )
     return settings
+
+
+def _file(text: str) -> dict | None:
+    """Flat settings of YAML or JSON; None if it is neither, or no mapping of names."""
+    try:
+        root = yaml.compose(text.removeprefix("\ufeff").expandtabs(), Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return None
+    if not isinstance(root, yaml.MappingNode) or not all(
+        re.fullmatch(r"[\w./@-]+", key.value) for key, _ in root.value
+    ):
+        return None
+    whole = _plain(root)
+    if "_wandb" in whole or all(
+        isinstance(x, dict) and {"value"} <= x.keys() <= {"value", "desc"} for x in whole.values()
+    ):
+        whole = {
+            key: x["value"] for key, x in whole.items() if isinstance(x, dict) and "value" in x and key != "_wandb"
+        }
+    settings = flat(whole)
+    for _ in range(9):  # references to references
+        settings = {key: _resolved(x, settings) for key, x in settings.items()}
+    return settings
+
+
+def _plain(node):
+    """A node of YAML in Python's words: in quotes a text; elsewhere numbers as a command has them, 1e-6 among them."""
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(x) for x in node.value]
+    if isinstance(node, yaml.ScalarNode):
+        empty = node.style is None and node.value in ("", "~")
+        return None if empty else _value(node.value) if node.style is None else node.value
+    names = [key.value for key, _ in node.value]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"settings have {twice[0]!r} twice (line {node.start_mark.line + 1}); keep one")
+    return {key.value: _plain(x) for key, x in node.value}
+
+
+def _resolved(value, settings: dict):
+    """What ${other.key} and ${oc.select:other.key,default} refer to; anything else as it is."""
+    match = (
+        re.fullmatch(r"\$\{(?:oc\.select:\s*)?([\w.]+)\s*(?:,\s*(.*))?\}", value) if isinstance(value, str) else None
+    )
+    if match is None:
+        return value
+    return settings.get(match[1], value if match[2] is None else _value(match[2]))
+
+
+def flat(settings: dict, prefix: str = "") -> dict:
+    """{"a": {"b": 1}} -> {"a.b": 1}; flat ones stay as they are. ValueError for a key that is there in both forms."""
+    found = {}
+    for key, value in settings.items():
+        more = flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        if twice := found.keys() & more.keys():
+            raise ValueError(f"settings have {min(twice)} twice, flat and nested; keep one")
+        found |= more
+    return found
 
 
 def _value(text: str):

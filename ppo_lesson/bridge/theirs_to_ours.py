@@ -7,9 +7,11 @@ import math
 from .. import validate
 from ..kl import FixedKL, ZieglerKL
 from .batches import optimizer_steps
+from .command_line import flat
 from .keys import ADV, CORRECTION, DEFAULTS, FIXED, FOLLOWS, LAUNCH, NO_LIMIT, OFF, SAME, A, C, K, Note, R
 
 PAIRS = {"actor.eps_clip_low_high"}  # of numbers, but None by default
+MAY_BE_NULL = {A + "clip_ratio_low", A + "clip_ratio_high"}  # then clip_ratio counts
 SWITCHES = {  # of verl, both off by default, and what they switch on
     "algorithm.use_kl_in_reward": (K + "kl_coef", K + "target_kl"),
     A + "use_kl_loss": (A + "kl_loss_coef",),
@@ -66,7 +68,7 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
         made["kl"] = _controller(keys[K + "kl_coef"], K + "target_kl", target, keys[K + "horizon"], mean_length, notes)
     made["seed"] = _either(keys["data.seed"], keys[A + "data_loader_seed"])
     made["checkpoint_every"] = keys["trainer.save_freq"] if keys["trainer.save_freq"] > 0 else None
-    return _config(made), notes
+    return _config(made, "verl"), notes
 
 
 def from_trl(settings: dict, *, gpus: int = 1):
@@ -90,7 +92,7 @@ def from_trl(settings: dict, *, gpus: int = 1):
     made["no_eos_penalty"] = _either(keys["missing_eos_penalty"], 0.0)
     made |= {"anneal": _falls(keys, "lr_scheduler_type", notes), "warmup": int(keys["warmup_steps"])}
     made["checkpoint_every"] = keys["save_steps"] if keys["save_strategy"] == "steps" else None
-    return _config(made), notes
+    return _config(made, "trl"), notes
 
 
 def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: float | None = None):
@@ -137,7 +139,7 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
     made["anneal"] = _falls(keys, "actor.lr_scheduler", notes)
     made["warmup"] = round(keys["actor.lr_warmup_ratio"] * made.get("iterations", 0))
     made["checkpoint_every"] = keys["ckpt.save_steps"] if keys["ckpt.save_steps"] > 0 else None
-    return _config(made), notes
+    return _config(made, "openrlhf"), notes
 
 
 # ---- what all three need -----------------------------------------------------------------------------------------
@@ -145,7 +147,9 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
 
 def _read(library: str, settings: dict) -> tuple[dict, list[Note]]:
     """Every key that this bridge knows, with the library's default where it is not given, and the first notes."""
-    given, defaults, notes = _flat(settings), dict(DEFAULTS[library]), []
+    if not isinstance(settings, dict):
+        raise TypeError(f"settings must be a dict of keys and values; got {type(settings).__name__}. See read_settings")
+    given, defaults, notes = flat(settings), dict(DEFAULTS[library]), []
     leaders, fixed = FOLLOWS[library], FIXED[library]
     launch = {*LAUNCH.values(), "trainer.total_epochs"} if library == "verl" else set()
     for key, value in given.items():
@@ -184,24 +188,16 @@ def _iterations(total: int | None, key: str, keys: dict, notes: list) -> dict:
     return {} if total is None else {"iterations": total}
 
 
-def _flat(settings: dict, prefix: str = "") -> dict:
-    """{"a": {"b": 1}} -> {"a.b": 1}; flat ones stay as they are."""
-    if not isinstance(settings, dict):
-        raise TypeError(f"settings must be a dict of keys and values; got {type(settings).__name__}. See read_settings")
-    flat = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
-
-
 def _check(key: str, value, default) -> None:
     """Refuse a value of another kind than the default; where that is None, whoever uses the value looks."""
+    if isinstance(value, str) and "${" in value:
+        raise ValueError(f"{key}={value} refers to something that is not here; give the settings as they were resolved")
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise ValueError(f"{key} must be True or False; got {value!r}")
     elif isinstance(default, int):
-        validate.integer(key, value, -1)
-    elif isinstance(default, float) and value is not None:
+        validate.integer(key, value, 1 if default > 0 and not key.endswith("seed") else min(default, 0))
+    elif isinstance(default, float) and not (value is None and key in MAY_BE_NULL):
         validate.number(key, value)
     elif isinstance(default, str) and not isinstance(value, str):
         raise ValueError(f"{key} must be a word such as {default!r}; got {value!r}")
@@ -240,7 +236,7 @@ def _controller(price: float, key: str, target, horizon: int, mean_length, notes
         why = "a target for each token; ours is for a reply: give mean_length=, its tokens. Until then beta is fixed"
         notes.append(Note("lost", key, target, why))
         return FixedKL(price)
-    total = target * validate.number("mean_length", mean_length, 1)
+    total = validate.number(key, target, 0) * validate.number("mean_length", mean_length, 1)
     notes.append(Note("changed", key, target, f"{total:g} nats for a reply of {mean_length:g} tokens"))
     return ZieglerKL(price, total, horizon)
 
@@ -260,7 +256,14 @@ def _either(value, other):
     return other if value is None else value
 
 
-def _config(made: dict):
-    from ..language.rlhf import RLHFConfig  # only now: it brings transformers
+def _config(made: dict, library: str):
+    """RLHFConfig of these fields; ValueError that names their key beside ours if one of them cannot work."""
+    from ..language.settings import RLHFConfig, check  # only now: it brings torch
 
-    return RLHFConfig(**made)
+    config = RLHFConfig(**made)
+    try:
+        check(config)
+    except ValueError as error:
+        theirs = SAME[library].get(str(error).split()[0])
+        raise ValueError(f"{error} ({theirs})" if theirs else str(error)) from None
+    return config

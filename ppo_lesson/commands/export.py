@@ -19,9 +19,14 @@ import json
 import shlex
 import shutil
 import warnings
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import torch
+
 from .. import bridge, validate
+from . import options
 
 REWARD = '''"""The score of one reply, as verl {version} asks for it: by your {name} of {file} beside this file."""
 
@@ -94,7 +99,7 @@ def run(options) -> int:
         given[name] = given[name] or began.get(name)
         if not given[name]:
             raise ValueError(
-                f"export needs --{name}" + ("" if began else ", or --config with a folder that rlhf wrote")
+                f"export needs --{name}" + ("" if began.get("model") else ", or --config with a folder that rlhf wrote")
             )
     for name in ("gpus", "nodes", "tensor_parallel", "prompt_length"):
         validate.integer(name, given[name], 1)
@@ -103,7 +108,9 @@ def run(options) -> int:
     prompts = read_prompts(given["prompts"])
     held = read_prompts(given["held_out"]) if given["held_out"] else None
     file, name = _reward_function(given["reward"])
+    config, chosen = _with_rates(config, began, given)
     settings, notes = _settings(config, given, len(prompts), held is not None)
+    notes = chosen + notes
     write_rows = _writer(given["format"])  # which may be missing: before anything is written
     folder = Path(given["output"])
     if (folder / "run.sh").exists() and not given["overwrite"]:
@@ -143,8 +150,8 @@ def rows(prompts: list[str], source: str, split: str) -> list[dict]:
 
 
 def read_config(where: str):
-    """(RLHFConfig, options that the run had): of a run's folder, its run.json, a JSON file of fields, or "defaults"."""
-    from ..language.rlhf import RLHFConfig  # only now: heavy
+    """(RLHFConfig, options it was made with) of a run's folder, its run.json, a JSON file of fields, or "defaults"."""
+    from ..language.settings import RLHFConfig, check  # only now: heavy
 
     if where == "defaults":
         return RLHFConfig(), {}
@@ -158,21 +165,25 @@ def read_config(where: str):
     if not isinstance(what, dict):
         raise ValueError(f"--config {path} must hold an object of settings; got {type(what).__name__}")
     if "settings" not in what:
-        return _config(path, {key: _price(path, x) if key == "kl" else x for key, x in what.items()}), {}
+        config = _config(path, {key: _price(path, x) if key == "kl" else x for key, x in what.items()})
+        return config, {"set": [f"{key}={x}" for key, x in what.items()]}
     if what.get("command") != "rlhf":
         raise ValueError(f"--config {path} is of a run of {what.get('command')}; only those of rlhf can be exported")
     try:
-        return _built(ast.parse(what["settings"], mode="eval").body), what.get("options", {})
-    except (SyntaxError, TypeError, ValueError, KeyError) as error:
+        config = _built(ast.parse(what["settings"], mode="eval").body)
+        check(config)
+        return config, what.get("options", {})
+    except (SyntaxError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"--config {path}: its settings cannot be read ({error})") from None
 
 
 def _config(path: Path, settings: dict):
-    from ..language.rlhf import RLHFConfig
+    from ..language.settings import RLHFConfig, check
 
     try:
-        return RLHFConfig(**settings)
-    except TypeError as error:  # a misspelled field, and which was meant
+        check(config := RLHFConfig(**settings))
+        return config
+    except (TypeError, ValueError) as error:  # a misspelled field, and which was meant; a value that cannot be
         raise ValueError(f"--config {path}: {error}") from None
 
 
@@ -180,7 +191,7 @@ def _price(path: Path, value):
     """A KL controller from JSON: null, beta, {"beta": ...}, or {"beta": ..., "target": ..., "horizon": ...}."""
     from ..kl import FixedKL, ZieglerKL
 
-    value = {"beta": value} if isinstance(value, int | float) else value
+    value = {"beta": value} if isinstance(value, int | float) else value  # True too, which FixedKL refuses
     try:
         return value if value is None else (ZieglerKL if "target" in value else FixedKL)(**value)
     except TypeError as error:
@@ -190,7 +201,7 @@ def _price(path: Path, value):
 def _built(node: ast.expr):
     """The dataclass whose repr `node` is: RLHFConfig, FixedKL or ZieglerKL, of plain values."""
     from ..kl import FixedKL, ZieglerKL
-    from ..language.rlhf import RLHFConfig
+    from ..language.settings import RLHFConfig
 
     if not isinstance(node, ast.Call):
         return ast.literal_eval(node)
@@ -216,11 +227,36 @@ def _reward_function(spec: str) -> tuple[Path, str]:
     except SyntaxError as error:
         raise ValueError(f"--reward: {path} cannot be read: line {error.lineno}: {error.msg}") from None
     names = [node.name for node in body if isinstance(node, ast.FunctionDef)]
-    names += [x.id for node in body if isinstance(node, ast.Assign) for x in node.targets if isinstance(x, ast.Name)]
+    targets = [x for node in body for x in getattr(node, "targets", [getattr(node, "target", None)])]
+    names += [x.id for x in targets if isinstance(x, ast.Name)]
     names += [x.asname or x.name for node in body if isinstance(node, ast.ImportFrom) for x in node.names]
     if name not in names:
         raise ValueError(f"--reward: {path} has no function {name!r}; it has {', '.join(names) or 'none'}")
     return path, name
+
+
+def _with_rates(config, began: dict, given: dict):
+    """(config, notes): learning rates that nobody said follow from the size of the models that are to learn."""
+    from transformers import AutoConfig, AutoModelForCausalLM  # only now: heavy
+
+    from ..language.loading import load_or_explain, without_code
+
+    notes = []
+    for name, model in (("lr", given["model"]), ("critic_lr", given["critic"] or given["model"])):
+        size, who = options.SMALL, f"{model}, no folder here and so taken for a large model"
+        if Path(model).is_dir():
+            with torch.device("meta"):
+                shapes = AutoModelForCausalLM.from_config(load_or_explain(partial(without_code, AutoConfig), model))
+            size = sum(p.numel() for p in shapes.parameters())
+            who = f"{model} with its {size / 1e6:.3g} million parameters"
+        rate, had = options.rates(size)[name], getattr(config, name)
+        if options.said(began, name):
+            if had > 10 * rate:
+                notes.append(bridge.Note("kept", name, had, f"you said so; the usual rate for {who} is {rate:g}"))
+        elif rate != had:
+            notes.append(bridge.Note("changed", name, rate, f"chosen anew for {who}; it was {had:g}"))
+            config = replace(config, **{name: rate})
+    return config, notes
 
 
 def _settings(config, given: dict, prompts: int, held: bool) -> tuple[dict, list]:

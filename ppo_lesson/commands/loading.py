@@ -84,11 +84,6 @@ def parameters(model) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def said(given: dict, name: str) -> bool:
-    """Was this setting asked for, as an option of its own or with --set?"""
-    return given.get(name) is not None or any(text.startswith(name + "=") for text in given["set"] or ())
-
-
 def documents_of(path: str | None) -> list[str]:
     """Plain texts, one a line."""
     return [line.strip() for line in Path(path).read_text("utf-8").splitlines() if line.strip()] if path else []

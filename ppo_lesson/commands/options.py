@@ -109,6 +109,20 @@ def _short(rate: float) -> str:
     return f"{float(number):g}e{int(power)}"
 
 
+def rates(size: int, adapters: bool = False) -> dict[str, float]:
+    """The learning rates of `rlhf` for a model of `size` parameters, where nothing was said."""
+    from ..language.settings import RLHFConfig
+
+    if size < SMALL:
+        return {"lr": RLHFConfig.lr, "critic_lr": RLHFConfig.critic_lr}
+    return {"lr": ADAPTER_LR if adapters else LARGE_ACTOR_LR, "critic_lr": ADAPTER_LR if adapters else LARGE_LR}
+
+
+def said(given: dict, name: str) -> bool:
+    """Was this setting asked for, as an option of its own or with --set?"""
+    return given.get(name) is not None or any(text.startswith(name + "=") for text in given.get("set") or ())
+
+
 NEEDED = {"sft": ("model", "data"), "reward": ("model", "data"), "rlhf": ("model", "reward", "prompts")}
 
 

@@ -131,10 +131,8 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], actor)
     judge = loading.reward_of(given["reward"], tokenizer, actor)
     held, prompts = hold_out(data.read_prompts(given["prompts"]), given["held"])
-    if (size := loading.parameters(actor)) >= options.SMALL:
-        rates = {"lr": options.LARGE_ACTOR_LR, "critic_lr": options.LARGE_LR}
-        rates = dict.fromkeys(rates, options.ADAPTER_LR) if profile.lora_rank else rates
-        config = replace(config, **{name: x for name, x in rates.items() if not loading.said(given, name)})
+    rates = options.rates(size := loading.parameters(actor), adapters=bool(profile.lora_rank))
+    config = replace(config, **{name: x for name, x in rates.items() if not options.said(given, name)})
     team.check(config)
     if profile.memory:
         longest = max(len(prompt_ids(tokenizer, text)) for text in prompts)
@@ -204,7 +202,7 @@ def _supervised(given: dict, model, count: int, profile: machine.Profile) -> sup
     every = options.CHECKPOINT_EVERY["sft"]
     config = supervised.SupervisedConfig(batch=min(options.BATCH, count), lr=lr, checkpoint_every=every)
     config = options.changed(config, given, ("steps", "batch", "lr", "checkpoint_every"))
-    steps = config.steps if loading.said(given, "steps") else max(1, math.ceil(2 * count / max(1, config.batch)))
+    steps = config.steps if options.said(given, "steps") else max(1, math.ceil(2 * count / max(1, config.batch)))
     config = replace(config, steps=steps)
     settings.check(config)
     return config
@@ -227,7 +225,7 @@ def _profile(given: dict, team: processes.Processes = processes.ALONE) -> machin
     changes = {} if team.device in (None, "cpu") else {"device": team.device}
     if given["lora_rank"] is not None:
         changes["lora_rank"] = validate.integer("--lora-rank", given["lora_rank"], 0)
-    if loading.said(given, "micro_batch"):
+    if options.said(given, "micro_batch"):
         changes["micro_tokens"] = None  # which would take its place
     return machine.choose(given["profile"] or "auto", **changes)
 

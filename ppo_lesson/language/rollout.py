@@ -140,4 +140,4 @@ def _asked(reward: Callable, prompt: str, reply: str) -> float:
         raise
     if isinstance(value, str):  # float("1") would do, and hide a slip
         raise ValueError(f"reward({prompt!r}, {reply!r}) must be a number; got the text {value!r}")
-    return validate.number(f"reward({prompt!r}, {reply!r})", value)
+    return validate.number(f"reward({prompt!r}, {reply!r})", int(value) if isinstance(value, bool) else value)

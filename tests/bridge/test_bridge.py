@@ -277,11 +277,33 @@ def test_names_of_the_kl_loss(name, ours, price, kind):
         ("openrlhf", {"reward.clip_range": 5.0}, "must be two numbers"),
         ("openrlhf", {"actor.eps_clip_low_high": 0.2}, "must be two numbers such as [0.2, 0.3]"),
         ("openrlhf", {"rollout.batch_size": 64}, "OpenRLHF would never take a step"),
+        ("verl", {"actor_rollout_ref.actor.optim.lr": "1e-6"}, "optim.lr must be a finite number; got '1e-6'"),
+        (
+            "verl",
+            {"actor_rollout_ref.actor.optim.lr": -1e-6},
+            "lr must be a number in [0, inf]; got -1e-06 (actor_roll",
+        ),
+        ("verl", {"algorithm.lam": 1.5}, "lam must be a number in [0, 1.0]; got 1.5 (algorithm.lam)"),
+        ("verl", {"actor_rollout_ref.actor.ppo_epochs": 0}, "ppo_epochs must be at least 1"),
+        ("verl", {"data.max_response_length": 256, "data": {"max_response_length": 512}}, "twice, flat and nested"),
+        ("verl", {"data.seed": "7"}, "seed must be a whole number"),
+        ("verl", {"algorithm.gamma": float("nan")}, "algorithm.gamma must be a finite number; got nan"),
+        ("trl", {"learning_rate": None}, "learning_rate must be a finite number; got None"),
+        ("trl", {"gamma": "1"}, "gamma must be a finite number; got '1'"),
+        ("trl", {"cliprange": True}, "cliprange must be a finite number; got True"),
+        ("trl", {"missing_eos_penalty": "1"}, "no_eos_penalty must be a number"),
+        ("openrlhf", {"rollout.batch_size": -1}, "rollout.batch_size must be at least 1; got -1"),
+        ("openrlhf", {"algo.kl.target": "6"}, "algo.kl.target must be a number"),
+        (
+            "openrlhf",
+            {"actor.eps_clip_low_high": [0.2, True]},
+            "actor.eps_clip_low_high must be a finite number; got True",
+        ),
     ],
 )
 def test_values_that_cannot_be_meant_are_refused_by_name(library, settings, words):
     with pytest.raises(ValueError, match=re.escape(words)):
-        FROM[library](settings)
+        FROM[library](settings, **({} if library == "trl" else {"mean_length": 30}))
 
 
 def test_settings_must_be_a_dict():
@@ -403,6 +425,10 @@ def test_what_is_lost_is_warned_about():
         ({"minibatches": 65}, "at least minibatches=65"),
         ({"kl_loss_kind": "k4"}, "kl_loss_kind must be one of"),
         ({"advantages": "rloo"}, "advantages must be one of"),
+        ({"lr": float("nan")}, "lr must be a number"),
+        ({"temperature": "hot"}, "temperature must be"),
+        ({"aggregate": "x"}, "aggregate must be one of"),
+        ({"whiten_advantages": "no"}, "whiten_advantages must be True or False"),
     ],
 )
 @pytest.mark.parametrize("library", TO)

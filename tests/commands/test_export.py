@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import json
+import math
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from transformers import LlamaConfig
 
 from ppo_lesson import bridge
 from ppo_lesson.commands import export
@@ -68,14 +70,15 @@ def test_the_script_gives_verl_these_settings(place):
     module, trainer, *words = words_for_verl(folder, "trainer.nnodes=3")
     assert (module, trainer) == ("-m", "verl.trainer.main_ppo") and words[-1] == "trainer.nnodes=3"
     settings = bridge.read_settings("\n".join(f'"{word}"' for word in words[:-1]))
-    expected = bridge.to_verl(RLHFConfig(), bridge.Launch(gpus=2), prompts=len(PROMPTS))
+    large = RLHFConfig(lr=1e-6, critic_lr=1e-5)  # as some/model, of which nothing is known here, is taken for
+    expected = bridge.to_verl(large, bridge.Launch(gpus=2), prompts=len(PROMPTS))
     assert {key: settings[key] for key in expected} == expected
     assert settings["data.train_files"] == str(folder / "train.jsonl")  # with its blank, as one word
     assert settings["data.val_files"] == str(folder / "held.jsonl") and settings["trainer.test_freq"] == 10
     assert settings["reward.custom_reward_function.path"] == str(folder / "verl_reward.py")
     assert settings["actor_rollout_ref.model.path"] == settings["critic.model.path"] == "some/model"
     config, notes = bridge.from_verl(settings)
-    assert config == RLHFConfig() and {note.kind for note in notes} <= {"launch"}
+    assert config == large and {note.kind for note in notes} <= {"launch"}
 
 
 def test_the_script_says_at_its_top_what_is_not_the_same(place, capsys):
@@ -145,6 +148,78 @@ def test_a_runs_folder_brings_its_settings_and_options(place, config):
     assert export.read_config(str(place / "run.json"))[0] == config
 
 
+SMALL, LARGE = {"lr": 6e-4, "critic_lr": 1e-3}, {"lr": 1e-6, "critic_lr": 1e-5}
+
+
+def a_model(folder, width):
+    """A folder that says what model it is, without weights: that is all that export looks at."""
+    LlamaConfig(hidden_size=width, intermediate_size=4 * width, vocab_size=4096, num_hidden_layers=2).save_pretrained(
+        folder
+    )
+    return str(folder)
+
+
+def rates(folder):
+    """The learning rates in run.sh, and its first lines."""
+    script = (folder / "run.sh").read_text("utf-8")
+    found = bridge.read_settings(script[script.index("python3") :])
+    keys = {"lr": "actor_rollout_ref.actor.optim.lr", "critic_lr": "critic.optim.lr"}
+    return {name: found[key] for name, key in keys.items()}, script[: script.index("set -euo")]
+
+
+@pytest.mark.parametrize(
+    ("width", "config", "expected"),
+    [(None, SMALL, LARGE), (1024, SMALL, LARGE), (64, SMALL, SMALL), (64, LARGE, SMALL)],
+)
+def test_learning_rates_that_nobody_said_are_those_for_the_model_named(place, width, config, expected):
+    """What `rlhf` chose for half a million parameters would be 600 times too large for half a billion."""
+    run = {"command": "rlhf", "settings": repr(RLHFConfig(**config)), "options": {"beta": 0.1}}
+    (place / "run.json").write_text(json.dumps(run))
+    model = "Qwen/Qwen2.5-0.5B-Instruct" if width is None else a_model(place / "model", width)
+    found, top = rates(call(place, config=place, model=model))
+    assert found == expected
+    told = [f"changed: {name}={expected[name]!r}: chosen anew for {model}" for name in expected]
+    assert all((line in top) is (config != expected) for line in told)
+    assert config == expected or f"it was {config['lr']:g}" in top
+
+
+def test_the_critics_rate_follows_from_the_critics_size(place):
+    small, large = a_model(place / "small", 64), a_model(place / "large", 1024)
+    assert rates(call(place, model=large, critic=small))[0] == {"lr": 1e-6, "critic_lr": 1e-3}
+
+
+@pytest.mark.parametrize("options", [{"lr": 6e-4}, {"set": ["lr=6e-4"]}])
+def test_a_learning_rate_that_somebody_said_stays_and_is_told_if_it_is_unusual(place, options):
+    (place / "run.json").write_text(json.dumps({"command": "rlhf", "settings": repr(RLHFConfig()), "options": options}))
+    found, top = rates(call(place, config=place))
+    assert found == {"lr": 6e-4, "critic_lr": 1e-5}
+    assert "kept: lr=0.0006: you said so; the usual rate for some/model, no folder here" in top and "1e-06" in top
+    (place / "mine.json").write_text(json.dumps({"lr": 2e-6}))
+    found, top = rates(call(place, "--overwrite", config=place / "mine.json"))
+    assert found == {"lr": 2e-6, "critic_lr": 1e-5} and "kept" not in top
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr", math.nan),
+        ("temperature", "hot"),
+        ("gamma", [1]),
+        ("eps", None),
+        ("kl", True),
+        ("seed", 1.5),
+        ("whiten_advantages", "no"),
+        ("aggregate", "x\ny"),
+        ("max_grad_norm", -1),
+    ],
+)
+def test_no_setting_of_a_file_goes_into_a_script_unless_it_can_be_meant(place, name, value):
+    (place / "mine.json").write_text(json.dumps({name: value}))
+    with pytest.raises(ValueError, match=f"{name if name != 'kl' else 'beta'} must"):
+        call(place, config=place / "mine.json")
+    assert not (place / "verl").exists()
+
+
 def test_what_the_run_had_need_not_be_said_again(place):
     options = {"model": "m", "prompts": str(place / "prompts.jsonl"), "reward": f"{place / 'my_reward.py'}:score"}
     (place / "run.json").write_text(json.dumps({"command": "rlhf", "settings": repr(RLHFConfig()), "options": options}))
@@ -170,6 +245,8 @@ def test_a_file_of_settings(place, kl):
         ('{"kl": "fixed"}', "kl must be null"),
         ('{"command": "sft", "settings": "X()"}', "of a run of sft"),
         ('{"command": "rlhf", "settings": "RLHFConfig(batch=open(1))"}', "settings cannot be read"),
+        ('{"command": "rlhf", "settings": "RLHFConfig(lr=__import__(1).x(2))"}', "settings cannot be read"),
+        ('{"command": "rlhf", "settings": "RLHFConfig(lr=-1.0)"}', "settings cannot be read (lr must be a number"),
     ],
 )
 def test_settings_that_cannot_be_read(place, text, words):

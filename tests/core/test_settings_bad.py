@@ -44,7 +44,7 @@ def test_no_number_of_any_configuration_may_be_nan_or_a_word_or_far_below_0(kind
     collected = []
     monkeypatch.setattr(MazeBatch, "collect", lambda *a: collected.append(a))
     monkeypatch.setattr(module, "whole_episodes", lambda *a: collected.append(a))
-    for value in (math.nan, "many"):
+    for value in (math.nan, "many", "1", True):
         assert repr(value) in refused(kind, name, value)
     if name != "entropy_coef":  # a price on entropy may be meant
         low = -3 if "int" in type_ else -0.5

@@ -25,6 +25,9 @@ def test_no_setting_may_be_nan_a_word_or_far_below_0(kind, name, type_):
     for value in (math.nan, "many", -3 if "int" in type_ else -0.5):
         found = message(kind, **{name: value})
         assert name == "kl" or repr(value) in found or str(value) in found
+    if type_ != "bool":
+        for value in ("1", True):
+            assert name == "kl" or repr(value) in message(kind, **{name: value})
     if "int" in type_:
         assert "2.5" in message(kind, **{name: 2.5})
     if "None" not in type_:
