@@ -9,6 +9,7 @@ from dataclasses import fields
 
 import yaml  # it comes with transformers
 
+from ..language.settings import RLHFConfig
 from .keys import DEFAULTS, FOLLOWS, ROWS, VERSIONS
 
 COLUMNS = {"verl": "verl", "trl": "TRL 1.12", "openrlhf": "OpenRLHF"}
@@ -19,8 +20,6 @@ def table() -> list[dict[str, str]]:
 
     A dash says that a library has no such setting. Fields that none of them has are in NO_COUNTERPART.
     """
-    from ..language.settings import RLHFConfig  # only now: it brings torch
-
     plain = RLHFConfig()
     ours = {field.name: repr(getattr(plain, field.name)) for field in fields(plain)}
     rows = []

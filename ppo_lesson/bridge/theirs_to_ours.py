@@ -6,6 +6,7 @@ import math
 
 from .. import validate
 from ..kl import FixedKL, ZieglerKL
+from ..language.settings import RLHFConfig, check
 from .batches import optimizer_steps
 from .command_line import flat
 from .keys import ADV, CORRECTION, DEFAULTS, FIXED, FOLLOWS, LAUNCH, NO_LIMIT, OFF, SAME, A, C, K, Note, R
@@ -258,7 +259,7 @@ def _either(value, other):
 
 def _config(made: dict, library: str):
     """RLHFConfig of these fields; ValueError that names their key beside ours if one of them cannot work."""
-    from ..language.settings import RLHFConfig, check  # only now: it brings torch
+    from ..language.settings import RLHFConfig, check
 
     config = RLHFConfig(**made)
     try:

@@ -26,6 +26,8 @@ from pathlib import Path
 import torch
 
 from .. import bridge, validate
+from ..kl import FixedKL, ZieglerKL
+from ..language.settings import RLHFConfig, check
 from . import options
 
 REWARD = '''"""The score of one reply, as verl {version} asks for it: by your {name} of {file} beside this file."""
@@ -151,8 +153,6 @@ def rows(prompts: list[str], source: str, split: str) -> list[dict]:
 
 def read_config(where: str):
     """(RLHFConfig, options it was made with) of a run's folder, its run.json, a JSON file of fields, or "defaults"."""
-    from ..language.settings import RLHFConfig, check  # only now: heavy
-
     if where == "defaults":
         return RLHFConfig(), {}
     path = Path(where) / "run.json" if Path(where).is_dir() else Path(where)
@@ -178,8 +178,6 @@ def read_config(where: str):
 
 
 def _config(path: Path, settings: dict):
-    from ..language.settings import RLHFConfig, check
-
     try:
         check(config := RLHFConfig(**settings))
         return config
@@ -189,8 +187,6 @@ def _config(path: Path, settings: dict):
 
 def _price(path: Path, value):
     """A KL controller from JSON: null, beta, {"beta": ...}, or {"beta": ..., "target": ..., "horizon": ...}."""
-    from ..kl import FixedKL, ZieglerKL
-
     value = {"beta": value} if isinstance(value, int | float) else value  # True too, which FixedKL refuses
     try:
         return value if value is None else (ZieglerKL if "target" in value else FixedKL)(**value)
@@ -200,9 +196,6 @@ def _price(path: Path, value):
 
 def _built(node: ast.expr):
     """The dataclass whose repr `node` is: RLHFConfig, FixedKL or ZieglerKL, of plain values."""
-    from ..kl import FixedKL, ZieglerKL
-    from ..language.settings import RLHFConfig
-
     if not isinstance(node, ast.Call):
         return ast.literal_eval(node)
     known = {"RLHFConfig": RLHFConfig, "FixedKL": FixedKL, "ZieglerKL": ZieglerKL}

@@ -281,9 +281,9 @@ def test_names_of_the_kl_loss(name, ours, price, kind):
         (
             "verl",
             {"actor_rollout_ref.actor.optim.lr": -1e-6},
-            "lr must be a number in [0, inf]; got -1e-06 (actor_roll",
+            "lr must be a number in [0.0, inf]; got -1e-06 (actor_roll",
         ),
-        ("verl", {"algorithm.lam": 1.5}, "lam must be a number in [0, 1.0]; got 1.5 (algorithm.lam)"),
+        ("verl", {"algorithm.lam": 1.5}, "lam must be a number in [0.0, 1.0]; got 1.5 (algorithm.lam)"),
         ("verl", {"actor_rollout_ref.actor.ppo_epochs": 0}, "ppo_epochs must be at least 1"),
         ("verl", {"data.max_response_length": 256, "data": {"max_response_length": 512}}, "twice, flat and nested"),
         ("verl", {"data.seed": "7"}, "seed must be a whole number"),
