@@ -259,8 +259,6 @@ def _either(value, other):
 
 def _config(made: dict, library: str):
     """RLHFConfig of these fields; ValueError that names their key beside ours if one of them cannot work."""
-    from ..language.settings import RLHFConfig, check
-
     config = RLHFConfig(**made)
     try:
         check(config)
