@@ -70,25 +70,48 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     return model
 
 
-@torch.no_grad()
+@contextlib.contextmanager
+def examined(folder, model) -> Iterator[None]:
+    """What is asked of a model before it is used: without gradients; what it cannot do is a ValueError, by name."""
+    try:
+        with torch.no_grad():
+            yield
+    except Exception as error:
+        if str(error).startswith(f"{folder}: "):
+            raise
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{folder}: a {type(model).__name__} cannot be trained here ({why}). Wanted is a causal language model of "
+            f"one trunk and one head that reads on from a cache (past_key_values), as Llamas and Qwens are"
+        ) from error
+
+
+def rounding(model) -> float:
+    """How far results of the model may differ by rounding, as a share of their size, where the order of sums differs.
+
+    In each layer some 8 results are rounded one after the other, and each is a sum of about as many terms as the model
+    is wide.
+    """
+    text, dtype = model.config.get_text_config(), next(model.parameters()).dtype
+    steps = 8 * (text.num_hidden_layers + 1)
+    exact = steps * text.hidden_size**0.5 * torch.finfo(dtype if dtype in FINE else torch.float32).eps
+    return exact + (0.0 if dtype in FINE else 2 * steps**0.5 * torch.finfo(dtype).eps)  # halves: of each result, once
+
+
 def refuse_a_look_ahead(folder, model, numbers: Callable[[Tensor], Tensor]) -> None:
     """ValueError if the last token changes what the model says at earlier places, or if that is not finite.
 
-    numbers: ids (1, L) -> (L, n), logits or hidden states. They may differ by rounding: in each layer some 8 results
-    are rounded one after the other, and each is a sum of about as many terms as the model is wide.
+    numbers: ids (1, L) -> (L, n), logits or hidden states. They may differ by `rounding`.
     """
-    text, dtype = model.config.get_text_config(), next(model.parameters()).dtype
-    ids = torch.arange(8).remainder(text.vocab_size)[None]
+    size = model.config.get_text_config().vocab_size
+    ids = torch.arange(8).remainder(size)[None]
     other = ids.clone()
-    other[0, -1] = (ids[0, -1] + 1) % text.vocab_size
+    other[0, -1] = (ids[0, -1] + 1) % size
     first, second = (numbers(x)[:-1].double() for x in (ids, other))
     if not first.isfinite().all():
         raise ValueError(f"{folder}: what this {type(model).__name__} says is not finite: its weights are broken")
-    steps = 8 * (text.num_hidden_layers + 1)
-    rounding = steps * text.hidden_size**0.5 * torch.finfo(dtype if dtype in FINE else torch.float32).eps
-    rounding += 0.0 if dtype in FINE else 2 * steps**0.5 * torch.finfo(dtype).eps  # halves: of each result, once
     moved = (first - second).abs().max().item()
-    if not moved <= rounding * first.abs().max().item():
+    if not moved <= rounding(model) * first.abs().max().item():
         raise ValueError(
             f"{folder}: this {type(model).__name__} looks to the right: its last token moves numbers of earlier places "
             f"by {moved:.3g}, so that no token has a probability given the past alone. Take a causal language model; "

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from .loading import load_complete, refuse_a_look_ahead, refuse_another_kind
-from .sampling import hidden_states, token_logps
+from .loading import examined, load_complete, refuse_a_look_ahead, refuse_another_kind, rounding
+from .sampling import full_mask, generate, hidden_states, response_mask, token_logps
 
 disable_progress_bar()  # of loading weights, which takes no time here
 
@@ -44,23 +44,45 @@ def tiny_llama(vocab_size: int, *, width: int = 96, layers: int = 3, heads: int 
 def load_language_model(folder, *, dtype=torch.float32):
     """Any causal language model from a folder or, by name, from the hub. In eval mode, without dropout.
 
-    ValueError for what `loading` refuses, for weights that are no numbers, and if the model does something to its
-    logits that `sampling.token_logps` does not know.
+    ValueError for what `loading` refuses, for weights that are no numbers, if the model does something to its logits
+    that `sampling.token_logps` does not know, and if `generate` samples from another distribution than that one.
     """
     refuse_another_kind(folder)
     model = without_dropout(load_complete(AutoModelForCausalLM, folder, dtype=dtype))
-    refuse_a_look_ahead(folder, model, lambda ids: model(input_ids=ids).logits[0])
+    with examined(folder, model):
+        refuse_a_look_ahead(folder, model, lambda ids: model(input_ids=ids).logits[0])
+        _refuse_other_logits(folder, model)
+        _refuse_another_sampler(folder, model)
+    return model
+
+
+def _refuse_other_logits(folder, model) -> None:
     ids = torch.arange(8).remainder(model.config.get_text_config().vocab_size)[None]
-    with torch.no_grad():
-        own = model(input_ids=ids).logits[0, :-1].float().log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
-        ours = token_logps(model, ids, torch.ones_like(ids), 7)[0]
-    error = (own - ours).abs().max().item()
-    if not error <= (1e-3 if dtype == torch.float32 else 0.1):
+    own = model(input_ids=ids).logits[0, :-1].float().log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
+    error = (own - token_logps(model, ids, torch.ones_like(ids), 7)[0]).abs().max().item()
+    if not error <= (1e-3 if model.dtype == torch.float32 else 0.1):
         raise ValueError(
             f"{folder}: log-probabilities from the model's last hidden state and head are {error:.3g} nats away from "
             f"its own. A {type(model).__name__} changes its logits in a way that sampling.token_logps must learn first"
         )
-    return model
+
+
+def _refuse_another_sampler(folder, model) -> None:
+    """Sampled from a cache, padded on the left, one row dropped: as probable as scored in one pass, or ValueError."""
+    size = model.config.get_text_config().vocab_size
+    ids, mask = torch.arange(12).remainder(size).view(3, 4), torch.arange(4) >= torch.tensor([[2], [0], [1]])
+    about = {"pad_id": 0, "return_logps": True}  # uniforms: from one end of the vocabulary, and from the other
+    about["uniforms"] = torch.tensor([[1e-6], [0.5], [1 - 1e-6]], dtype=torch.float64).expand(3, 4)
+    first = int(generate(model, ids, mask, max_new_tokens=4, eos_id=size, **about)[0][0, 4])
+    out, sampled = generate(model, ids, mask, max_new_tokens=4, eos_id=first, **about)
+    scored = token_logps(model, out, full_mask(mask, response_mask(out[:, 4:], first)), 4)
+    error, largest = (scored - sampled).abs().max().item(), sampled.abs().max().item()
+    if not error <= rounding(model) * max(1.0, largest):
+        raise ValueError(
+            f"{folder}: a {type(model).__name__} samples tokens with log-probabilities that are {error:.3g} nats away "
+            f"from those it gives the same text in one pass: it minds padding on the left, or its cache is another. "
+            f"Take a model that counts its positions with position_ids, as the Llamas and Qwens do"
+        )
 
 
 def without_dropout(model: nn.Module) -> nn.Module:
@@ -109,7 +131,7 @@ class ScalarModel(nn.Module):
         super().__init__()
         self.kind = kind
         self.trunk, self.config = trunk, trunk.config
-        self.head = nn.Linear(trunk.config.hidden_size, 1, bias=False)
+        self.head = nn.Linear(_width(trunk.config), 1, bias=False)
         nn.init.normal_(self.head.weight, std=init_std) if init_std else nn.init.zeros_(self.head.weight)
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("std", torch.ones(()))
@@ -126,7 +148,7 @@ class ScalarModel(nn.Module):
         trunk = copy.deepcopy(language_model.base_model)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return cls(trunk, init_std=(trunk.config.hidden_size + 1) ** -0.5)
+            return cls(trunk, init_std=(_width(trunk.config) + 1) ** -0.5)
 
     def forward(self, ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Tensor:
         hidden = hidden_states(self.trunk, ids, attention_mask)
@@ -160,5 +182,13 @@ class ScalarModel(nn.Module):
             raise ValueError(f"{path} does not fit the trunk beside it: take the folder as `save` wrote it")
         for name, x in own.items():
             x.copy_(head[name])
-        refuse_a_look_ahead(folder, model.trunk, lambda ids: hidden_states(model.trunk, ids, torch.ones_like(ids))[0])
+        with examined(folder, model.trunk):
+            mask = torch.ones(1, 8)
+            refuse_a_look_ahead(folder, model.trunk, lambda ids: hidden_states(model.trunk, ids, mask)[0])
         return model
+
+
+def _width(config) -> int:
+    """Numbers in a last hidden state; OPT-350m projects them to the width of its embeddings."""
+    text = config.get_text_config()
+    return getattr(text, "word_embed_proj_dim", None) or text.hidden_size

@@ -126,7 +126,7 @@ def generate(
             break
         if len(on) < len(rows):  # replies that have ended are not computed any more
             rows, mask, token = rows[on], mask[on], token[on]
-            cache.batch_select_indices(on)
+            cache.reorder_cache(on)  # which recurrent layers have too, unlike batch_select_indices
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], -1)
         step_ids = token[:, None]
     if not logps.isfinite().all():
@@ -186,7 +186,8 @@ def context_limit(model) -> int | None:
     A configuration that is composed of several (of text and images, say) keeps the number in its text's.
     """
     config = getattr(model, "config", None)
-    return getattr(config and config.get_text_config(), "max_position_embeddings", None)
+    text = config and config.get_text_config()
+    return getattr(text, "max_position_embeddings", None) or getattr(text, "max_seq_len", None)  # the second is MPT's
 
 
 def _check_context(model, mask: Tensor, more: int) -> None:

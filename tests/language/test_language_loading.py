@@ -201,6 +201,34 @@ def test_the_allowance_is_that_of_the_dtype(dtype, small, large):
                 refuse_a_look_ahead("x", model, numbers)
 
 
+# ---- sampling from a cache -------------------------------------------------------------------------------------------
+
+
+def test_a_model_without_a_cache_is_refused_before_anything_is_written(tmp_path, capsys):
+    torch.manual_seed(3)
+    model = transformers.OpenAIGPTLMHeadModel(transformers.OpenAIGPTConfig(**SMALL, n_positions=64))
+    model.save_pretrained(tmp_path / "model")
+    refused_by_command(capsys, tmp_path / "model", tmp_path, "OpenAIGPTLMHeadModel cannot be trained here", "a cache")
+
+
+def test_a_model_that_counts_padding_as_positions_is_refused(tmp_path, monkeypatch):
+    build("gpt2").save_pretrained(tmp_path)
+    forward = transformers.GPT2Model.forward
+    monkeypatch.setattr(
+        transformers.GPT2Model, "forward", lambda self, *x, position_ids=None, **named: forward(self, *x, **named)
+    )
+    with pytest.raises(ValueError, match=r"a GPT2LMHeadModel samples tokens with log-probabilities that are .* nats"):
+        load_language_model(tmp_path)
+
+
+def test_a_cache_that_goes_on_with_the_rows_of_others_is_refused(tmp_path, monkeypatch):
+    saved(tmp_path)
+    layer = transformers.cache_utils.DynamicLayer
+    monkeypatch.setattr(layer, "reorder_cache", lambda self, on: self.batch_select_indices(torch.arange(len(on))))
+    with pytest.raises(ValueError, match=r"a LlamaForCausalLM samples tokens with log-probabilities that are .* nats"):
+        load_language_model(tmp_path)
+
+
 # ---- critics and reward models ---------------------------------------------------------------------------------------
 
 
