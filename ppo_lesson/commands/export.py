@@ -239,7 +239,8 @@ def _with_rates(config, began: dict, given: dict):
         size, who = options.SMALL, f"{model}, no folder here and so taken for a large model"
         if Path(model).is_dir():
             with torch.device("meta"):
-                shapes = AutoModelForCausalLM.from_config(load_or_explain(partial(without_code, AutoConfig), model))
+                shapes = load_or_explain(partial(without_code, AutoConfig), model)
+                shapes = AutoModelForCausalLM.from_config(shapes, trust_remote_code=False)
             size = sum(p.numel() for p in shapes.parameters())
             who = f"{model} with its {size / 1e6:.3g} million parameters"
         rate, had = options.rates(size)[name], getattr(config, name)
