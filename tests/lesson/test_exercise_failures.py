@@ -4,6 +4,8 @@ import builtins
 import getpass
 import io
 import math
+import os
+import resource
 import signal
 import sys
 import threading
@@ -16,7 +18,8 @@ import pytest
 import torch
 from tiny_exercise import SPEC, answer, course_of_one, no_scale, scaled_sum, told  # noqa: F401 (a fixture)
 
-from course.check import check, exercise, grade, sandbox
+from course.check import check, exercise, grade, grading, sandbox
+from course.check.ahead import go_ahead
 
 
 def raises(x, scale):
@@ -256,3 +259,232 @@ def test_changes_inside_containers_are_seen(change):
 
     assert sandbox.observe(fn, case(), ["a"]).changed == "a"
     assert sandbox.observe(lambda a: 1, case(), ["a"]).changed == ""
+
+
+# ---- what cannot be looked at ---------------------------------------------------------------------------------------
+
+
+def inside_itself(x, scale):
+    value = [1.0]
+    value.append(value)
+    return value
+
+
+def inside_its_dict(x, scale):
+    value = {}
+    value["a"] = value
+    return value
+
+
+def very_deep(x, scale):
+    value = [1.0]
+    for _ in range(2000):
+        value = [value]
+    return value
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise ZeroDivisionError("not even words")
+
+
+def mute(x, scale):
+    raise Mute
+
+
+class Shapeless:
+    def __repr__(self):
+        raise ZeroDivisionError("not even words")
+
+
+class Closed(dict):
+    def items(self):
+        raise ZeroDivisionError("closed")
+
+
+STRANGE = {
+    "sparse": (lambda x, scale: x.sum(-1).reshape(-1).to_sparse(), "A sparse tensor of shape (1,) came back"),
+    "compressed": (lambda x, scale: torch.eye(3).to_sparse_csr(), "A sparse tensor of shape (3, 3) came back"),
+    "nested tensor": (
+        lambda x, scale: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+        "A nested tensor came back",
+    ),
+    "without data": (lambda x, scale: torch.empty((), device="meta"), "A meta tensor of shape () came back"),
+    "complex": (lambda x, scale: scale * x.sum(-1) + 0j, "A complex tensor of shape () came back"),
+    "complex number": (lambda x, scale: 1j, "A complex came back"),
+    "list in itself": (inside_itself, "A list of 2 came back"),
+    "dict in itself": (inside_its_dict, "A dict of 1 came back"),
+    "2000 lists deep": (very_deep, "A list of 1 came back"),
+    "an error without words": (mute, "raised Mute (line "),
+    "no repr": (lambda x, scale: Shapeless(), "A Shapeless came back"),
+    "fails when taken apart": (lambda x, scale: [Closed(a=1)], "could not be compared: ZeroDivisionError: closed"),
+    "a generator": (lambda x, scale: (v for v in x), "A generator came back"),
+    "a million numbers": (lambda x, scale: list(range(10**6)), "A list of 1000000 came back"),
+}
+
+
+@pytest.mark.parametrize(("fn", "words"), STRANGE.values(), ids=STRANGE)
+def test_a_result_of_any_kind_is_named_and_the_notebook_goes_on(capsys, fn, words):
+    decorated, x = answer(fn), torch.tensor([[1.0, 2.0]])
+    assert torch.equal(decorated(x, 3.0), scaled_sum(x, 3.0)), "called before `check` has looked at it"
+    assert repr(decorated) == "<exercise 99.scaled_sum: not right yet, the reference answers>"
+    out = told(capsys, fn)
+    assert out.startswith("✗ 99.scaled_sum: not right yet. ") and words in out
+    assert len(out) < 1000, "nobody reads a table of torch's kernels"
+
+
+def test_a_fault_of_the_framework_stops_no_call_either(capsys, monkeypatch):
+    from course.check import answer as module
+
+    def broken(id, fn):
+        raise Mute
+
+    monkeypatch.setattr(module, "grade", broken)
+    decorated, x = answer(no_scale), torch.tensor([[1.0, 2.0]])
+    assert torch.equal(decorated(x, 3.0), scaled_sum(x, 3.0))
+    assert "the check itself failed (Mute)" in told(capsys, no_scale)
+
+
+def test_what_is_too_much_to_compare_did_finish(monkeypatch):
+    monkeypatch.setattr(sandbox, "SECONDS", 0.3)
+    monkeypatch.setattr(grading, "_structure", lambda *_: endless(0, 0))  # as with a list of ten million numbers
+    assert "It finished, but what came back is too much" in grade("99.scaled_sum", scaled_sum).message
+
+
+# ---- what is the whole notebook's -----------------------------------------------------------------------------------
+
+
+def folder(x, scale):
+    os.chdir("/")
+
+
+CHANGES = {
+    "torch's default dtype": lambda x, scale: torch.set_default_dtype(torch.float64),
+    "torch's default device": lambda x, scale: torch.set_default_device("meta"),
+    "torch's gradient mode": lambda x, scale: torch.set_grad_enabled(False),
+    "NumPy's handling of errors": lambda x, scale: np.seterr(all="raise"),
+    "Python's recursion limit": lambda x, scale: sys.setrecursionlimit(12_345),
+    "the working folder": folder,
+}
+
+
+@pytest.mark.parametrize("name", sandbox.SWITCHES)
+def test_a_switch_of_the_whole_notebook_is_put_back_and_the_answer_that_turned_it_is_not_used(capsys, name):
+    read, before = sandbox.SWITCHES[name][0], sandbox.SWITCHES[name][0]()
+
+    def turning(x, scale):
+        total = scale * x.sum(-1)
+        CHANGES[name](x, scale)
+        return total
+
+    out = told(capsys, turning)
+    assert f"Your function changed {name}. It is the whole notebook's" in out
+    assert read() == before and torch.ones(1).device.type == "cpu" and torch.ones(1).dtype == torch.float32
+
+
+def test_a_switch_that_is_put_back_is_nobodys_business():
+    def careful(x, scale):
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_dtype(torch.float32)
+        return scale * x.sum(-1)
+
+    assert grade("99.scaled_sum", careful).status == "ok"
+
+
+def test_a_flood_of_prints_is_kept_short(monkeypatch):
+    """Within its second such a loop once filled 700 MB."""
+    monkeypatch.setattr(sandbox, "SECONDS", 0.3)
+
+    def flood(x, scale):
+        while True:
+            print("x" * 10**6)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "It did not finish within 1 second." in grade("99.scaled_sum", flood).message
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000, "kB"
+    with sandbox.isolated():
+        for _ in range(10):
+            print("y" * (sandbox.PRINTS // 4))
+        assert len(sandbox._prints()) == sandbox.PRINTS
+
+
+def test_a_console_that_is_not_there_stops_nothing(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    check(answer(scaled_sum))
+    check(answer(no_scale))
+
+
+# ---- what no exception can stop -------------------------------------------------------------------------------------
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="a copy of the program is made on Linux alone")
+
+
+def long_sum(x, scale):
+    return sum(range(10**12))
+
+
+def ends_the_program(x, scale):
+    os._exit(0)
+
+
+def kills_the_program(x, scale):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@linux
+@pytest.mark.parametrize(
+    ("fn", "words"),
+    [
+        (long_sum, "It did not finish within 1 second."),
+        (ends_the_program, "It ended the whole program: here that is the notebook's kernel."),
+        (kills_the_program, "It ended the whole program"),
+    ],
+)
+def test_what_would_stop_the_kernel_itself_stops_a_copy_of_it(capsys, fn, words, monkeypatch):
+    monkeypatch.setattr(sandbox, "SECONDS", 0.2)
+    began = time.monotonic()
+    out = told(capsys, fn)
+    assert words in out and "x = tensor([1.0, 2.5]), scale = 0.5" in out
+    assert time.monotonic() - began < 10
+    with pytest.raises(ChildProcessError):  # nobody is left behind
+        os.waitpid(-1, os.WNOHANG)
+
+
+@linux
+def test_the_copy_names_the_case_and_leaves_everything_else_to_the_original(monkeypatch):
+    monkeypatch.setattr(sandbox, "SECONDS", 0.2)
+
+    def third(x, scale):
+        return long_sum(x, scale) if scale == 2.0 else scale * x.sum(-1)
+
+    words, case = go_ahead(SPEC, third)
+    assert "did not finish" in words and case[1] == 2.0
+    for fn in (scaled_sum, raises, changes_input, leaves_python, recursion, lambda x, scale: None):
+        assert go_ahead(SPEC, fn) == ("", None)
+    monkeypatch.setattr(threading, "main_thread", lambda: None)
+    assert go_ahead(SPEC, long_sum) == ("", None), "in other threads no copy is made"
+
+
+@linux
+def test_an_answer_that_waits_without_working_is_left_to_the_timer(capsys, monkeypatch):
+    monkeypatch.setattr(sandbox, "SECONDS", 0.2)
+    held = threading.Lock()
+    held.acquire()
+
+    def waits(x, scale):
+        held.acquire()
+
+    assert "It did not finish within 1 second." in told(capsys, waits)
+
+
+@linux
+@pytest.mark.parametrize("fn", [long_sum, endless])
+def test_what_was_stopped_is_not_drawn(fn, monkeypatch):
+    monkeypatch.setattr(sandbox, "SECONDS", 0.2)
+    drawn = []
+    from course.check import answer as module
+
+    monkeypatch.setattr(module, "_picture", lambda spec, fn: drawn.append(fn))
+    check(answer(fn))
+    check(answer(no_scale))
+    assert drawn == [no_scale]

@@ -2,7 +2,7 @@
 
 `difference` compares numbers, tensors, arrays and tuples, lists, dicts or dataclasses of them, and says the first thing
 that is not equal. `familiar` looks at all cases together and names the slips everybody makes: a sign, a factor 2, a
-transposed axis, a shift by one step. Left out: complex numbers and sparse tensors.
+transposed axis, a shift by one step. Left out: complex numbers and sparse tensors: named, not compared.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 NUMBER = (numbers.Number, np.generic)
+DEEP = 20  # lists in lists: a list that holds itself has no end
 
 
 class Difference(NamedTuple):
@@ -25,27 +26,33 @@ class Difference(NamedTuple):
     path: str = ""
 
 
-def leaves(value, path: str = "") -> list[tuple[str, object]]:
-    """Take a value apart: [(where, tensor or number or list of numbers or anything else)].
+def leaves(value, path: str = "", depth: int = 0) -> list[tuple[str, object]]:
+    """Take a value apart: [(where, tensor or number or list of numbers or anything else)]; DEEP inside, no further.
 
     >>> leaves((1.0, {"a": [2, 3]}, "x"))
     [('[0]', 1.0), ("[1]['a']", [2, 3]), ('[2]', 'x')]
     """
-    if isinstance(value, (tuple, list)) and not (value and all(isinstance(v, NUMBER) for v in value)):
-        return [leaf for i, v in enumerate(value) for leaf in leaves(v, f"{path}[{i}]")]
-    if isinstance(value, dict):
-        return [leaf for k, v in value.items() for leaf in leaves(v, f"{path}[{k!r}]")]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [leaf for f in dataclasses.fields(value) for leaf in leaves(getattr(value, f.name), f"{path}.{f.name}")]
-    return [(path, value)]
+    numbers_only = isinstance(value, (tuple, list)) and all(issubclass(t, NUMBER) for t in set(map(type, value)))
+    parts = None
+    if depth < DEEP and isinstance(value, (tuple, list)) and not (value and numbers_only):
+        parts = ((f"[{i}]", v) for i, v in enumerate(value))
+    elif depth < DEEP and isinstance(value, dict):
+        parts = ((f"[{k!r}]", v) for k, v in value.items())
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = ((f".{f.name}", getattr(value, f.name)) for f in dataclasses.fields(value))
+    if parts is None:
+        return [(path, value)]
+    return [leaf for name, v in parts for leaf in leaves(v, path + name, depth + 1)]
 
 
 def difference(actual, expected, *, rtol: float = 1e-5, atol: float = 1e-7, check_dtype: bool = True):
     """The first `Difference` of `actual` from `expected`, or None. check_dtype=False: only shapes and numbers count."""
+    if isinstance(actual, dict) and not isinstance(expected, dict):
+        return Difference("type", f"{name_of(actual)} came back; expected {name_of(expected)}")
     got, want = leaves(actual), leaves(expected)
     if [path for path, _ in [*got, *want]] != ["", ""]:
         if _kind(actual) != _kind(expected):
-            return Difference("type", f"{_name(actual)} came back; expected {_name(expected)}")
+            return Difference("type", f"{name_of(actual)} came back; expected {name_of(expected)}")
         if [p for p, _ in got] != [p for p, _ in want]:
             if _kind(expected) == "list":
                 return _item(actual, expected)
@@ -60,10 +67,10 @@ def difference(actual, expected, *, rtol: float = 1e-5, atol: float = 1e-7, chec
 def _item(actual, expected, path: str = "") -> Difference:
     """Where two lists (or tuples) that are not made of the same parts begin to differ."""
     if _kind(actual) != "list" or _kind(expected) != "list" or len(actual) != len(expected):
-        where = f"result{path} is {_name(actual)}" if path else f"{_name(actual)} came back"
+        where = f"result{path} is {name_of(actual)}" if path else f"{name_of(actual)} came back"
         if isinstance(actual, dict) and isinstance(expected, dict):
             return Difference("type", f"{where} with the keys {list(actual)}; expected {list(expected)}", path)
-        return Difference("type", f"{where}; expected {_name(expected)}", path)
+        return Difference("type", f"{where}; expected {name_of(expected)}", path)
     shapes = [(_kind(a), *dict(leaves(a))) == (_kind(e), *dict(leaves(e))) for a, e in zip(actual, expected)]
     first = shapes.index(False) if False in shapes else 0
     return _item(actual[first], expected[first], f"{path}[{first}]")
@@ -75,7 +82,7 @@ def _leaf(a, e, rtol, atol, check_dtype) -> Difference | None:
         return None if type(a) is type(e) and a == e else Difference("value", "this is not the expected value")
     plain = isinstance(e, NUMBER) and ta is not None and ta.dim() == 0  # a 0-d tensor will do for a Python number
     if ta is None or (check_dtype and _kind(a) != _kind(e) and not plain):
-        return Difference("type", f"{_name(a)} came back; expected {_name(e)}")
+        return Difference("type", f"{name_of(a)} came back; expected {name_of(e)}")
     if ta.shape != te.shape:
         tip = _shape_tip(ta, te)
         return Difference("shape", f"the shape is {tuple(ta.shape)}; expected {tuple(te.shape)}{tip}")
@@ -102,13 +109,21 @@ def _leaf(a, e, rtol, atol, check_dtype) -> Difference | None:
 def as_tensor(value) -> torch.Tensor | None:
     """Numbers, lists of numbers, arrays and tensors as a detached tensor on the CPU; None for anything else."""
     if isinstance(value, torch.Tensor):
-        return value.detach().cpu()
+        return None if _unusual(value) else value.detach().cpu()
     if isinstance(value, (*NUMBER, np.ndarray)) or (isinstance(value, (list, tuple)) and value):
         try:
-            return torch.as_tensor(np.asarray(value))
-        except (TypeError, ValueError):
+            value = torch.as_tensor(np.asarray(value))
+            return None if value.is_complex() else value
+        except (TypeError, ValueError, OverflowError, RecursionError):
             return None
     return None
+
+
+def _unusual(x: torch.Tensor) -> str:
+    """What keeps a tensor from being compared number by number, or ""."""
+    if x.layout != torch.strided or x.is_nested:
+        return "nested " if x.is_nested else "sparse "
+    return "complex " if x.is_complex() else "quantized " if x.is_quantized else "meta " if x.is_meta else ""
 
 
 def _kind(value) -> str:
@@ -117,10 +132,10 @@ def _kind(value) -> str:
     return next((name for types, name in kinds.items() if isinstance(value, types)), type(value).__name__)
 
 
-def _name(value) -> str:
+def name_of(value) -> str:
     """ "a tensor of shape (3,)", "a float", "None", "a tuple of 2" """
     if isinstance(value, torch.Tensor):
-        return f"a tensor of shape {tuple(value.shape)}"
+        return f"a {_unusual(value)}tensor" + ("" if value.is_nested else f" of shape {tuple(value.shape)}")
     if isinstance(value, np.ndarray):
         return f"a NumPy array of shape {value.shape}"
     if value is None:
@@ -132,7 +147,8 @@ def _name(value) -> str:
 
 
 def _parts(pairs) -> str:
-    return ", ".join(path or "(one value)" for path, _ in pairs) or "(none)"
+    words = ", ".join(path or "(one value)" for path, _ in pairs[:20]) or "(none)"
+    return words if len(words) <= 200 else words[:200] + " ..."
 
 
 def dtype_name(value) -> str:

@@ -13,14 +13,17 @@ import numpy as np
 import torch
 
 from . import sandbox
-from .compare import difference, familiar
+from .compare import as_tensor, difference, familiar, name_of
 from .sandbox import Observation
 from .spec import Exercise, Mistake
 
 
 @dataclass(frozen=True)
 class Grade:
-    """status: "todo" | "wrong" | "ok". message: what a learner reads, as plain text. The other fields are its parts."""
+    """status: "todo" | "wrong" | "ok". message: what a learner reads, as plain text. The other fields are its parts.
+
+    stopped: the function was stopped before its end, and is not called again.
+    """
 
     status: str
     message: str
@@ -28,6 +31,7 @@ class Grade:
     rows: tuple[tuple[str, str], ...] = ()
     diagnosis: str = ""
     source: str = ""
+    stopped: bool = False
 
 
 @dataclass
@@ -43,6 +47,7 @@ class Failure:
     printed: str = ""
     rule: str = ""
     also: str = ""
+    stopped: bool = False
 
 
 def explain(spec: Exercise, failure: Failure, seen: list[Observation], expected: list[Observation]) -> Grade:
@@ -62,7 +67,7 @@ def explain(spec: Exercise, failure: Failure, seen: list[Observation], expected:
     lines = [f"{spec.id}: not right yet. {problem}", *(f"  {label:<9} {text}" for label, text in rows)]
     lines += [f"  {helps}"] if helps else []
     lines += [f"  The same mistake in the wild: {source}."] if source else []
-    return Grade("wrong", "\n".join(lines), problem, rows, helps, source)
+    return Grade("wrong", "\n".join(lines), problem, rows, helps, source, failure.stopped)
 
 
 def _rows(spec: Exercise, failure: Failure):
@@ -130,7 +135,7 @@ def gradient_tolerance(spec: Exercise) -> dict:
 # ---- values as text ----------------------------------------------------------
 
 
-def show_value(value, width: int = 160) -> str:
+def show_value(value, width: int = 160, depth: int = 0) -> str:
     """A value as one short line: numbers with 6 digits, large tensors as their shape, never a memory address.
 
     >>> show_value(torch.tensor([[1.0, 1 / 3]])), show_value([1, 0.1 + 0.2]), show_value(print)
@@ -139,21 +144,28 @@ def show_value(value, width: int = 160) -> str:
     if isinstance(value, (torch.Tensor, np.ndarray)):
         kind = "tensor" if isinstance(value, torch.Tensor) else "array"
         dtype = str(value.dtype).removeprefix("torch.")
+        if as_tensor(value) is None:
+            return name_of(value)
         if np.prod(value.shape) > 24:
             return f"{kind} of shape {tuple(value.shape)}, {dtype}"
         usual = dtype in ("float32", "int64", "bool")
         text = f"{kind}({show_value(value.tolist(), 10**6)}{'' if usual else ', dtype=' + dtype})"
+    elif depth > 5 and isinstance(value, (list, tuple, dict)):
+        text = "..."
     elif isinstance(value, (list, tuple)):
-        inner = ", ".join(show_value(v) for v in value)
+        inner = ", ".join(show_value(v, 160, depth + 1) for v in value[:200])
         text = f"[{inner}]" if isinstance(value, list) else f"({inner}{',' if len(value) == 1 else ''})"
     elif isinstance(value, dict):
-        text = "{" + ", ".join(f"{k!r}: {show_value(v)}" for k, v in value.items()) + "}"
+        text = "{" + ", ".join(f"{k!r}: {show_value(v, 160, depth + 1)}" for k, v in list(value.items())[:200]) + "}"
     elif isinstance(value, (float, np.floating)):
         text = f"{value:.6g}"
         text += ".0" if text.lstrip("-").isdigit() else ""
     elif callable(value) and hasattr(value, "__name__"):
         text = value.__name__
     else:
-        text = " ".join(repr(value).split())
+        try:
+            text = " ".join(repr(value).split())
+        except Exception:  # it cannot say what it is
+            text = " at 0x"
         text = type(value).__name__ if " at 0x" in text else text
     return text if len(text) <= width else text[: width - 4] + " ..."

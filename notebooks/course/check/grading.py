@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 
 from . import diagnosis, sandbox
+from .ahead import go_ahead
 from .compare import difference
 from .diagnosis import Failure, Grade
 from .index import find
@@ -30,12 +31,23 @@ def grade(id: str, fn) -> Grade:
         return diagnosis.explain(spec, failure, seen, expected)
 
 
+def ahead(id: str, fn) -> Grade | None:
+    """The grade of a function that would stop the notebook itself; None for any other."""
+    spec, fn = find(id), getattr(fn, "yours", fn)
+    if is_stub(fn, spec):
+        return None
+    with sandbox.isolated():
+        stopped, case = go_ahead(spec, fn)
+        return diagnosis.explain(spec, Failure(stopped, case, stopped=True), [], []) if stopped else None
+
+
 def _examine(spec: Exercise, fn, expected: list[Observation]) -> tuple[Failure | None, list[Observation]]:
     """The first thing that is wrong (None: all right), and what was observed on the cases."""
     now, seen = [], []
 
     def work():
         seen.extend(sandbox.observe_all(spec, fn, now))
+        now.clear()
         return (
             _structure(spec, seen, expected)
             or _properties(spec.properties, fn, now)
@@ -47,8 +59,11 @@ def _examine(spec: Exercise, fn, expected: list[Observation]) -> tuple[Failure |
     try:
         return sandbox.limited(work), seen
     except TimeUp:
-        text = "it did not finish within 1 second. Is there a loop that never ends, or far more work than needed?"
-        return Failure(text, now[0] if now else None), []
+        if seen and not now:
+            return Failure("it finished, but what came back is too much to be compared within 1 second"), []
+        return Failure(sandbox.LATE, now[0] if now else None, stopped=True), []
+    except Exception as problem:  # what came back is like nothing that is expected
+        return Failure(f"what came back could not be compared: {sandbox.describe_error(problem, fn)[0]}"), []
 
 
 def _structure(spec, seen, expected) -> Failure | None:
@@ -57,6 +72,9 @@ def _structure(spec, seen, expected) -> Failure | None:
         if got.error and not want.error:
             where = f" ({got.line})" if got.line else ""
             return Failure(f"your function raised {got.error}{where}", args, printed=got.printed)
+        if got.changed in sandbox.SWITCHES:
+            advice = "It is the whole notebook's: do without it, or put it back before you return"
+            return Failure(f"your function changed {got.changed}. {advice}", args)
         if got.changed and not want.changed:
             advice = "The caller still needs it as it was: work on a copy"
             return Failure(f"your function changed its argument {got.changed}. {advice}", args)
@@ -93,8 +111,8 @@ def _properties(properties, fn, now) -> Failure | None:
             problem = " ".join(part for part in (rule, wrong.message) if part)
             return Failure(problem, case, wrong.got, wrong.want, wrong.got is not None, wrong.mistake, rule=rule)
         except Exception as problem:  # the property could not work with what came back
-            words = (str(problem).splitlines() or [""])[0]
-            text = f"{rule} This could not be checked with what came back: {type(problem).__name__}: {words}"
+            error = sandbox.describe_error(problem, fn)[0]
+            text = f"{rule} This could not be checked with what came back: {error}"
             return Failure(text, now[0] if now else None, rule=rule)
     return None
 

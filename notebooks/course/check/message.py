@@ -40,6 +40,8 @@ def line(*lines: str) -> None:
 def emit(page: str, text: str, widget=None) -> None:
     """Display HTML with `text` as its plain text. `widget` is shown instead wherever there is a live front end."""
     if get_ipython() is None:
+        if sys.stdout is None:  # pythonw
+            return
         encoding = sys.stdout.encoding or "utf-8"
         print(text.encode(encoding, "replace").decode(encoding))  # a Windows console may not have ✓
         return

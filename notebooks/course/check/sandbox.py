@@ -2,7 +2,8 @@
 
 The limit is a timer signal on Unix's main thread; elsewhere (Windows, other threads) a daemon thread that is abandoned.
 It counts processor time, so that a busy machine does not fail a right answer; three times as much on the clock ends it
-too. Left out: security. The function is the learner's own, in the learner's own notebook.
+too. A loop inside of C, `sum(range(10**12))`, hears neither, and `os._exit` ends more than itself: on Linux a copy of
+this program goes ahead (ahead.py). Left out: security. The function is the learner's own, in the learner's notebook.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import getpass
 import inspect
 import io
 import linecache
+import os
 import random
 import signal
 import sys
@@ -30,6 +32,19 @@ from .compare import leaves
 from .spec import Exercise
 
 SECONDS = 1.0  # processor time of one grade
+PRINTS = 100_000  # characters kept of what is printed: a loop that prints for a second would fill the memory
+LATE = "it did not finish within 1 second. Is there a loop that never ends, or far more work than needed?"
+SWITCHES = {  # what is the whole notebook's, and how it is read and set
+    "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "torch's default device": (
+        torch.get_default_device,
+        lambda d: torch.set_default_device(d if d.type != "cpu" else None),
+    ),
+    "torch's gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "NumPy's handling of errors": (np.geterr, lambda how: np.seterr(**how)),
+    "Python's recursion limit": (sys.getrecursionlimit, sys.setrecursionlimit),
+    "the working folder": (os.getcwd, os.chdir),
+}
 
 
 class TimeUp(BaseException):
@@ -41,17 +56,17 @@ class TimeUp(BaseException):
 
 def limited(job):
     """job() with a time limit of SECONDS, or TimeUp. Inside another `limited` the outer limit holds."""
-    if _running:
+    if running:
         return job()
-    _running.append(True)
+    running.append(True)
     try:
         on_main = threading.current_thread() is threading.main_thread()
         return (_by_signal if on_main and hasattr(signal, "setitimer") else _by_thread)(job, SECONDS)
     finally:
-        _running.clear()
+        running.clear()
 
 
-_running: list[bool] = []
+running: list[bool] = []
 
 
 def _clock(seconds):
@@ -120,17 +135,26 @@ def _by_thread(job, seconds):
 # ---- isolation ---------------------------------------------------------------
 
 
+class _Prints(io.StringIO):
+    """Keeps the first PRINTS characters."""
+
+    def write(self, text: str) -> int:
+        super().write(text[: max(0, PRINTS - self.tell())])
+        return len(text)
+
+
 @contextlib.contextmanager
 def isolated():
-    """Keep prints, warnings and questions from the notebook, gradients on, restore all random numbers; one thread.
+    """Keep prints, warnings and questions from the notebook, gradients on; restore random numbers and switches.
 
     Entered by the thread that waits, never by the one that may be abandoned: so everything is put back in any case.
     A question (`input`) raises: it would wait in the notebook, and no other cell would run until it is answered.
     One thread, because the tensors are tiny: on a busy machine torch's threads mostly wait for each other.
     """
-    threads, prints = torch.get_num_threads(), io.StringIO()
+    threads, prints = torch.get_num_threads(), _Prints()
     keyboard = builtins.input, getpass.getpass
     states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
+    switches = _switches()
     try:
         torch.set_num_threads(1)
         builtins.input = getpass.getpass = _no_keyboard
@@ -139,6 +163,7 @@ def isolated():
             with torch.enable_grad():
                 yield
     finally:
+        _put_back(switches)
         builtins.input, getpass.getpass = keyboard
         random.setstate(states[0])
         np.random.set_state(states[1])
@@ -148,6 +173,18 @@ def isolated():
 
 def _no_keyboard(*_args, **_keywords):
     raise EOFError("there is no keyboard here: all that the function needs comes as its arguments")
+
+
+def _switches() -> dict:
+    return {name: read() for name, (read, _) in SWITCHES.items()}
+
+
+def _put_back(switches: dict) -> list[str]:
+    """The names of those that were changed and are now as they were."""
+    changed = [name for name, (read, _) in SWITCHES.items() if read() != switches[name]]
+    for name in changed:
+        SWITCHES[name][1](switches[name])
+    return changed
 
 
 def reseed() -> None:
@@ -169,8 +206,8 @@ def _prints() -> str:
 class Observation:
     """What one call did.
 
-    Its value, or the exception ("type: message") and the line it came from; the name of an argument it changed; what it
-    printed. `gradients` is filled in when an exercise asks for them.
+    Its value, or the exception ("type: message") and the line it came from; the name of an argument or of a switch that
+    it changed; what it printed. `gradients` is filled in when an exercise asks for them.
     """
 
     value: object = None
@@ -203,7 +240,7 @@ def observe_all(spec: Exercise, fn, now: list | None = None) -> list[Observation
 
 def observe(fn, args: tuple, names: list[str]) -> Observation:
     """fn(*args) once, watched."""
-    before, seen, printed = snapshot(args), Observation(), len(_prints())
+    before, seen, printed, switches = snapshot(args), Observation(), len(_prints()), _switches()
     reseed()
     try:
         seen.value = fn(*args)
@@ -212,7 +249,7 @@ def observe(fn, args: tuple, names: list[str]) -> Observation:
     except BaseException as problem:
         seen.error, seen.line = describe_error(problem, fn)
     seen.printed = _prints()[printed:]
-    changed = [name for name, a, b in zip(names, before, args) if not _equal(a, b)]
+    changed = [name for name, a, b in zip(names, before, args) if not _equal(a, b)] + _put_back(switches)
     seen.changed = changed[0] if changed else ""
     return seen
 
@@ -266,9 +303,17 @@ def _equal(a, b) -> bool:
 
 def describe_error(problem: BaseException, fn) -> tuple[str, str]:
     """("ZeroDivisionError: division by zero", "line 3: `return total / 0`"), the deepest line in fn's own cell."""
-    words = str(problem).strip().splitlines()
-    error = f"{type(problem).__name__}: {words[0]}" if words else type(problem).__name__
+    words = first_line(problem)
+    error = f"{type(problem).__name__}: {words}" if words else type(problem).__name__
     home = getattr(getattr(fn, "__code__", None), "co_filename", None)
     lines = [f.lineno for f in traceback.extract_tb(problem.__traceback__) if f.filename == home]
     source = linecache.getline(home, lines[-1]).strip() if lines else ""
     return error, f"line {lines[-1]}: `{source}`" if source else ""
+
+
+def first_line(problem: BaseException) -> str:
+    """Of its message; "" if it has none, or one that cannot be read."""
+    try:
+        return (str(problem).strip().splitlines() or [""])[0][:300]
+    except Exception:
+        return ""
