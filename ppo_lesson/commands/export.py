@@ -18,9 +18,11 @@ import ast
 import json
 import shlex
 import shutil
+import tomllib
 import warnings
 from dataclasses import replace
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -30,67 +32,7 @@ from ..kl import FixedKL, ZieglerKL
 from ..language.settings import RLHFConfig, check
 from . import options
 
-REWARD = '''"""The score of one reply, as verl {version} asks for it: by your {name} of {file} beside this file."""
-
-import importlib.util
-import math
-from pathlib import Path
-
-LIMIT = {limit!r}  # scores are held within +- this; None: as they are
-
-_spec = importlib.util.spec_from_file_location("their_reward", Path(__file__).with_name({file!r}))
-_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
-
-
-def compute_score(data_source, solution_str, ground_truth, extra_info=None, **_):
-    """verl gives the reply's text and the row's extra_info, in which the export wrote the prompt."""
-    value = float(_module.{name}(extra_info["prompt"], solution_str.strip()))
-    if not math.isfinite(value):
-        raise ValueError(f"the score of {{solution_str!r:.200}} is {{value}}; it must be a finite number")
-    return value if LIMIT is None else max(-LIMIT, min(LIMIT, value))
-'''
-SCRIPT = """#!/usr/bin/env bash
-# PPO with verl {version}, written by `python -m ppo_lesson export verl`. It needs GPUs and verl[{engine}]=={version}.
-# More settings may follow on its command line, for example: bash run.sh trainer.total_training_steps=2
-#
-# Not the same as in the course:
-{notes}
-set -euo pipefail
-here="$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)"
-
-python3 -m verl.trainer.main_ppo \\
-{lines} \\
-    "$@"
-"""
-
-
-def add_arguments(parser) -> None:
-    """The options of `export`, for argparse."""
-    parser.add_argument("library", choices=["verl"], help="whose run to write")
-    parser.add_argument(
-        "--config", default="defaults", help="a folder that `rlhf` wrote, a JSON file of settings, or: defaults"
-    )
-    parser.add_argument("--model", help="the model to train: a folder or a name on the hub (that of the run)")
-    parser.add_argument("--critic", help="the model that the critic starts from (the same model)")
-    parser.add_argument("--prompts", help='JSONL: {"prompt": "..."} a line (those of the run)')
-    parser.add_argument("--held-out", help="the same, of prompts to test on every 10 iterations")
-    parser.add_argument("--reward", help="FILE.py:FUNCTION of (prompt, reply) -> number (that of the run)")
-    parser.add_argument("--output", required=True, help="folder for the script, the data and the reward function")
-    parser.add_argument("--overwrite", action="store_true", help="write over an earlier export")
-    parser.add_argument("--gpus", type=int, default=1, metavar="N", help="of each machine (%(default)s)")
-    parser.add_argument("--nodes", type=int, default=1, metavar="N", help="machines (%(default)s)")
-    parser.add_argument(
-        "--engine", default="vllm", choices=["vllm", "sglang"], help="what samples the replies (%(default)s)"
-    )
-    parser.add_argument(
-        "--tensor-parallel", type=int, default=1, metavar="N", help="GPUs that share one engine (%(default)s)"
-    )
-    parser.add_argument(
-        "--prompt-length", type=int, default=512, metavar="N", help="longest prompt in tokens (%(default)s)"
-    )
-    parser.add_argument("--mean-length", type=float, metavar="X", help="tokens of a usual reply, for an adaptive beta")
-    parser.add_argument("--format", default="parquet", choices=["parquet", "jsonl"], help="of the data (%(default)s)")
+TEXTS = tomllib.loads(files(__package__).joinpath("export.toml").read_text("utf-8"))  # of the two files it writes
 
 
 def run(options) -> int:
@@ -126,11 +68,12 @@ def run(options) -> int:
         shutil.copyfile(file, folder / file.name)
     version = bridge.VERSIONS["verl"]
     _write(
-        folder / "verl_reward.py", REWARD.format(name=name, file=file.name, limit=config.score_clip, version=version)
+        folder / "verl_reward.py",
+        TEXTS["verl_reward"].format(name=name, file=file.name, limit=config.score_clip, version=version),
     )
     lines = " \\\n".join("    " + _quoted(word) for word in bridge.arguments("verl", settings))
     said = "\n".join(f"#   {note}" for note in notes) or "#   nothing that this export knows of"
-    script = SCRIPT.format(version=version, engine=given["engine"], notes=said, lines=lines)
+    script = TEXTS["run"].format(version=version, engine=given["engine"], notes=said, lines=lines)
     _write(folder / "run.sh", script)
     (folder / "run.sh").chmod(0o755)
     print(f"{folder}: run.sh, {len(prompts)} prompts, {file.name} with verl_reward.py. Start it with bash run.sh")

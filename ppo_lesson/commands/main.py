@@ -20,16 +20,14 @@ def main(argv=None):
     )
     commands = parser.add_subparsers(dest="command", required=True)
     argv = sys.argv[1:] if argv is None else argv
-    options.add_commands(commands, helps=any(word in ("-h", "--help") for word in argv[1:]))  # of one command
+    helps = any(word in ("-h", "--help") for word in argv[1:])  # of one command: its defaults load torch
+    options.add_commands(commands, helps=helps)
     export = commands.add_parser("export", help="write your settings as a run of another library", allow_abbrev=False)
+    options.add_options(export, "export", helps=helps)
     if argv and argv[0] in LESSON:
         parser.error(
             f"{argv[0]} belongs to the lesson: python -m course {argv[0]}, in the folder notebooks of a checkout"
         )
-    if "export" in argv:  # its options load torch
-        from ppo_lesson.commands.export import add_arguments
-
-        add_arguments(export)
     given, unknown = parser.parse_known_args(argv)
     given = vars(given)
     command = given.pop("command")
@@ -63,7 +61,7 @@ def _plainly(command, given):
 
 
 def _how_to_go_on(command, given):
-    if command not in options.WORDS:
+    if command not in options.COMMANDS:
         return "stopped"
     from pathlib import Path
 

@@ -1,32 +1,23 @@
-"""What the commands sft, reward and rlhf understand, and the configuration that it makes.
+"""What the commands understand, and the configuration that it makes.
 
-Every option is None where nothing was said, so that a run that goes on can take what it began with. What the help says
-of defaults is read from where they are: RLHFConfig, or here for what only the commands know. This file loads nothing
-heavy before somebody asks for that help.
+The options themselves stand in options.toml. Those of sft, reward and rlhf are None where nothing was said, so that a
+run that goes on can take what it began with. What the help says of defaults is read from where they are: RLHFConfig, or
+here for what only the commands know. This file loads nothing heavy before somebody asks for that help.
 """
 
 from __future__ import annotations
 
+import tomllib
 from argparse import RawDescriptionHelpFormatter
 from collections import defaultdict
+from importlib.resources import files
 from types import NoneType
 from typing import get_args, get_type_hints
 
-DATA = {
-    "sft": '{"prompt": "...", "reply": "..."} a line',
-    "reward": '{"prompt": "...", "replies": ["best", ..., "worst"]} a line, or "chosen" and "rejected"',
-    "rlhf": '{"prompt": "..."} a line',
-}
-WORDS = {
-    "sft": "Fine-tune a language model on demonstrations.",
-    "reward": "Train a reward model on rankings.",
-    "rlhf": "Train a language model with PPO on a reward model, or on a function of your own.",
-}
-EXAMPLE = {
-    "sft": "--model MODEL --data pairs.jsonl --output runs/sft",
-    "reward": "--model runs/sft/model --data rankings.jsonl --output runs/reward",
-    "rlhf": "--model runs/sft/model --reward runs/reward/model --prompts prompts.jsonl --output runs/rlhf",
-}
+_READ = tomllib.loads(files(__package__).joinpath("options.toml").read_text("utf-8"))
+COMMANDS, OPTIONS = _READ["commands"], _READ["option"]  # the three that train; every option of all four
+KINDS = {None: {}, "flag": {"action": "store_true"}}
+KINDS |= {"int": {"type": int, "metavar": "N"}, "float": {"type": float, "metavar": "X"}}
 SMALL = 20_000_000  # parameters; larger models want other learning rates
 SMALL_LR, LARGE_LR, ADAPTER_LR, LARGE_ACTOR_LR = 1e-3, 1e-5, 1e-4, 1e-6  # the last: of rlhf, whose critic has LARGE_LR
 BATCH, HELD, SHOW_EVERY = 16, 64, 10  # examples in a step of sft and reward; held out at most; iterations
@@ -35,69 +26,39 @@ CHECKPOINT_EVERY = {"sft": 100, "reward": 100, "rlhf": 10}
 
 def add_commands(commands, *, helps: bool = True) -> None:
     """Add the three to argparse's subparsers. helps: with the defaults in their help, for which torch is loaded."""
-    rlhf = _defaults() if helps else defaultdict(str)
-    large = f"from {SMALL // 1_000_000} million parameters on"
-    for name in WORDS:
+    for name, command in COMMANDS.items():
         example = (
-            f"example:\n  python -m ppo_lesson {name} {EXAMPLE[name]}\n  python -m ppo_lesson {name} --output "
+            f"example:\n  python -m ppo_lesson {name} {command['example']}\n  python -m ppo_lesson {name} --output "
             f"runs/{name} --resume        goes on after an interrupt or a crash"
         )
-        parser = commands.add_parser(
-            name,
-            help=WORDS[name],
-            description=WORDS[name],
-            epilog=example,
-            allow_abbrev=False,
-            formatter_class=RawDescriptionHelpFormatter,
-        )
-        say, whole, real = parser.add_argument, {"type": int, "metavar": "N"}, {"type": float, "metavar": "X"}
-        say("--model", help="language model to begin with: a folder, or a name on the Hugging Face hub")
-        say("--tokenizer", help="its tokenizer's folder, if that is another one")
-        if name == "rlhf":
-            say("--reward", help="a folder with a reward model, or FILE.py:FUNCTION of (prompt, reply) -> number")
-            say("--prompts", help="JSONL: " + DATA[name])
-            say("--documents", help="plain texts, one a line, whose loss joins the gradient (with --set ptx_coef=0.5)")
-        else:
-            say("--data", help="JSONL: " + DATA[name])
-        say("--output", help="folder for the model, the numbers and the report", required=True)
-        say("--resume", action="store_true", help="go on with the run in --output; options left out stay as they were")
-        if name == "rlhf":
-            say("--iterations", help=f"rollouts, each with its update ({rlhf['iterations']})", **whole)
-            say("--batch", help=f"replies in a rollout ({rlhf['batch']})", **whole)
-            say("--epochs", help=f"passes over each rollout ({rlhf['epochs']})", **whole)
-            say("--max-new-tokens", help=f"longest reply ({rlhf['max_new_tokens']})", **whole)
-            rates = f"{rlhf['lr']} for small models; {large} {_short(LARGE_ACTOR_LR)}, adapters {_short(ADAPTER_LR)}"
-            say("--lr", help=f"learning rate ({rates})", **real)
-            say("--beta", help=f"price of a nat of KL to the model you began with ({rlhf['beta']})", **real)
-            say("--kl", choices=("reward", "loss", "both", "none"), help="where that price is paid (reward)")
-            say("--adaptive-kl", help="beta follows this KL, in nats a reply (Ziegler et al. 2019)", **real)
-            say("--target-kl", help="stop an update where it is 1.5 times this far from the old policy", **real)
-        else:
-            say("--steps", help="optimizer steps (two passes over the data)", **whole)
-            say("--batch", help=f"examples in a step ({BATCH})", **whole)
-            rates = f"{_short(SMALL_LR)} for small models; {large} {_short(LARGE_LR)}, adapters {_short(ADAPTER_LR)}"
-            say("--lr", help=f"learning rate ({rates})", **real)
-        say("--profile", choices=("auto", "cpu", "t4", "gpu"), help="how to use this machine (auto: a GPU, if any)")
-        say("--lora-rank", help="learn adapters of this rank; 0: all weights (16 on a T4, else 0)", **whole)
-        say("--seed", help=f"of everything random ({rlhf['seed']})", **whole)
-        say("--checkpoint-every", help=f"iterations between checkpoints ({CHECKPOINT_EVERY[name]})", **whole)
-        say(
-            "--held",
-            help=f"examples kept out of training, to measure before and after (a tenth, at most {HELD})",
-            **whole,
-        )
-        say("--set", action="append", metavar="FIELD=VALUE", help="any other setting; --set help=1 lists them")
-        say("--threads", help="torch threads (torch decides)", **whole)
-        say("--show-every", help=f"iterations between sample replies while it runs ({SHOW_EVERY}; 0: none)", **whole)
-        say("--debug", action="store_true", help="show the whole traceback of an error")
+        about = {"help": command["help"], "description": command["help"], "epilog": example}
+        parser = commands.add_parser(name, **about, allow_abbrev=False, formatter_class=RawDescriptionHelpFormatter)
+        add_options(parser, name, helps=helps)
 
 
-def _defaults() -> dict[str, str]:
-    """What RLHFConfig holds if nothing is said, in the words of the help."""
+def add_options(parser, command: str, *, helps: bool = True) -> None:
+    """Add the options of one command to its parser."""
+    known = _defaults(command) if helps else defaultdict(str)
+    for option in OPTIONS:
+        given = dict(option)
+        if command in given.pop("of", COMMANDS):
+            name, kind = given.pop("name"), KINDS[given.pop("kind", None)]
+            parser.add_argument(name, **given | kind | {"help": given["help"].format_map(known)})
+
+
+def _defaults(command: str) -> dict[str, str]:
+    """What the help fills in: the defaults of RLHFConfig, and what is said above."""
     from ..language.settings import RLHFConfig  # only now: it brings torch
 
     config = RLHFConfig()
-    return {name: str(x) for name, x in vars(config).items()} | {"lr": _short(config.lr), "beta": f"{config.kl.beta:g}"}
+    rates = {"lr": config.lr, "SMALL_LR": SMALL_LR, "LARGE_LR": LARGE_LR, "ADAPTER_LR": ADAPTER_LR}
+    rates = {name: _short(rate) for name, rate in (rates | {"LARGE_ACTOR_LR": LARGE_ACTOR_LR}).items()}
+    known = vars(config) | {"BATCH": BATCH, "HELD": HELD, "SHOW_EVERY": SHOW_EVERY, "SMALL": SMALL // 1_000_000}
+    known |= {
+        "CHECKPOINT_EVERY": CHECKPOINT_EVERY.get(command),
+        "data": COMMANDS.get(command, COMMANDS["rlhf"])["data"],
+    }
+    return known | rates | {"beta": f"{config.kl.beta:g}"}
 
 
 def _short(rate: float) -> str:
@@ -123,16 +84,13 @@ def said(given: dict, name: str) -> bool:
     return given.get(name) is not None or any(text.startswith(name + "=") for text in given.get("set") or ())
 
 
-NEEDED = {"sft": ("model", "data"), "reward": ("model", "data"), "rlhf": ("model", "reward", "prompts")}
-
-
 def check_needed(command: str, options: dict) -> None:
     """ValueError that names the options which are missing."""
-    missing = [name for name in NEEDED[command] if options[name] is None]
+    missing = [name for name in COMMANDS[command]["needed"] if options[name] is None]
     if missing:
         raise ValueError(
             f"{command} needs {' and '.join('--' + name for name in missing)}, for example\n"
-            f"  python -m ppo_lesson {command} {EXAMPLE[command]}"
+            f"  python -m ppo_lesson {command} {COMMANDS[command]['example']}"
         )
 
 

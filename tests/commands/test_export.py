@@ -16,6 +16,7 @@ from transformers import LlamaConfig
 
 from ppo_lesson import bridge
 from ppo_lesson.commands import export
+from ppo_lesson.commands.options import add_options
 from ppo_lesson.kl import FixedKL, ZieglerKL
 from ppo_lesson.language.rlhf import RLHFConfig
 
@@ -42,7 +43,7 @@ def place(tmp_path):
 def call(place, *more, config="defaults", **changed):
     """Run the command; returns its output folder."""
     parser = argparse.ArgumentParser()
-    export.add_arguments(parser)
+    add_options(parser, "export")
     given = {"config": config, "model": "some/model", "prompts": place / "prompts.jsonl", "format": "jsonl"}
     given |= {"reward": f"{place / 'my_reward.py'}:score", "output": place / "verl", **changed}
     said = [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None]
