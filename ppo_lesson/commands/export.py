@@ -66,15 +66,13 @@ def run(options) -> int:
         write_rows(folder / f"held.{given['format']}", rows(held, source, "test"))
     if file.resolve() != (folder / file.name).resolve():
         shutil.copyfile(file, folder / file.name)
-    version = bridge.VERSIONS["verl"]
-    _write(
-        folder / "verl_reward.py",
-        TEXTS["verl_reward"].format(name=name, file=file.name, limit=config.score_clip, version=version),
-    )
-    lines = " \\\n".join("    " + _quoted(word) for word in bridge.arguments("verl", settings))
-    said = "\n".join(f"#   {note}" for note in notes) or "#   nothing that this export knows of"
-    script = TEXTS["run"].format(version=version, engine=given["engine"], notes=said, lines=lines)
-    _write(folder / "run.sh", script)
+    facts = {"name": name, "file": file.name, "limit": config.score_clip, "engine": given["engine"]}
+    facts |= {"version": bridge.VERSIONS["verl"], "notes": "#   nothing that this export knows of"}
+    facts["lines"] = " \\\n".join("    " + _quoted(word) for word in bridge.arguments("verl", settings))
+    if notes:
+        facts["notes"] = "\n".join(f"#   {note}" for note in notes)
+    for made, text in TEXTS.items():
+        (folder / made).write_bytes(text.format(**facts).encode())
     (folder / "run.sh").chmod(0o755)
     print(f"{folder}: run.sh, {len(prompts)} prompts, {file.name} with verl_reward.py. Start it with bash run.sh")
     print("\n".join(f"  {note}" for note in notes))
@@ -252,7 +250,3 @@ def _writer(form: str):
             "jsonl, which verl reads as well"
         ) from None
     return lambda path, lines: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(lines), path)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_bytes(text.encode())

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,8 +49,7 @@ class Ranking:
 
 def read_prompts(path, *, longest: int = 4000) -> list[str]:
     """The prompts of a file, each once, in order. longest: characters; a longer prompt is an error."""
-    prompts = [_text(number, line, ("prompt",), longest) for number, line in _lines(path)]
-    good = _all_good(path, prompts)
+    good = _read(path, lambda line: _text(line, ("prompt",), longest))
     once = list(dict.fromkeys(good))
     if len(once) < len(good):
         warnings.warn(
@@ -61,25 +61,18 @@ def read_prompts(path, *, longest: int = 4000) -> list[str]:
 
 def read_pairs(path, *, longest: int = 4000) -> list[Pair]:
     """Prompts with demonstrations, for supervised fine-tuning."""
-    rows = []
-    for number, line in _lines(path):
-        prompt = _text(number, line, ("prompt",), longest)
-        reply = _text(number, line, ("reply", "response", "chosen"), longest)
-        bad = [x for x in (prompt, reply) if isinstance(x, _Bad)]
-        rows.append(bad[0] if bad else Pair(prompt, reply))
-    return _all_good(path, rows)
+    replies = ("reply", "response", "chosen")
+    return _read(path, lambda line: Pair(_text(line, ("prompt",), longest), _text(line, replies, longest)))
 
 
 def read_rankings(path, *, longest: int = 4000) -> list[Ranking]:
     """Prompts with two or more replies each, the best first."""
-    rows = []
-    for number, line in _lines(path):
-        prompt = _text(number, line, ("prompt",), longest)
-        replies = _replies(number, line, longest)
-        cut = _cut(number, line, replies)
-        bad = [x for x in (prompt, replies, cut) if isinstance(x, _Bad)]
-        rows.append(bad[0] if bad else Ranking(prompt, replies, cut))
-    return _all_good(path, rows)
+
+    def ranking(line: dict) -> Ranking:
+        prompt, replies = _text(line, ("prompt",), longest), _replies(line, longest)
+        return Ranking(prompt, replies, _cut(line, len(replies)))
+
+    return _read(path, ranking)
 
 
 def write(path, rows: list[dict]) -> None:
@@ -91,39 +84,46 @@ def write(path, rows: list[dict]) -> None:
 # ---- one line ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Bad:
+class _BadLine(Exception):
     """What is wrong with a line."""
 
-    number: int
-    why: str
 
-
-def _lines(path) -> list[tuple[int, dict | _Bad]]:
-    """(number, object) of every line that is not blank."""
+def _read(path, make: Callable) -> list:
+    """make(line) of every line that is not blank, or one ValueError that lists all bad lines."""
     data = Path(path).read_bytes()
     if data.startswith(b"\xef\xbb\xbf"):
         warnings.warn(f"{path} begins with a byte-order mark; it is ignored", stacklevel=3)
         data = data[3:]
-    lines = [(i, _parse(i, raw)) for i, raw in enumerate(data.split(b"\n"), 1) if raw.strip()]
-    if not lines:
+    rows, bad = [], []
+    for number, raw in enumerate(data.split(b"\n"), 1):
+        try:
+            rows += [make(_parse(raw))] if raw.strip() else []
+        except _BadLine as why:
+            bad.append(f"\n  line {number}: {why}")
+    if not rows and not bad:
         raise ValueError(f"{path} is empty: give at least one line of JSON")
-    return lines
+    if bad:
+        listed = "".join(bad[:SHOWN]) + (f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
+        of = len(rows) + len(bad)
+        raise ValueError(f"{path}: {len(bad)} of {of} lines cannot be used; mend or delete them{listed}")
+    return rows
 
 
-def _parse(number: int, raw: bytes) -> dict | _Bad:
+def _parse(raw: bytes) -> dict:
     try:
         text = raw.decode()
         line = json.loads(text, object_pairs_hook=_once)
     except UnicodeDecodeError as error:
-        return _Bad(number, f"not UTF-8 ({error.reason} at byte {error.start + 1}); save the file as UTF-8")
+        raise _BadLine(f"not UTF-8 ({error.reason} at byte {error.start + 1}); save the file as UTF-8") from None
     except json.JSONDecodeError as error:
-        return _Bad(number, f"not JSON ({error.msg} at character {error.pos + 1}): {_short(text.strip())}")
+        raise _BadLine(f"not JSON ({error.msg} at character {error.pos + 1}): {_short(text.strip())}") from None
     except ValueError as error:
-        return _Bad(number, f"{error}: {_short(text.strip())}")
+        raise _BadLine(f"{error}: {_short(text.strip())}") from None
     except RecursionError:
-        return _Bad(number, f"is nested too deeply: {_short(text.strip())}")
-    return line if isinstance(line, dict) else _Bad(number, f"must be an object like {{...}}; got {_short(line)}")
+        raise _BadLine(f"is nested too deeply: {_short(text.strip())}") from None
+    if not isinstance(line, dict):
+        raise _BadLine(f"must be an object like {{...}}; got {_short(line)}")
+    return line
 
 
 def _once(items: list[tuple]) -> dict:
@@ -134,65 +134,47 @@ def _once(items: list[tuple]) -> dict:
     return dict(items)
 
 
-def _text(number: int, line, names: tuple[str, ...], longest: int):
-    """The text under the one of `names` that is there, or what is wrong with it."""
-    if isinstance(line, _Bad):
-        return line
+def _text(line: dict, names: tuple[str, ...], longest: int) -> str:
+    """The text under the one of `names` that is there."""
     there = [name for name in names if name in line]
     if not there:
-        return _Bad(number, f'has no "{names[0]}"; it has {_short(sorted(line))}')
+        raise _BadLine(f'has no "{names[0]}"; it has {_short(sorted(line))}')
     if len(there) > 1:
-        return _Bad(number, f'has "{there[0]}" and "{there[1]}", which mean the same; keep one')
-    return _good_text(number, there[0], line[there[0]], longest)
+        raise _BadLine(f'has "{there[0]}" and "{there[1]}", which mean the same; keep one')
+    return _good_text(there[0], line[there[0]], longest)
 
 
-def _good_text(number: int, name: str, text, longest: int):
+def _good_text(name: str, text, longest: int) -> str:
     if not isinstance(text, str) or not text.strip():
-        return _Bad(number, f'"{name}" must be a text that is not empty; got {_short(text)}')
+        raise _BadLine(f'"{name}" must be a text that is not empty; got {_short(text)}')
     if len(text) > longest:
-        return _Bad(number, f'"{name}" has {len(text)} characters, more than {longest}; shorten it, or set longest=')
+        raise _BadLine(f'"{name}" has {len(text)} characters, more than {longest}; shorten it, or set longest=')
     if any("\ud800" <= c <= "\udfff" for c in text):
-        return _Bad(number, f'"{name}" holds half a character (a lone surrogate such as \\ud83d); mend it')
+        raise _BadLine(f'"{name}" holds half a character (a lone surrogate such as \\ud83d); mend it')
     return text.strip()
 
 
-def _replies(number: int, line, longest: int):
-    if isinstance(line, _Bad):
-        return line
+def _replies(line: dict, longest: int) -> tuple[str, ...]:
     names = [name for name in ("replies", "chosen", "rejected") if name in line]
     if names == ["replies"] and isinstance(line["replies"], list) and len(line["replies"]) > 1:
-        replies = [_good_text(number, "replies", reply, longest) for reply in line["replies"]]
+        replies = tuple(_good_text("replies", reply, longest) for reply in line["replies"])
     elif names == ["chosen", "rejected"]:
-        replies = [_good_text(number, name, line[name], longest) for name in names]
+        replies = tuple(_good_text(name, line[name], longest) for name in names)
     else:
-        return _Bad(number, f'needs "replies", a list of two or more, or else "chosen" and "rejected"; has {names}')
-    bad = next((x for x in replies if isinstance(x, _Bad)), None)
-    if bad is None and len(set(replies)) == 1:
-        return _Bad(number, f"ranks a reply above itself: {_short(replies[0])}")
-    return bad or tuple(replies)
+        raise _BadLine(f'needs "replies", a list of two or more, or else "chosen" and "rejected"; has {names}')
+    if len(set(replies)) == 1:
+        raise _BadLine(f"ranks a reply above itself: {_short(replies[0])}")
+    return replies
 
 
-def _cut(number: int, line, replies):
-    """The places under "cut", or what is wrong with them."""
-    if isinstance(line, _Bad) or isinstance(replies, _Bad):
-        return ()
-    cut = line.get("cut", [])
-    places = range(len(replies))
+def _cut(line: dict, count: int) -> tuple[int, ...]:
+    """The places under "cut"."""
+    cut, places = line.get("cut", []), range(count)
     if not isinstance(cut, list) or not all(type(i) is int and i in places for i in cut) or len(set(cut)) < len(cut):
-        return _Bad(number, f'"cut" must list places of replies, each once, from 0 to {places[-1]}; got {_short(cut)}')
+        raise _BadLine(f'"cut" must list places of replies, each once, from 0 to {count - 1}; got {_short(cut)}')
     return tuple(cut)
 
 
 def _short(x) -> str:
     """How a value looks, cut to 60 characters."""
     return repr(x) if len(repr(x)) <= 60 else repr(x)[:60] + "..."
-
-
-def _all_good(path, rows: list) -> list:
-    """The rows, or one ValueError that lists the bad lines."""
-    bad = [row for row in rows if isinstance(row, _Bad)]
-    if bad:
-        listed = "\n".join(f"  line {row.number}: {row.why}" for row in bad[:SHOWN])
-        more = f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-        raise ValueError(f"{path}: {len(bad)} of {len(rows)} lines cannot be used; mend or delete them\n{listed}{more}")
-    return rows
