@@ -4,8 +4,8 @@ import json
 
 from tiny_language import build
 
+from course.desk.tiny import train_tokenizer
 from ppo_lesson.commands import main as cli
-from ppo_lesson.language.text import train_tokenizer
 
 WORDS = ["red", "green", "blue", "cold", "warm", "tea", "coffee", "milk", "please", "thank", "you", "a", "cup", "of"]
 REWARD = """

@@ -12,33 +12,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModel, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from .loading import examined, load_complete, refuse_a_look_ahead, refuse_another_kind, rounding
 from .sampling import full_mask, generate, hidden_states, response_mask, token_logps
 
 disable_progress_bar()  # of loading weights, which takes no time here
-
-
-def tiny_llama(vocab_size: int, *, width: int = 96, layers: int = 3, heads: int = 4, context: int = 256, seed: int = 0):
-    """A small Llama with random weights; with 1280 tokens it has about 0.46 million parameters."""
-    config = LlamaConfig(
-        vocab_size=vocab_size,
-        hidden_size=width,
-        intermediate_size=width * 8 // 3,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
-        max_position_embeddings=context,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=1,
-        pad_token_id=0,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return LlamaForCausalLM(config).eval()
 
 
 def load_language_model(folder, *, dtype=torch.float32):

@@ -1,61 +1,24 @@
-"""Text to token ids and back: a small byte-level BPE of our own, and padding that any tokenizer can have.
+"""Text to token ids and back, and padding, for any tokenizer. CHAT: the format of a chat in the course's own models.
 
-EOS is not PAD here; where it is, nothing changes, because masks are made from lengths and never from ids.
-Every Chinese character of the training texts is one token, and none is merged with its neighbours.
+Whether EOS is also PAD changes nothing, because masks are made from lengths and never from ids.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jinja2 import TemplateError
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .. import validate
 from .loading import without_code
 
-SPECIAL = ("<pad>", "<eos>", "<user>", "<reply>")
 CHAT = (  # with a space before a reply that begins in ASCII, as in `reply_ids`
     "{% for m in messages %}{% if m['role'] == 'user' %}<user>{{ m['content'] }}<reply>"
     "{% else %}{{ ' ' if '!' <= m['content'][:1] <= '~' }}{{ m['content'] }}<eos>{% endif %}{% endfor %}"
 )
-
-
-HAN = "[\u4e00-\u9fff]"
-OFTEN = 10_000  # times that each Chinese character is shown beside the texts, so that its bytes are merged first
-
-
-def train_tokenizer(texts: Iterable[str], *, vocab_size: int = 1600) -> PreTrainedTokenizerFast:
-    """A byte-level BPE (Sennrich et al. 2016, on bytes) with a chat template: <user>question<reply>answer<eos>.
-
-    The bytes of every Chinese character in `texts` are merged before any others, so that each character, however rare,
-    is one token if vocab_size has room for all of them (about 1.3 tokens for each of them, and 260 for the rest).
-    """
-    texts = list(texts)
-    characters = sorted(set(re.findall(HAN, "".join(texts))))
-    tokenizer = Tokenizer(models.BPE())
-    han = pre_tokenizers.Split(Regex(HAN), behavior="isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([han, pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
-    )
-    tokenizer.train_from_iterator([*texts, *(c * OFTEN for c in characters)], trainer)
-    pad, eos, *_ = SPECIAL
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token=pad,
-        eos_token=eos,
-        additional_special_tokens=list(SPECIAL[2:]),
-        chat_template=CHAT,
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-    )
 
 
 def load_tokenizer(folder) -> PreTrainedTokenizerBase:

@@ -19,6 +19,7 @@ import transformers
 from filelock import FileLock
 from tiny_language import Letters, build
 
+from course.desk.tiny import train_tokenizer
 from ppo_lesson import checkpoint
 from ppo_lesson.commands import main as cli
 from ppo_lesson.commands import report, train
@@ -29,7 +30,7 @@ from ppo_lesson.language.models import Models, ScalarModel, without_dropout
 from ppo_lesson.language.reward import train_reward
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.language.supervised import SupervisedConfig
-from ppo_lesson.language.text import load_tokenizer, train_tokenizer
+from ppo_lesson.language.text import load_tokenizer
 
 resource = pytest.importorskip("resource") if hasattr(__import__("os"), "fork") else None  # Unix alone has it
 SHORT = RLHFConfig(iterations=4, batch=4, minibatches=2, max_new_tokens=4, lr=1e-3, checkpoint_every=2)

@@ -7,7 +7,8 @@ import torch
 import transformers
 from tiny_language import KINDS, MLP, SMALL, build, from_disk, prompts
 
-from ppo_lesson.language.models import ScalarModel, load_language_model, tiny_llama, without_dropout
+from course.desk.tiny import tiny_llama
+from ppo_lesson.language.models import ScalarModel, load_language_model, without_dropout
 from ppo_lesson.language.sampling import generate, positions, token_logps
 
 

@@ -10,17 +10,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from course.desk import world
-from ppo_lesson.language.text import (
-    CHAT,
-    SPECIAL,
-    load_tokenizer,
-    pad_left,
-    pad_right,
-    prompt_ids,
-    reply_ids,
-    reply_text,
-    train_tokenizer,
-)
+from course.desk.tiny import SPECIAL, train_tokenizer
+from ppo_lesson.language.text import CHAT, load_tokenizer, pad_left, pad_right, prompt_ids, reply_ids, reply_text
 
 ODD = [
     "🙂",

@@ -10,11 +10,12 @@ from tiny_language import KINDS, build
 
 from course.desk import world
 from course.desk.gold import rank
+from course.desk.tiny import tiny_llama, train_tokenizer
 from ppo_lesson.hardware.hardware import Hardware
 from ppo_lesson.hardware.profile import Profile, checkpoint_gradients, choose
 from ppo_lesson.language import reward, supervised
 from ppo_lesson.language.data import Pair, Ranking
-from ppo_lesson.language.models import ScalarModel, tiny_llama, without_dropout
+from ppo_lesson.language.models import ScalarModel, without_dropout
 from ppo_lesson.language.optim import schedule
 from ppo_lesson.language.reward import (
     accuracy,
@@ -29,7 +30,7 @@ from ppo_lesson.language.reward import (
 )
 from ppo_lesson.language.sampling import positions
 from ppo_lesson.language.supervised import SupervisedConfig, pretrain, rows_of
-from ppo_lesson.language.text import prompt_ids, reply_ids, train_tokenizer
+from ppo_lesson.language.text import prompt_ids, reply_ids
 
 FAST = SupervisedConfig(steps=5, batch=4, warmup=2, lr=3e-3, checkpoint_every=2)
 

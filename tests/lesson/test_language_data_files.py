@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from course.desk import make, measure, world
+from course.desk.tiny import HAN
 from ppo_lesson.language.data import read_pairs, read_prompts, read_rankings
 from ppo_lesson.language.models import ScalarModel, load_language_model
 from ppo_lesson.language.reward import score_rankings
-from ppo_lesson.language.text import HAN, load_tokenizer, reply_ids
+from ppo_lesson.language.text import load_tokenizer, reply_ids
 
 DATA = make.DATA
 

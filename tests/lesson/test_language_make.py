@@ -5,8 +5,9 @@ import torch
 
 from course.desk import make, measure, world
 from course.desk.gold import gold
+from course.desk.tiny import tiny_llama
 from ppo_lesson.language.data import Ranking, read_pairs, read_rankings
-from ppo_lesson.language.models import ScalarModel, tiny_llama
+from ppo_lesson.language.models import ScalarModel
 from ppo_lesson.language.supervised import SupervisedConfig
 
 FERN = "My fern has small bugs. Any ideas?"

@@ -1,0 +1,68 @@
+"""A language model small enough for a laptop, before any training, and a tokenizer for it: a byte-level BPE.
+
+EOS is not PAD here. Every Chinese character of the training texts is one token, and none is merged with its neighbours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from ppo_lesson.language.text import CHAT
+
+SPECIAL = ("<pad>", "<eos>", "<user>", "<reply>")
+HAN = "[\u4e00-\u9fff]"
+OFTEN = 10_000  # times that each Chinese character is shown beside the texts, so that its bytes are merged first
+
+
+def train_tokenizer(texts: Iterable[str], *, vocab_size: int = 1600) -> PreTrainedTokenizerFast:
+    """A byte-level BPE (Sennrich et al. 2016, on bytes) with a chat template: <user>question<reply>answer<eos>.
+
+    The bytes of every Chinese character in `texts` are merged before any others, so that each character, however rare,
+    is one token if vocab_size has room for all of them (about 1.3 tokens for each of them, and 260 for the rest).
+    """
+    texts = list(texts)
+    characters = sorted(set(re.findall(HAN, "".join(texts))))
+    tokenizer = Tokenizer(models.BPE())
+    han = pre_tokenizers.Split(Regex(HAN), behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([han, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([*texts, *(c * OFTEN for c in characters)], trainer)
+    pad, eos, *_ = SPECIAL
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=pad,
+        eos_token=eos,
+        additional_special_tokens=list(SPECIAL[2:]),
+        chat_template=CHAT,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def tiny_llama(vocab_size: int, *, width: int = 96, layers: int = 3, heads: int = 4, context: int = 256, seed: int = 0):
+    """A small Llama with random weights; with 1280 tokens it has about 0.46 million parameters."""
+    config = LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=width,
+        intermediate_size=width * 8 // 3,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        max_position_embeddings=context,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config).eval()
