@@ -12,6 +12,7 @@ import json
 import os
 import stat
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,7 @@ class Run:
     controller: None, or an object whose only memory is `beta`. If the file exists, all of these take its values.
     count: iterations in all. every: iterations between two checkpoints. restarts: environments, which no file can hold,
     begin anew at each checkpoint: from there alone, or from the end, a run goes on bit by bit, and only there it saves.
+    beside: a dict of facts that a trainer may fill; the file holds them too.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class Run:
         self.path = None if path is None else Path(path).expanduser()
         self.settings, self.modules, self.tensors, self.controller = settings, modules, tensors, controller
         self.count, self.every, self.restarts = count, every, restarts
-        self.rows, self.saved = [], None
+        self.rows, self.saved, self.beside = [], None, {}
         if self.path is not None and self.path.exists():
             self._restore()
 
@@ -115,7 +117,7 @@ class Run:
         """Write the file, if there is one to write and something new to say."""
         if self.path is None or self.saved == len(self.rows):
             return
-        facts = {"settings": self.settings, "rows": self.rows}
+        facts = {"settings": self.settings, "rows": self.rows} | ({"beside": self.beside} if self.beside else {})
         if self.controller is not None:
             facts["beta"] = self.controller.beta
         save(self.path, pack(self.modules) | self.tensors, facts)
@@ -159,7 +161,7 @@ class Run:
         if self.controller is not None:
             beta = facts["beta"]
             self.controller.beta = torch.from_numpy(beta) if isinstance(beta, np.ndarray) else beta
-        self.rows, self.saved = facts["rows"], len(facts["rows"])
+        self.rows, self.saved, self.beside = facts["rows"], len(facts["rows"]), facts.get("beside", {})
 
 
 def same_settings(path, saved: dict, now: dict) -> None:
@@ -178,6 +180,17 @@ def same_settings(path, saved: dict, now: dict) -> None:
 def pack(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
     """All parameters and buffers, not copied, under names like "policy.net.weights.0"."""
     return {f"{name}.{key}": x for name, module in modules.items() for key, x in module.state_dict().items()}
+
+
+def checksum(model: nn.Module, *, frozen: bool = False) -> int:
+    """Of all weights of a model, those below a LoRA view included; frozen: of those alone that do not learn."""
+    found = 0
+    for part in (model, *(x for module in model.modules() for x in getattr(module, "whole", ()))):
+        for name, x in part.state_dict(keep_vars=True).items():
+            if not x.requires_grad or (part is model and not frozen):
+                found = zlib.crc32(name.encode(), found)
+                found = zlib.crc32(x.detach().cpu().reshape(-1).view(torch.uint8).numpy(), found)
+    return found
 
 
 def _encode(x):

@@ -101,7 +101,9 @@ def _function(spec: str) -> Callable:
     module = importlib.util.module_from_spec(found := importlib.util.spec_from_file_location(path.stem, path))
     try:
         found.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise ValueError(f"--reward: {path} cannot be loaded: {_where(error, path)}") from error
     _same_dtype(f"--reward: {path}")
     known = [key for key, x in vars(module).items() if callable(x) and not isinstance(x, type) and key[0] != "_"]
@@ -114,7 +116,9 @@ def _function(spec: str) -> Callable:
     def score(prompt: str, reply: str) -> float:
         try:
             value = function(prompt, reply)
-        except (Exception, SystemExit) as error:  # sys.exit would end the program as if all were well
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit would end the program as if all were well
             words = f"{spec} failed: {_where(error, path)}. It was asked about {prompt!r:.200} and {reply!r:.200}"
             raise ValueError(words) from error
         _same_dtype(spec)

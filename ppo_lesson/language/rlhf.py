@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -30,13 +31,14 @@ from .checks import encode, own_controller
 from .microbatch import by_length, micro_batches
 from .models import Models, device
 from .optim import adamw
-from .rollout import Rollout, roll_out
+from .rollout import Rollout, roll_out, scores_of
 from .sampling import token_logps, token_values
 from .settings import RLHFConfig
 from .text import reply_ids
 
 NORMS = {"actor": "grad_norm", "critic": "critic_grad_norm"}
 PTX_WIDTH = 64  # tokens in a row of plain text, for PPO-ptx
+ASKED = 32  # replies that a checkpoint holds
 
 
 def rlhf(
@@ -53,7 +55,8 @@ def rlhf(
 
     models: see `Models`. documents: plain texts for PPO-ptx. hardware: see there; `roles` of `hardware.profile` makes
     models for it, and of several processes all get the same rows. resume: a file; the run saves itself there every
-    `checkpoint_every` iterations and goes on from it, bit by bit the same on a CPU.
+    `checkpoint_every` iterations and goes on from it, bit by bit the same on a CPU. It is refused with other settings,
+    prompts, documents, reference or reward model, and with a reward function that gives its last replies other scores.
     Rows: score, kl_ref (nats a reply), length, ended, beta, entropy (nats a token; with entropy_coef=0 its estimate
     -log pi of the sampled tokens), approx_kl, clip_fraction, policy_loss, value_loss,
     explained_variance, ratio_error, grad_norm, lr, ptx_loss, seconds; replies: (prompt, reply, score, ended) of each,
@@ -76,10 +79,15 @@ def rlhf(
         optimizers[name], moments = adamw(parameters, lr, weight_decay=0.0)
         tensors |= {f"{name}.{key}": x for key, x in moments.items()}
     settings = {f.name: repr(getattr(config, f.name)) for f in fields(config)}
-    settings["prompts"] = f"{len(encoded)} with checksum {zlib.crc32(repr(encoded).encode())}"
+    for name, texts in (("prompts", encoded), ("documents", stream.tolist())):
+        settings[name] = f"{len(texts)} with checksum {zlib.crc32(repr(texts).encode())}"
+    for name, model in (("reference", models.reference), ("reward", models.reward)):
+        if resume is not None and isinstance(model, torch.nn.Module):
+            settings[name] = f"a model with checksum {checkpoint.checksum(model)}"
     rhythm = {"count": config.iterations, "every": config.checkpoint_every}
     run = checkpoint.Run(resume, settings, learners, tensors | hardware.state(), controller, **rhythm)
     hardware.join(config, run, [p for model in learners.values() for p in model.parameters() if p.requires_grad])
+    _same_reward(models.reward, tokenizer, run, config)
     decode = hardware.sampler(actor, encoded)
     yield from map(dict, run.rows)
     for iteration in run.iterations():
@@ -114,8 +122,9 @@ def rlhf(
         if isinstance(controller, ZieglerKL):  # after its beta was used
             controller.update(kl_to_reference=row["kl_ref"], n=config.batch)
         row["seconds"] = time.perf_counter() - start
-        replies = zip(rollout.prompts, rollout.texts, rollout.scores.tolist(), rollout.ended.tolist())
-        yield from run.add(row, {"replies": list(replies)})
+        replies = list(zip(rollout.prompts, rollout.texts, rollout.scores.tolist(), rollout.ended.tolist()))
+        run.beside["replies"] = replies[:ASKED]  # for the reward function of those who go on
+        yield from run.add(row, {"replies": replies})
 
 
 def update(
@@ -238,6 +247,28 @@ def _ptx(actor, stream: Tensor, config, generator, hardware, width: int = PTX_WI
     loss = -aggregate(logp, denominator=config.ptx_batch * (width - 1))
     hardware.backward(config.ptx_coef * loss)
     return hardware.total({"loss": loss.item()}, ids.device)["loss"]
+
+
+def _same_reward(reward, tokenizer, run: checkpoint.Run, config: RLHFConfig) -> None:
+    """ValueError if a reward function gives the checkpoint's replies other scores; a model has a checksum instead."""
+    replies = [] if isinstance(reward, torch.nn.Module) else run.beside.get("replies", [])
+    if not replies:
+        return
+    prompts, texts, scores, ended = zip(*replies)
+    asked = reward, tokenizer, prompts, texts, torch.tensor(ended), config
+    now = scores_of(*asked).tolist()
+    others = [i for i, was in enumerate(scores) if now[i] != was]
+    if others and scores_of(*asked).tolist() != now:
+        warnings.warn(
+            "the reward gives one reply two scores: whether it is that of the run cannot be told", stacklevel=3
+        )
+    elif others:
+        i = others[0]
+        raise ValueError(
+            f"resume: {run.path} holds a run with another reward: {texts[i]!r:.60} to {prompts[i]!r:.60} scored "
+            f"{scores[i]:g} and would score {now[i]:g} now ({len(others)} of {len(now)} replies differ). Go on with "
+            f"the reward that it had, or name another file"
+        )
 
 
 def _minibatches(count: int, config, generator) -> Iterator[Tensor]:

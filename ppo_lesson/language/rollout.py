@@ -108,16 +108,17 @@ def roll_out(
         logp_ref=scored(reference),
         logp=scored(actor) if config.rescore else sampled[:, :T].where(mask, 0),  # so that the first ratio is exactly 1
         values=None if critic is None else of_tokens(lambda *batch: token_values(critic, *batch)),
-        scores=_scores(reward, tokenizer, prompts, texts, ended, config, hardware),
+        scores=scores_of(reward, tokenizer, [text for text, _ in prompts], texts, ended, config, hardware),
         prompts=[text for text, _ in prompts],
         texts=texts,
     )
     return Rollout(**{f.name: hardware.gather(getattr(own, f.name), count) for f in fields(own)})
 
 
-def _scores(reward: ScalarModel | Callable, tokenizer, prompts, texts, ended: Tensor, config, hardware) -> Tensor:
+def scores_of(
+    reward: ScalarModel | Callable, tokenizer, questions, texts, ended: Tensor, config, hardware: Hardware = CPU
+) -> Tensor:
     """What each reply is worth, (B,): by the reward model, or by any function of prompt and reply."""
-    questions = [text for text, _ in prompts]
     if isinstance(reward, ScalarModel):
         with hardware.forward():
             scores = score(reward, tokenizer, questions, texts, ended.tolist(), rows=config.micro_batch)
@@ -133,11 +134,12 @@ def _asked(reward: Callable, prompt: str, reply: str) -> float:
     """One score from somebody's own function, or an error that says what it did wrong."""
     try:
         value = reward(prompt, reply)
-    except SystemExit as end:  # would end the program as if all were well, and nothing were to be saved
-        raise RuntimeError(f"reward({prompt!r}, {reply!r}) called sys.exit({end.code}); let it raise an error") from end
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         error.add_note(f"raised by the reward function {reward!r} for prompt {prompt!r} and reply {reply!r}")
         raise
+    except BaseException as end:  # sys.exit would end the program as if all were well, and nothing were to be saved
+        how = f"called sys.exit({end.code})" if isinstance(end, SystemExit) else f"raised {end!r}"
+        raise RuntimeError(f"reward({prompt!r}, {reply!r}) {how}; let it raise an error") from end
     if isinstance(value, str):  # float("1") would do, and hide a slip
         raise ValueError(f"reward({prompt!r}, {reply!r}) must be a number; got the text {value!r}")
     return validate.number(f"reward({prompt!r}, {reply!r})", int(value) if isinstance(value, bool) else value)

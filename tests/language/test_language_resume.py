@@ -1,0 +1,183 @@
+"""A run that goes on is the same run: with another reference, reward or base it would be neither, and say nothing."""
+
+import copy
+import itertools
+from asyncio import CancelledError
+from dataclasses import replace
+
+import pytest
+import shop
+import torch
+from tiny_language import Letters, build
+
+from ppo_lesson import checkpoint
+from ppo_lesson.commands import main as cli
+from ppo_lesson.commands import report
+from ppo_lesson.language import rlhf
+from ppo_lesson.language.models import Models, ScalarModel, load_language_model, without_dropout
+from ppo_lesson.language.rlhf import RLHFConfig
+
+SHORT = RLHFConfig(iterations=2, batch=4, minibatches=2, max_new_tokens=4, lr=1e-3, checkpoint_every=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return shop.make(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    monkeypatch.setattr(report, "plot", lambda *_: [])
+
+
+def model(scale=1.0):
+    made = without_dropout(build("llama", vocab_size=8, eos_token_id=0, pad_token_id=0))
+    with torch.no_grad():
+        [p.mul_(scale) for p in made.parameters()]
+    return made
+
+
+def judge(scale=1.0):
+    return ScalarModel.reward(model(scale))
+
+
+def letters(prompt, reply):
+    return float(len(reply))
+
+
+def go(path, iterations, reward=letters, reference=None, **more):
+    """Rows of a run with resume=path, of an actor that is always the same."""
+    actor = model()
+    models = Models(actor, ScalarModel.critic(actor), reference or model(), reward)
+    config = replace(SHORT, iterations=4)
+    trainer = rlhf.rlhf(config, models, ["ab", "c"], tokenizer=Letters(8), resume=path, **more)
+    rows = list(itertools.islice(trainer, iterations))
+    trainer.close()
+    return rows
+
+
+OTHERS = {
+    "a reference": ({}, {"reference": model(1.5)}, "reference was a model with checksum"),
+    "a reward model": ({"reward": judge()}, {"reward": judge(1.5)}, "reward was a model with checksum"),
+    "a function": ({}, {"reward": lambda p, r: 100.0}, "another reward.* and would score 100 now \\(4 of 4 replies"),
+    "a function for a model": ({"reward": judge()}, {"reward": letters}, "reward was a model .*, is now absent"),
+    "a model for a function": ({}, {"reward": judge()}, "reward was absent, is now a model"),
+    "documents": ({"documents": ["abc"]}, {"documents": ["abd"]}, "documents was 4 with checksum .*, is now 4 with"),
+}
+
+
+@pytest.mark.parametrize(("first", "then", "words"), OTHERS.values(), ids=OTHERS)
+def test_another_one_is_refused_by_name(first, then, words, tmp_path):
+    path = tmp_path / "run"
+    go(path, 3, **first)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=words):
+        go(path, 4, **first | then)
+    assert path.read_bytes() == before
+    assert len(go(path, 4, **first)) == 4, "and the same ones go on"
+
+
+def test_a_reward_that_was_mended_and_still_gives_its_old_answers_goes_on(tmp_path):
+    def mended(prompt, reply):
+        return letters(prompt, reply) if isinstance(reply, str) else 0.0
+
+    go(tmp_path / "run", 3)
+    assert len(go(tmp_path / "run", 4, mended)) == 4
+
+
+def test_a_reward_that_never_says_the_same_twice_cannot_be_compared(tmp_path):
+    count = itertools.count()
+    go(tmp_path / "run", 3)
+    with pytest.warns(UserWarning, match="gives one reply two scores"):
+        assert len(go(tmp_path / "run", 4, lambda p, r: float(next(count)))) == 4
+
+
+def test_a_checksum_sees_every_weight_every_buffer_and_every_name():
+    one = judge()
+    found = {checkpoint.checksum(one)}
+    assert checkpoint.checksum(copy.deepcopy(one)) in found
+    for name, x in one.state_dict().items():
+        with torch.no_grad():
+            x.view(-1)[-1] += 1
+        assert checkpoint.checksum(one) not in found, name
+        found.add(checkpoint.checksum(one))
+    assert checkpoint.checksum(one.requires_grad_(True), frozen=True) != checkpoint.checksum(one)
+
+
+# ---- the commands ----------------------------------------------------------------------------------------------------
+
+
+def stopped(folder, output, capsys, change):
+    """Stop an rlhf run in its third iteration, change the folder, go on: (status, message)."""
+    (folder / "own.py").write_text(
+        "import os, signal\ncalls = []\ndef score(prompt, reply):\n    calls.append(1)\n"
+        "    len(calls) == 11 and os.kill(os.getpid(), signal.SIGINT)\n    return reply.count('e') / 4\n"
+    )
+    assert shop.rlhf(folder, output, reward="own.py:score") == 130
+    change(folder)
+    capsys.readouterr()
+    status = cli.main(["rlhf", "--output", f"{output}", "--resume"])
+    return status, capsys.readouterr().err
+
+
+def larger(folder):
+    loaded = load_language_model(folder / "model")
+    with torch.no_grad():
+        [p.mul_(1.5) for p in loaded.parameters()]
+    loaded.save_pretrained(folder / "model")
+
+
+CHANGES = {
+    "weights": (larger, "reference was a model with checksum"),
+    "reward": (lambda f: (f / "own.py").write_text("def score(p, r):\n    return 100.0\n"), "would score 100 now"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), CHANGES.values(), ids=CHANGES)
+def test_files_that_changed_under_a_run(change, words, tmp_path, capsys):
+    """Neither option is said again: the names are the same, what they name is not."""
+    status, message = stopped(shop.make(tmp_path), tmp_path / "out", capsys, change)
+    assert status == 2 and words in message and "Traceback" not in message
+    assert len(checkpoint.load(tmp_path / "out" / "run.safetensors")[1]["rows"]) == 3
+
+
+def test_adapters_go_on_upon_their_own_base_only(tmp_path, capsys):
+    pytest.importorskip("peft")
+    shop.make(tmp_path)
+    where = ["sft", "--model", f"{tmp_path / 'model'}", "--data", f"{tmp_path / 'pairs.jsonl'}"]
+    where += ["--output", f"{tmp_path / 'out'}", "--steps", "4", "--lora-rank", "2"]
+    assert cli.main(where) == 0
+    larger(tmp_path)
+    assert cli.main(["sft", "--output", f"{tmp_path / 'out'}", "--resume"]) == 2
+    assert "weights that do not learn was checksum" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), SystemExit(None), GeneratorExit(), CancelledError()], ids=repr)
+def test_no_way_to_end_a_reward_ends_the_run_as_if_all_were_well(error, tmp_path):
+    calls = []
+
+    def leaving(prompt, reply):
+        calls.append(1)
+        if len(calls) == 11:
+            raise error
+        return letters(prompt, reply)
+
+    with pytest.raises(
+        RuntimeError, match=r"reward\(.*\) (called sys.exit\(|raised (Gen|Canc)).*let it raise an error"
+    ):
+        go(tmp_path / "run", 4, leaving)
+    assert len(checkpoint.load(tmp_path / "run")[1]["rows"]) == 2
+    assert len(go(tmp_path / "run", 4)) == 4
+
+
+@pytest.mark.parametrize("words", ["sys.exit(0)", "sys.exit()", "quit()", "raise asyncio.CancelledError"])
+def test_nor_in_a_command(words, folder, tmp_path, capsys):
+    (folder / "leaving.py").write_text(
+        "import asyncio, sys\nn = []\ndef score(p, r):\n    n.append(1)\n"
+        f"    if len(n) > 12:\n        {words}\n    return 1\n"
+    )
+    assert shop.rlhf(folder, tmp_path, reward="leaving.py:score") == 2
+    message = capsys.readouterr().err
+    assert "leaving.py:score failed: " in message and "Traceback" not in message and "up to iteration 2" in message
+    rows = (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()
+    assert len(rows) == len(checkpoint.load(tmp_path / "run.safetensors")[1]["rows"]) == 2
