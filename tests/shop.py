@@ -26,7 +26,7 @@ def make(folder, kind="llama", **changes):
     prompts = [f"{a} {b} {c}" for a in WORDS[:3] for b in WORDS[3:7] for c in WORDS[7:9]]
     replies = [f"{a} {b}" for a in WORDS[5:8] for b in WORDS[9:12]]
     tokenizer = train_tokenizer([*prompts, *replies], vocab_size=300)
-    model = build(kind, vocab_size=len(tokenizer), max_position_embeddings=64, **changes)
+    model = build(kind, vocab_size=len(tokenizer), **{"max_position_embeddings": 64} | changes)
     model.save_pretrained(folder / "model")
     tokenizer.save_pretrained(folder / "model")
     write(folder / "prompts.jsonl", [{"prompt": p} for p in prompts])

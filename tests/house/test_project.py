@@ -20,7 +20,16 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "data").glob("*.md")]
 # Files that a command writes, or that a reader brings: docs name them, and no checkout has them.
-MADE = {"01.txt", "my_reward.py", "prompts.jsonl", "metrics.jsonl", "report.md", "run.safetensors"}
+MADE = {
+    "01.txt",
+    "my_reward.py",
+    "prompts.jsonl",
+    "metrics.jsonl",
+    "train.jsonl",
+    "test.jsonl",
+    "report.md",
+    "run.safetensors",
+}
 SUFFIXES = r"(?:py|ipynb|md|toml|txt|cff|jsonl?|ya?ml|safetensors|png|svg)"
 
 
