@@ -4,8 +4,6 @@ A file appears whole or not at all: it is written under another name and then mo
 program leaves the last good checkpoint. What is in it is the trainer's business.
 """
 
-from __future__ import annotations
-
 import contextlib
 import glob
 import json

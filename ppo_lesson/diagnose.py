@@ -11,8 +11,6 @@ betas of 0.02 to 0.3 give no alarm. A row without a number is not judged by it, 
 Left out: everything that needs the batch itself, wrong settings of a task, and whether a score means what it should.
 """
 
-from __future__ import annotations
-
 import tomllib
 import warnings
 from collections.abc import Callable, Iterable

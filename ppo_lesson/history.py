@@ -1,7 +1,5 @@
 """The rows of a run as columns of numbers: what `diagnose` asks its questions of. Left out: every judgement."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import numpy as np

@@ -4,8 +4,6 @@ Two different leashes use it: PPO-Penalty holds the new policy near the one that
 holds the language model near the one it started from (`ZieglerKL`). Their rules differ, and so do their arguments.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

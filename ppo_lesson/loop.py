@@ -1,7 +1,5 @@
 """What the trainers share: refuse bad settings, set robots up, step the critic, finish a row. No algorithm."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import is_dataclass
 from numbers import Integral

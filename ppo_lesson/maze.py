@@ -10,8 +10,6 @@ robots as tensors; `solve` gives V, Q, A, the visits and J of a policy by one li
 Left out on purpose: keys, enemies, partial sight. Sixteen squares are enough to see every idea of the course.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -6,8 +6,6 @@
 `pandas.read_json("metrics.jsonl", lines=True)` reads it. Left out: what is no number, such as rlhf's replies.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -4,8 +4,6 @@ Statistics change between rollouts only, never inside one: so the first ratio of
 buffers of modules, so that a checkpoint of the network holds them too.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

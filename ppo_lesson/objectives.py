@@ -4,8 +4,6 @@ Pure functions of (..., T) tensors; the maze robot and the language model use th
 place where per-element numbers become a single number.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

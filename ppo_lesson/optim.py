@@ -4,8 +4,6 @@ All parameters live in one long vector per seed, so that a step, a gradient norm
 however many layers there are. torch.optim.Adam keeps one step count for a whole tensor, so no seed could stop alone.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

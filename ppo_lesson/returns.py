@@ -3,8 +3,6 @@
 Time is the last axis. Nothing here knows about mazes or language; both use these three functions.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

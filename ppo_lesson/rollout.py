@@ -4,8 +4,6 @@ Two ways to collect. `whole_episodes` lets every robot walk until it arrives or 
 returns). `fixed_steps` moves every robot T steps and sends finished ones back to the start (actor-critic and PPO).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

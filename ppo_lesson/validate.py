@@ -1,7 +1,5 @@
 """Errors a person can act on: each names the argument, what came, and what was expected. Nothing here but torch."""
 
-from __future__ import annotations
-
 import difflib
 import functools
 import math
@@ -51,8 +49,8 @@ def settings(config) -> None:
     """
     rules = FIELDS | _READ.get(type(config).__name__, {})
     for f in fields(config):
-        value, optional = getattr(config, f.name), "None" in f.type
-        match None if optional and value is None else rules.get(f.name, f.type):
+        value, optional = getattr(config, f.name), "None" in str(f.type)
+        match None if optional and value is None else rules.get(f.name, getattr(f.type, "__name__", f.type)):
             case {"least": low}:
                 integer(f.name, value, low)
             case {"between": bounds}:

@@ -4,8 +4,6 @@ Three ways in which such environments start anew (`gymnasium.vector.AutoresetMod
 true final observation in `next_observations`, `terminated` and `truncated` apart, and no step that nobody took.
 """
 
-from __future__ import annotations
-
 from contextlib import contextmanager
 
 import gymnasium

@@ -3,8 +3,6 @@
 `ppo_update` asks for them beside its work; none of them takes part in it, and without them it would learn the same.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -1,7 +1,5 @@
 """How many optimizer steps a batch makes: verl's arithmetic, which is everybody's, and its refusals."""
 
-from __future__ import annotations
-
 import math
 
 from .. import validate

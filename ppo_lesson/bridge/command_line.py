@@ -1,7 +1,5 @@
 """The key map as a table, settings as the words of a command, and commands and configuration files as settings."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -4,8 +4,6 @@ The bridge translates with it. Every name and every default was read in the libr
 there again. Left out: the hundreds of their settings that say on which machines a run takes place, not what it does.
 """
 
-from __future__ import annotations
-
 import tomllib
 from importlib.resources import files
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """`RLHFConfig` in the words of verl, TRL and OpenRLHF. What a library cannot say is warned about; see `differences`."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from dataclasses import dataclass

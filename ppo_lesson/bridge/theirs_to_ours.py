@@ -1,7 +1,5 @@
 """Settings of verl, TRL and OpenRLHF as `RLHFConfig`, with notes about everything that did not go over as it was."""
 
-from __future__ import annotations
-
 import math
 
 from .. import validate

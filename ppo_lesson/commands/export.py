@@ -12,8 +12,6 @@ Keys and types are tested against verl's own configuration files. Left out: rewa
 their own), and modules of yours that your reward file imports: put them beside it.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import shlex

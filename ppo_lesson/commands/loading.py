@@ -1,7 +1,5 @@
 """The models, tokenizers and reward functions that the commands are given, with an answer to what people mistype."""
 
-from __future__ import annotations
-
 import difflib
 import importlib.util
 import re
@@ -16,14 +14,7 @@ from ..language.loading import load_or_explain
 from ..language.models import ScalarModel, load_language_model
 from ..language.text import load_tokenizer
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "vocab.json",
-    "vocab.txt",
-    "spiece.model",
-)
+TOKENIZERS = ["tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"]
 
 
 def language_model(name: str):
@@ -36,7 +27,7 @@ def tokenizer_of(name: str | None, model_name: str, model):
     """The tokenizer called `name`, or the one beside the model."""
     option, name = ("--tokenizer", name) if name else ("--model", model_name)
     _folder_or_name(option, name, "a tokenizer")
-    if Path(name).is_dir() and not any((Path(name) / file).exists() for file in TOKENIZER_FILES):
+    if Path(name).is_dir() and not any((Path(name) / file).exists() for file in TOKENIZERS):
         raise ValueError(f"{option}: {name} holds no tokenizer; name the folder that does with --tokenizer")
     tokenizer = _loaded(option, load_tokenizer, name)
     size = model.config.get_text_config().vocab_size
@@ -51,12 +42,9 @@ def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
         return _function(spec)
     if not Path(spec).is_dir():
         raise ValueError(f"--reward: there is no folder {spec}; give one that `reward` wrote, or FILE.py:FUNCTION")
-    judge, theirs = (
-        _loaded("--reward", partial(ScalarModel.load, kind="reward"), _inside(spec, "head.safetensors")),
-        None,
-    )
-    if any((Path(spec) / file).exists() for file in TOKENIZER_FILES):
-        theirs = _loaded("--reward", load_tokenizer, spec).get_vocab()
+    judge = _loaded("--reward", partial(ScalarModel.load, kind="reward"), _inside(spec, "head.safetensors"))
+    there = any((Path(spec) / file).exists() for file in TOKENIZERS)
+    theirs = _loaded("--reward", load_tokenizer, spec).get_vocab() if there else None
     sizes = [x.config.get_text_config().vocab_size for x in (judge, model)]
     ours = tokenizer.get_vocab()
     if theirs != ours if theirs else sizes[0] != sizes[1]:
@@ -154,7 +142,7 @@ def _folder_or_name(option: str, name: str, kind: str) -> None:
     """ValueError unless `name` is a folder that holds something, or can be a name on the hub."""
     path = Path(name)
     if path.is_dir():
-        _inside(name, *(TOKENIZER_FILES if kind == "a tokenizer" else ("config.json",)), option=option, kind=kind)
+        _inside(name, *(TOKENIZERS if kind == "a tokenizer" else ("config.json",)), option=option, kind=kind)
     elif path.exists() or name[0] in "./~" or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise ValueError(f"{option}: there is no folder {name}, and it cannot be a name on the hub")
     elif path.parent != Path() and path.parent.is_dir():  # data/sft_modle, say; not worth a question to the hub

@@ -5,8 +5,6 @@ run that goes on can take what it began with. What the help says of defaults is 
 here for what only the commands know. This file loads nothing heavy before somebody asks for that help.
 """
 
-from __future__ import annotations
-
 import tomllib
 from argparse import RawDescriptionHelpFormatter
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Run a trainer to its end: numbers into files, a line of progress, sample replies, and a Ctrl-C that loses nothing."""
 
-from __future__ import annotations
-
 import io
 import signal
 import sys
@@ -68,16 +66,8 @@ class Progress:
     def __init__(self, total: int, stored: int = 0):
         self.total, self.stored, self.watched = total, min(stored, total), sys.stderr.isatty()
         file = sys.stderr if self.watched else io.StringIO()  # str(bar) is the line, for those who keep it
-        self.bar = tqdm(
-            total=total,
-            initial=self.stored,
-            file=file,
-            bar_format=LINE,
-            ascii=" #",
-            smoothing=0,
-            miniters=1,
-            leave=False,
-        )
+        look = {"bar_format": LINE, "ascii": " #", "smoothing": 0, "miniters": 1, "leave": False}
+        self.bar = tqdm(total=total, initial=self.stored, file=file, **look)
 
     def show(self, row: dict, done: int) -> None:
         """Say that `done` rows are there, and the numbers of the last one."""

@@ -1,7 +1,5 @@
 """What a run was worth: a summary to read and one for programs, and every curve as a PNG."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from statistics import mean, stdev
 

@@ -5,8 +5,6 @@ run.safetensors     the last checkpoint                 tensorboard/        the 
 model/ or actor/, critic/    Hugging Face folders       report.md, summary.json, plots/    when it has ended
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

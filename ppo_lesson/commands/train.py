@@ -5,8 +5,6 @@ All use a GPU if there is one, and `rlhf` several processes if `torchrun` or `ac
 writes and talks, the others compute. Left out: these, and a memory plan, for `sft` and `reward`.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 import warnings
@@ -154,15 +152,8 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
         samples = [(p, f"{s:+.2f}  {x}") for p, s, x in zip(out.prompts, out.scores.tolist(), out.texts)]
         return {name: x.tolist() for name, x in facts.items()}, spread(samples)
 
-    trainer = rlhf.rlhf(
-        config,
-        models,
-        prompts,
-        tokenizer=tokenizer,
-        documents=documents,
-        hardware=hardware,
-        resume=folder / "run.safetensors",
-    )
+    given_once = {"tokenizer": tokenizer, "documents": documents, "hardware": hardware}
+    trainer = rlhf.rlhf(config, models, prompts, **given_once, resume=folder / "run.safetensors")
     if not team.first:
         deque(trainer, maxlen=0)
         return
@@ -248,15 +239,9 @@ def _replies(model, tokenizer, prompts: list[str]) -> list[tuple[str, str]]:
     room = (context_limit(model) or math.inf) - ids.shape[1]
     if room < 1:
         return []
-    out = generate(
-        model,
-        ids,
-        mask,
-        max_new_tokens=min(LONGEST, room),
-        eos_id=tokenizer.eos_token_id,
-        pad_id=tokenizer.pad_token_id,
-        generator=torch.Generator().manual_seed(0),
-    )
+    ends = {"eos_id": tokenizer.eos_token_id, "pad_id": tokenizer.pad_token_id}
+    seed = torch.Generator().manual_seed(0)
+    out = generate(model, ids, mask, max_new_tokens=min(LONGEST, room), generator=seed, **ends)
     return [(prompt, reply_text(tokenizer, row)) for prompt, row in zip(prompts, out[:, ids.shape[1] :].cpu())]
 
 

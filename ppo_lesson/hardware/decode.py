@@ -9,8 +9,6 @@ one by one, which is for tests: there `generate` is faster, as it drops replies 
 written without a GPU. Left out: sliding windows, for which `decoder` falls back to `generate`.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 
@@ -120,18 +118,12 @@ class Decoder:
         columns = torch.arange(P + self.replies.shape[1], device=ids.device)
         earlier = columns <= columns[:P, None]  # and padding sees itself, since a softmax over nothing is no number
         sees = (self.seen & earlier) | (columns == columns[:P, None])
-        out = model.base_model(
-            input_ids=ids,
-            attention_mask=sees,
-            position_ids=positions(mask),
-            past_key_values=self.cache,
-            use_cache=True,
-            **dict.fromkeys(self.cache_position, columns[:P]),
-        )
-        self._draw(model, out.last_hidden_state[:, -1])
+        self._draw(model, ids, sees, positions(mask), dict.fromkeys(self.cache_position, columns[:P]))
 
-    def _draw(self, model, hidden: Tensor) -> None:
-        """Write the next token of every reply, (B, d) -> (B,), everywhere where the next step looks for it."""
+    def _draw(self, model, ids: Tensor, sees: Tensor, places: Tensor, columns: dict[str, Tensor]) -> None:
+        """Read ids, (B, n), and write the next token of every reply everywhere where the next step looks for it."""
+        given = {"attention_mask": sees, "position_ids": places, "past_key_values": self.cache} | columns
+        hidden = model.base_model(input_ids=ids, use_cache=True, **given).last_hidden_state[:, -1]  # (B, d)
         logits = logits_of(model, hidden, self.temperature)
         token, logp = inverse_cdf(logits, self.uniforms.index_select(1, self.column))
         token = torch.where(self.done, self.pad_id, token)
@@ -146,15 +138,7 @@ class Decoder:
         self.place.add_(1)
 
     def _step(self, model) -> None:
-        out = model.base_model(
-            input_ids=self.token,
-            attention_mask=self.seen,
-            position_ids=self.place,
-            past_key_values=self.cache,
-            use_cache=True,
-            **self.cache_position,
-        )
-        self._draw(model, out.last_hidden_state[:, -1])
+        self._draw(model, self.token, self.seen, self.place, self.cache_position)
 
     def _advance(self, model, t: int) -> None:
         """Step t: on a GPU the first ones warm up beside the main stream, one is captured, and all others replay it."""

@@ -7,8 +7,6 @@ without numbers through one layer and through two; every further layer is like t
 allocator keep for themselves (about 1 GiB more), and a reward model, unless `reward` names its shape.
 """
 
-from __future__ import annotations
-
 import json
 import weakref
 from dataclasses import dataclass, replace

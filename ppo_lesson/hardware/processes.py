@@ -8,8 +8,6 @@ are those of the whole batch, and gradients are summed. So the number of process
 models. Left out: models that one GPU cannot hold, and several machines; both are work for verl, by `export`.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 
@@ -19,7 +17,7 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True)
 class Processes:
-    """This process is number `rank` of `size`; alone, all of this costs nothing. device: where its tensors belong."""
+    """This process is number `rank` of `size`. device: where its tensors belong. Alone, nobody asks it to add up."""
 
     rank: int = 0
     size: int = 1
@@ -38,9 +36,7 @@ class Processes:
                 f"{config.batch} over minibatches={config.minibatches}): start fewer, or take more replies"
             )
         if config.ptx_coef and config.ptx_batch < self.size:
-            raise ValueError(
-                f"{self.size} processes share ptx_batch={config.ptx_batch} texts: start fewer, or raise it"
-            )
+            raise ValueError(f"{self.size} processes share ptx_batch={config.ptx_batch} texts: start fewer or raise it")
 
     def agree(self, done: int, path) -> None:
         """ValueError if this process found an older checkpoint than another one."""
@@ -59,29 +55,24 @@ class Processes:
 
     def total(self, x: Tensor) -> Tensor:
         """The sum of x over all processes, in place."""
-        if self.size > 1:
-            distributed.all_reduce(x)
+        distributed.all_reduce(x)
         return x
 
     def largest(self, x: float, device=None) -> float:
         """The largest of all processes' numbers."""
-        if self.size == 1:
-            return x
         x = torch.tensor(x, device=device, dtype=torch.float64)
         distributed.all_reduce(x, distributed.ReduceOp.MAX)
         return x.item()
 
     def total_facts(self, facts: dict[str, float], device=None) -> dict[str, float]:
         """Each number summed over all processes, which have the same names in the same order."""
-        if self.size == 1:
-            return facts
         numbers = torch.tensor([*facts.values()], device=device, dtype=torch.float64)
         return dict(zip(facts, self.total(numbers).tolist()))
 
     def join(self, own, count: int):
         """The whole batch from every process's `part` of it: a tensor (count, ...), a list, or None."""
-        if self.size == 1 or own is None:
-            return own
+        if own is None:
+            return None
         if isinstance(own, list):
             parts = [None] * self.size
             distributed.all_gather_object(parts, own)
@@ -93,15 +84,13 @@ class Processes:
 
     def total_gradients(self, parameters: list) -> None:
         """Sum every parameter's gradient over all processes; one that got none here counts as zeros."""
-        if self.size == 1:
-            return
         for p in parameters:
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         self._together([p.grad for p in parameters])
 
     def same(self, tensors: list) -> None:
         """Give all processes the first one's tensors, so that random weights start out equal."""
-        for x in tensors if self.size > 1 else ():
+        for x in tensors:
             distributed.broadcast(x.data, 0)
 
     def _together(self, tensors: list, most: int = 2**24) -> None:

@@ -9,8 +9,6 @@ Weights that learn are float32 always, and so is every log-softmax; matrices are
 Left out: 8-bit optimizers, quantised weights, kernels of our own. CUDA paths were written without a GPU.
 """
 
-from __future__ import annotations
-
 import copy
 import os
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Formulas alone, on (B,) scores and (B, T) log-probabilities; where these come from is `rollout`'s business.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -3,8 +3,6 @@
 A mistake that would stop a run after an hour, at the first prompt that is too long, say, is better told at once.
 """
 
-from __future__ import annotations
-
 import copy
 import warnings
 from collections.abc import Sequence

@@ -10,8 +10,6 @@ numbers and what is wrong. What is odd but usable (a duplicate, a byte-order mar
 lines, blanks around a text, and other names in a line ("language", "kind") mean nothing here.
 """
 
-from __future__ import annotations
-
 import json
 import warnings
 from collections.abc import Callable

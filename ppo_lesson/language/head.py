@@ -4,8 +4,6 @@
 that does. Here at most LOGITS exist at a time. Left out: a kernel that never writes them to memory at all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -4,8 +4,6 @@ What transformers says in a table, and goes on, is refused here: a weight that i
 that nobody reads belongs to another model. Left out: quantised weights, adapters that were not merged.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -3,8 +3,6 @@
 Replies of like length go together, and columns that none of them has are left out: padding costs time for nothing.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """AdamW with moments that a checkpoint can hold, and how its learning rate rises and falls."""
 
-from __future__ import annotations
-
 import math
 
 import torch

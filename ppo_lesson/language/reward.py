@@ -3,8 +3,6 @@
 Only differences of scores are learned, so that a constant is free: `normalize` sets it, and the scale, afterwards.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 

@@ -9,8 +9,6 @@ function runs on a laptop, on a GPU (`hardware`) and in several processes (`hard
 replies that other machines sample meanwhile.
 """
 
-from __future__ import annotations
-
 import math
 import time
 import warnings

@@ -4,8 +4,6 @@ What `rollout` is to the maze. A reply is an episode, a token an action; all ten
 the first EOS, that one included. They are 0 outside the mask, so that nothing which stands there can leak.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
@@ -69,17 +67,9 @@ def roll_out(
     uniforms = torch.rand(count, config.max_new_tokens, generator=generator, dtype=torch.float64)[part].to(ids.device)
     prompts = prompts[part]
     with hardware.forward():
-        out, sampled = (decode or generate)(  # (B, P + max_new_tokens), (B, max_new_tokens)
-            actor,
-            ids,
-            prompt_mask,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            eos_id=eos_id,
-            pad_id=pad_id,
-            uniforms=uniforms,
-            return_logps=True,
-        )
+        asked = {"max_new_tokens": config.max_new_tokens, "temperature": config.temperature, "uniforms": uniforms}
+        asked |= {"eos_id": eos_id, "pad_id": pad_id, "return_logps": True}
+        out, sampled = (decode or generate)(actor, ids, prompt_mask, **asked)  # (B, P + max_new_tokens), those of T
     mask = response_mask(out[:, ids.shape[1] :], eos_id)
     T = int(hardware.largest(mask.sum(-1).max().item(), mask.device))  # columns that nobody reached cost time
     out, mask = out[:, : ids.shape[1] + T], mask[:, :T]  # (B, P + T), (B, T)

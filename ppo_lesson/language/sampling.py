@@ -5,8 +5,6 @@ y_t; what decides it, and what its value is read from, is the model's output in 
 Logits are divided by the temperature everywhere, and log-softmax is taken in float32.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

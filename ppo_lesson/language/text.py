@@ -3,8 +3,6 @@
 Whether EOS is also PAD changes nothing, because masks are made from lengths and never from ids.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
