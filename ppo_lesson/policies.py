@@ -202,10 +202,7 @@ def _rows(shape: torch.Size, observations: Tensor) -> Tensor:
         )
     low, high = (x.item() for x in observations.aminmax()) if observations.numel() else (0, 0)
     if not 0 <= low <= high < states:
-        raise ValueError(
-            f"observations must be state ids from 0 to {states - 1}, the states this table was made for; "
-            f"got {low} to {high}"
-        )
+        raise ValueError(f"observations must be state ids from 0 to {states - 1}, this table's; got {low} to {high}")
     if not seeds:
         return observations
     first = torch.arange(0, shape.numel(), states, device=observations.device)

@@ -17,21 +17,3 @@ from .command_line import arguments, read_settings, table
 from .keys import NO_COUNTERPART, VERSIONS, Note
 from .ours_to_theirs import Launch, differences, to_openrlhf, to_trl, to_verl
 from .theirs_to_ours import from_openrlhf, from_trl, from_verl
-
-__all__ = [
-    "NO_COUNTERPART",
-    "VERSIONS",
-    "Launch",
-    "Note",
-    "arguments",
-    "differences",
-    "from_openrlhf",
-    "from_trl",
-    "from_verl",
-    "optimizer_steps",
-    "read_settings",
-    "table",
-    "to_openrlhf",
-    "to_trl",
-    "to_verl",
-]

@@ -92,9 +92,7 @@ def read_settings(text: str) -> dict:
     if (file := _file(text)) is not None:
         return file
     if found := NOT_READ.search(text):
-        raise ValueError(
-            f"{found[0].strip()!r} is neither a command nor YAML nor JSON; give from_verl and so on a dict"
-        )
+        raise ValueError(f"{found[0].strip()!r} is neither a command nor YAML nor JSON; give from_verl a dict")
     try:
         words = shlex.split(text.replace("\\\n", " "), comments=True)
     except ValueError as error:
@@ -112,7 +110,7 @@ def read_settings(text: str) -> dict:
             settings[key] = now if before is True else [*(before if isinstance(before, list) else [before]), now]
     if not settings:
         raise ValueError(
-            f"no setting is read from {text[:60]!r}: give a command's text, or that of a YAML or JSON file"
+            f"no setting is read from {text[:60]!r}: give the text of a command, or of a YAML or JSON file"
         )
     return settings
 

@@ -7,26 +7,9 @@ from dataclasses import dataclass
 from .. import validate
 from ..kl import ZieglerKL
 from ..language.settings import RLHFConfig, check
+from . import keys as known
 from .batches import optimizer_steps
-from .keys import (
-    ADV,
-    CORRECTION,
-    FIXED,
-    FOLLOWS,
-    LAUNCH,
-    LOST,
-    MATTERS_WITH,
-    NEUTRAL,
-    NO_LIMIT,
-    OFF,
-    SAME,
-    VERSIONS,
-    A,
-    C,
-    K,
-    Note,
-    R,
-)
+from .keys import ADV, CORRECTION, OFF, VERSIONS, A, C, K, Note, R
 
 KL_LOSS = {"k1": "kl", "k2": "mse", "k3": "low_var_kl"}  # ours: the name verl knew first
 ESTIMATOR = {"gae": "gae", "group": "grpo"}
@@ -121,7 +104,7 @@ def _verl(config, prompts, mean_length, launch):
     if config.anneal:
         notes.append(Note("changed", "anneal", True, "half a cosine, not a line"))
     keys |= dict.fromkeys(("data.seed", A + "data_loader_seed", C + "data_loader_seed", R + "seed"), config.seed)
-    keys |= {follower: keys[leader] for follower, leader in FOLLOWS["verl"].items() if follower not in keys}
+    keys |= {follower: keys[leader] for follower, leader in known.FOLLOWS["verl"].items() if follower not in keys}
     keys["trainer.total_training_steps"] = config.iterations
     keys["trainer.save_freq"] = _either(config.checkpoint_every, -1)
     if prompts is not None:
@@ -132,7 +115,7 @@ def _verl(config, prompts, mean_length, launch):
             )
         keys["trainer.total_epochs"] = math.ceil(config.iterations / (prompts // asked))
     told = {"critic": None} | vars(launch) | {"critic": _either(launch.critic, launch.model)}
-    return keys | {LAUNCH[name]: value for name, value in told.items() if value is not None}, notes
+    return keys | {known.LAUNCH[name]: value for name, value in told.items() if value is not None}, notes
 
 
 def _trl(config, gpus):
@@ -166,7 +149,7 @@ def _openrlhf(config, prompts, mean_length):
     micro = _divisor(step, config.micro_batch, "micro_batch", notes)
     keys |= {"rollout.batch_size": config.batch // config.replies, "train.batch_size": step}
     keys |= {"train.micro_batch_size": micro, "rollout.micro_batch_size": micro}
-    low, clip = config.eps, _either(config.score_clip, NO_LIMIT)
+    low, clip = config.eps, _either(config.score_clip, known.NO_LIMIT)
     keys |= {"actor.eps_clip_low_high": [low, _either(config.eps_high, low)], "reward.clip_range": [-clip, clip]}
     keys["critic.value_clip"] = _either(config.value_clip, OFF)
     group = "group_norm" if config.scale_groups else "dr_grpo"
@@ -182,11 +165,11 @@ def _openrlhf(config, prompts, mean_length):
     if config.advantages == "group" and kl is not None and not loss:
         notes.append(Note("changed", "kl", kl, "taken off after the comparison in the group, not before"))
     if config.aggregate == "seq-mean-token-sum":
-        keys["actor.loss_agg_mode"] = NEUTRAL["aggregate"]
+        keys["actor.loss_agg_mode"] = known.NEUTRAL["aggregate"]
         notes.append(Note("lost", "aggregate", config.aggregate, "token-mean and seq-mean-token-mean only"))
     keys["actor.lr_scheduler"] = LINE if config.anneal else FLAT
     keys["actor.lr_warmup_ratio"] = _warmup(config, notes) / config.iterations
-    keys |= {follower: keys[leader] for follower, leader in FOLLOWS["openrlhf"].items()}
+    keys |= {follower: keys[leader] for follower, leader in known.FOLLOWS["openrlhf"].items()}
     keys["ckpt.save_steps"] = _either(config.checkpoint_every, -1)
     if prompts is None:
         notes.append(Note("lost", "iterations", config.iterations, "counted in passes over the prompts: give prompts="))
@@ -199,18 +182,18 @@ def _openrlhf(config, prompts, mean_length):
 def _begin(config, library):
     """What has one name there, what ours always does, and notes about what has none."""
     check(config)
-    keys = {theirs: getattr(config, ours) for ours, theirs in SAME[library].items()} | FIXED[library]
+    keys = {theirs: getattr(config, ours) for ours, theirs in known.SAME[library].items()} | known.FIXED[library]
     notes = []
-    for ours, why in LOST[library].items():
+    for ours, why in known.LOST[library].items():
         value = getattr(config, ours)
-        if ours in MATTERS_WITH:
+        if ours in known.MATTERS_WITH:
             continue  # said with the field that it belongs to
         idle = ours == "whiten_advantages" and config.advantages == "group"
         same = ours == "eps_high" and value == config.eps
-        if value != NEUTRAL[ours] and not idle and not same:
+        if value != known.NEUTRAL[ours] and not idle and not same:
             notes.append(Note("lost", ours, value, why))
     if library != "trl" and config.kl_loss and config.kl_loss_ratio:
-        notes.append(Note("lost", "kl_loss_ratio", True, LOST[library]["kl_loss_ratio"]))
+        notes.append(Note("lost", "kl_loss_ratio", True, known.LOST[library]["kl_loss_ratio"]))
     return keys, notes
 
 

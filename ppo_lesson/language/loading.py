@@ -7,8 +7,10 @@ that nobody reads belongs to another model. Left out: quantised weights, adapter
 import contextlib
 import json
 import os
+import tomllib
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor
 from transformers import AutoConfig
 from transformers.utils import logging
 
+REASONS = tomllib.loads(files(__package__).joinpath("loading.toml").read_text("utf-8"))["reason"]
 FINE = torch.float32, torch.float64  # what sums are made in, too
 
 
@@ -165,42 +168,24 @@ def load_or_explain(load, name):
 
 def _why(error: BaseException, name: str) -> str:
     """What went wrong, from the error and those behind it; "" if it speaks for itself."""
-    path, kinds, words = Path(name).expanduser(), set(), ""
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    path, kinds, text = Path(name).expanduser(), set(), ""
+    first = (str(error).strip() or type(error).__name__).splitlines()[0].split(" for this kind")[0]
+    facts = {"name": name, "first": first}
     while error is not None:
-        kinds, words = kinds | {kind.__name__ for kind in type(error).__mro__}, f"{words} {error}"
+        kinds, text = kinds | {kind.__name__ for kind in type(error).__mro__}, f"{text} {error}"
         error = error.__cause__ or error.__context__
-    if kinds & {"MemoryError", "OutOfMemoryError"} or "t allocate memory" in words:
-        return "this machine has too little memory to load it. Ask `memory.plan` what fits, or take a smaller model"
-    if path.is_dir():
+    if here := path.is_dir():
         if not any((path / file).exists() for file in ("config.json", "tokenizer_config.json")):
-            return "this folder holds no saved model (no config.json)"
+            kinds.add("no model")
         for file in path.glob("*.json"):
             try:
                 json.loads(file.read_text("utf-8"))
             except ValueError as broken:
-                return f"{file.name} is broken ({broken}). Was its download cut short? Fetch it again"
-    if "SafetensorError" in kinds:
-        return f"its weights cannot be read ({first}). A file was cut short, or is a Git LFS pointer: fetch it again"
-    if "UnpicklingError" in kinds:
-        return "its weights are pickled with more than tensors in them, which could run code: take one with safetensors"
-    if "ignore_mismatched_sizes" in words or "size mismatch" in words:
-        return "its weights have other shapes than its config.json says: take both from one place"
-    if "Unrecognized configuration class" in words:
-        return f"transformers has no causal language model of this kind ({first.split(' for this kind')[0]})"
-    if "ImportError" in kinds:
-        return f"it needs what is not installed here ({first}). Take a model that is not quantised, or install that"
-    if path.is_dir():
-        return ""
-    if name.startswith((".", "~", os.sep)) or "\\" in name or name.count("/") > 1:
-        return "there is no such folder"
-    if "GatedRepoError" in kinds or "gated repo" in words:
-        return f"its authors ask you to accept a licence, at https://huggingface.co/{name}; then run `hf auth login`"
-    if kinds & {"RepositoryNotFoundError", "HFValidationError"} or "is not a valid model identifier" in words:
-        return "neither a folder here nor a model of the hub, or a private one (`hf auth login`); look at the spelling"
-    if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectionError", "ConnectError"}:
-        return (
-            "not a folder here, and the hub cannot be reached (no network, or HF_HUB_OFFLINE is set), nor was it "
-            f"downloaded before. Where there is network: `hf download {name} --local-dir FOLDER`; then name that folder"
-        )
+                kinds, facts = kinds | {"broken file"}, facts | {"file": file.name, "broken": broken}
+    elif name.startswith((".", "~", os.sep)) or "\\" in name or name.count("/") > 1:
+        kinds.add("no folder")
+    for reason in REASONS:
+        found = kinds & {*reason.get("kinds", ())} or any(words in text for words in reason.get("words", ()))
+        if found and not (here and reason.get("hub")):
+            return reason["says"].format(**facts)
     return ""
