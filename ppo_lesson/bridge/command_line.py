@@ -110,7 +110,7 @@ def read_settings(text: str) -> dict:
             settings[key] = now if before is True else [*(before if isinstance(before, list) else [before]), now]
     if not settings:
         raise ValueError(
-            f"no setting is read from {text[:60]!r}: give the text of a command, or of a YAML or JSON file"
+            f"no setting is read from {text[:60]!r}: give a command's text, or that of a YAML or JSON file"
         )
     return settings
 
