@@ -22,6 +22,7 @@ PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "data").glo
 # Files that a command writes, or that a reader brings: docs name them, and no checkout has them.
 MADE = {
     "01.txt",
+    "config.yaml",
     "my_reward.py",
     "prompts.jsonl",
     "metrics.jsonl",
