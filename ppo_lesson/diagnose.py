@@ -15,6 +15,7 @@ import tomllib
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 
 import numpy as np
@@ -55,19 +56,25 @@ def diagnose(history: Iterable[dict], *, eps: float = 0.2) -> list[Symptom]:
 
 
 def report(history: Iterable[dict], *, eps: float = 0.2) -> str:
-    """The same as text to print. Without a symptom it tells how many rules could be asked: few rows clear nobody."""
+    """The same as text to print, with how many rules could be asked: few rows clear nobody.
+
+    Columns of another library whose names diagnose.toml knows are read as ours, and it says so.
+    """
     table = Table(history)
     symptoms, n = diagnose(table.rows, eps=eps), len(table)
-    if symptoms:
-        return "\n".join(f"{i}. {symptom}" for i, symptom in enumerate(symptoms, 1))
     asked = f"{len(_asked(table, eps))} of {len(RULES)} rules could be asked"
     if n == 0:
         return f"No row, so {asked}. Pass what the trainer yielded: report(list(ppo(...)))."
-    if n < ENOUGH:
-        return f"No symptom in {n} rows, but that is no all-clear: {asked}. Trends need {ENOUGH} rows."
-    if all(np.isnan(table[name]).all() for name in ALWAYS):
-        return f"No symptom in {n} rows, but that is no all-clear: {asked}. They hold none of {', '.join(ALWAYS)}."
-    return f"No symptom in {n} rows; {asked}, the others found no numbers of theirs."
+    lines = [f"{i}. {symptom}" for i, symptom in enumerate(symptoms, 1)]
+    unknown = all(np.isnan(table[name]).all() for name in ALWAYS)
+    if n < ENOUGH or (unknown and not lines):
+        why = f"Trends need {ENOUGH} rows." if n < ENOUGH else f"They hold none of {', '.join(ALWAYS)}."
+        lines += [f"{f'Of {n} rows' if lines else f'No symptom in {n} rows, but that is no all-clear:'} {asked}. {why}"]
+    elif not lines:
+        lines = [f"No symptom in {n} rows; {asked}, the others found no numbers of theirs."]
+    if read := ", ".join(f"{theirs} as {ours}" for theirs, ours in table.foreign.items()):
+        lines.append(f"Read from another library's rows: {read}.")
+    return "\n".join(lines)
 
 
 def _asked(table: Table, eps: float) -> list[tuple]:
@@ -75,7 +82,8 @@ def _asked(table: Table, eps: float) -> list[tuple]:
     found = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # "all NaN": nothing to judge
-        for rule in RULES if len(table) else ():
+        language = len(table) and np.isfinite(table["kl_ref"]).any()
+        for rule in [rule for rule in RULES if language or not rule.replies] if len(table) else ():
             sick, *numbers = rule.judge(table, eps)
             if np.isfinite(numbers[0]).any():
                 found.append((rule, sick, numbers))
@@ -91,11 +99,22 @@ def _not_finite(table, eps):
     return bad.any(0), bad.argmax(0) if there.any() else np.full(table.seeds, np.nan)
 
 
-def _above(name: str, limit: float):
-    """A number that must be 0 and somewhere is more than `limit`."""
+def _limits(read: Callable, column: str, above=np.inf, upto=np.inf, below=-np.inf, tell: str = ""):
+    """read(table, column) must be at most `above` (or more than `upto`), and not below `below`. tell: column told."""
 
     def judge(table, eps):
-        return table.largest(name) > limit, table.largest(name)
+        x = read(table, column)
+        return ((x > above) & (x <= upto)) | (x < below), x, *([table[tell][-1]] if tell else [])
+
+    return judge
+
+
+def _trend(column: str, more: float = np.inf, less: float = -np.inf, start: float = -np.inf):
+    """A number that in the end is `more` times what it was at first, or `less`. start: where it must have begun."""
+
+    def judge(table, eps):
+        first, last = table.trend(table[column])
+        return ((last > more * first) | (last < less * first)) & (first > start), first, last
 
     return judge
 
@@ -172,11 +191,6 @@ def _collapsed(table, eps):
     return certain & (best - end > 0.25 * (best - start)), first, last, best, end
 
 
-def _gradient_grows(table, eps):
-    start, end = table.trend(table["grad_norm"])
-    return end > 4 * start, start, end
-
-
 def _critic_loss_grows(table, eps):
     (start, end), reward = table.trend(table["value_loss"]), table.trend(table.reward())
     return (end > 4 * start) & ~(reward[1] > reward[0]), start, end  # higher returns bring higher errors
@@ -187,26 +201,21 @@ def _dead_critic(table, eps):
     return np.nanmax(np.abs(late), 0) < 0.05, np.nanmedian(late, 0), np.nanmax(late, 0)
 
 
-def _saturated(table, eps):
-    late = np.nanmedian(table.second_half("clip_fraction"), 0)
-    return late > 0.5, late
-
-
 def _none_ended(table, eps):
     told = np.isfinite(table["ended"]).any(0)
-    judged = len(table) >= np.where(told, 3, 30)
+    ours = not table.foreign and any(np.isfinite(table[name]).any() for name in ALWAYS)  # a return would be there too
+    judged = len(table) >= np.where(told, 3, 30 if ours else np.inf)
     none = np.where(told, table.largest("ended") == 0, np.isnan(table.reward()).all(0))
     return judged & none, np.where(judged, len(table), np.nan)
-
-
-# ---- the same from rlhf's rows: what can go wrong with a language model that learns from a score ---------------------
 
 
 def _leash(table, eps):
     """How improbable the reference finds the replies: entropy + KL a token, against what it finds of its own."""
     surprise = table["entropy"] + table["kl_ref"] / table["length"]
     (start, end), (_, kl) = table.trend(surprise), table.trend(table["kl_ref"])
-    return (kl > 10) & (end > 1.4 * start), kl, end, start
+    _, each = table.trend(table["kl_ref"] / table["length"])
+    left = (end > np.minimum(1.4 * start, start + 0.3)) | (each > 1)  # the reference may find much improbable at first
+    return (kl > 10) & left, kl, end, start
 
 
 def _below_zero(table, eps):
@@ -221,76 +230,63 @@ def _stands_still(table, eps):
     return moved < 1e-5, moved, table.largest("lr")
 
 
-def _no_end(table, eps):
-    start, end = table.trend(table["ended"])
-    return (start > 0.5) & (end < 0.5 * start), start, end
+def _stands_still(table, eps):
+    moved = np.where(table["lr"] > 0, table["approx_kl"], np.nan)
+    moved = np.nanmedian(moved, 0) if len(table) >= 10 else np.full(table.seeds, np.nan)
+    return moved < 1e-5, moved, table.largest("lr")
 
 
-def _length(longer: bool):
-    def judge(table, eps):
-        start, end = table.trend(np.where(np.isfinite(table["kl_ref"]), table["length"], np.nan))
-        return end > 2.5 * start if longer else end < start / 3, start, end
-
-    return judge
-
-
-def _all_alike(table, eps):
-    start, end = table.trend(np.where(np.isfinite(table["kl_ref"]), table["entropy"], np.nan))
-    return end < 0.05 * start, start, end
-
-
-def _clipped(table, eps):
-    late = table.second_half("clip_fraction")
-    late = np.nanmedian(np.where(np.isfinite(table.second_half("kl_ref")), late, np.nan), 0)
-    return (late > 0.15) & (late <= 0.5), late  # above: "clip fraction saturated"
-
-
-REPLIES = {
-    "far from the reference": _leash,
-    "KL below 0": _below_zero,
-    "replies no longer end": _no_end,
-    "replies shrink": _length(longer=False),
-    "replies grow": _length(longer=True),
-    "replies all alike": _all_alike,
-    "policy stands still": _stands_still,
-    "clipping does the braking": _clipped,
-}
+def _no_price(table, eps):
+    beta = table.largest("beta") if len(table) >= 3 else np.full(table.seeds, np.nan)
+    return (beta == 0) & ~(table.largest("kl_loss") > 0), beta, table["kl_ref"][-1]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One symptom: its name, the sentence that its numbers go into, what to try first, and how it is judged."""
+    """One symptom: its name, the sentence that its numbers go into, what to try first, and how it is judged.
+
+    replies: it is asked of rows that have a KL to the reference, and so are about a language model.
+    """
 
     name: str
     words: str
     try_first: str
     judge: Callable
+    replies: bool = False
 
 
+KINDS = {  # of judges whose numbers stand in diagnose.toml
+    "largest": partial(_limits, Table.largest),
+    "late": partial(_limits, lambda table, column: np.nanmedian(table.second_half(column), 0)),
+    "last_three": partial(_limits, lambda table, column: table[column][-3:].max(0) + (0 if len(table) > 2 else np.nan)),
+    "trend": _trend,
+}
 JUDGES = {
     "not finite": _not_finite,
-    "ratio off 1": _above("ratio_error", ROUNDING),
-    "wrong gradient": _above("gradient_error", ROUNDING),
     "wrong value targets": _target_error,
-    "stale starts": _above("stale_starts", 0.0),
     "weights not whitened": _not_whitened,
     "ratio stuck at 1": _ratio_stuck,
     "critic chases itself": _chasing_critic,
     "objective above its ceiling": _above_ceiling,
-    "learning rate 0": lambda table, eps: (table.largest("lr") == 0, table.largest("lr")),
     "policy frozen": _frozen,
     "KL runaway": _kl_runaway,
     "reward falling": _falling,
     "entropy collapse": _collapsed,
-    "gradient growing": _gradient_grows,
     "critic loss growing": _critic_loss_grows,
     "dead critic": _dead_critic,
-    "clip fraction saturated": _saturated,
-    "no learning signal": lambda table, eps: (table.largest("advantage_std") < 0.5, table.largest("advantage_std")),
     "no episode ended": _none_ended,
     "reward flat": _flat,
-} | REPLIES
-RULES = tuple(  # the most serious first
-    Rule(**symptom, judge=JUDGES[symptom["name"]])
-    for symptom in tomllib.loads(files(__package__).joinpath("diagnose.toml").read_text("utf-8"))["symptom"]
-)
+    "far from the reference": _leash,
+    "KL below 0": _below_zero,
+    "policy stands still": _stands_still,
+    "no price on KL": _no_price,
+}
+
+
+def _rule(symptom: dict) -> Rule:
+    made = [make(**symptom.pop(kind)) for kind, make in KINDS.items() if kind in symptom]
+    return Rule(**symptom, judge=made[0] if made else JUDGES[symptom["name"]])
+
+
+_READ = tomllib.loads(files(__package__).joinpath("diagnose.toml").read_text("utf-8"))
+RULES = tuple(map(_rule, _READ["symptom"]))  # the most serious first

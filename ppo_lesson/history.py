@@ -1,6 +1,8 @@
 """The rows of a run as columns of numbers: what `diagnose` asks its questions of. Left out: every judgement."""
 
+import tomllib
 from collections.abc import Iterable
+from importlib.resources import files
 
 import numpy as np
 
@@ -8,16 +10,23 @@ from .columns import COLUMNS
 
 ENOUGH = 20  # rows before a trend is a trend
 ALWAYS = tuple(name for name, column in COLUMNS.items() if column.finite)  # defined whenever they are there
+ELSEWHERE = tomllib.loads(files(__package__).joinpath("diagnose.toml").read_text("utf-8"))["elsewhere"]
 
 
 class Table:
-    """table[name]: (T, K) numbers of T rows and K seeds, NaN where a row has none."""
+    """table[name]: (T, K) numbers of T rows and K seeds, NaN where a row has none.
+
+    foreign: {their name: ours} of the columns that the rows have from another library.
+    """
 
     def __init__(self, history: Iterable[dict]):
-        self.rows, self.columns = list(history), {}
-        for row in self.rows:
+        self.rows, self.columns, self.foreign = [], {}, {}
+        for row in history:
             if not isinstance(row, dict):
                 raise TypeError(f"history must be rows as a trainer yields them, dicts; got {type(row).__name__}")
+            theirs = {name: ELSEWHERE[name] for name in row if name in ELSEWHERE and ELSEWHERE[name] not in row}
+            self.foreign |= theirs
+            self.rows.append({theirs.get(name, name): x for name, x in row.items() if x is not None})
         sizes = {np.size(row[name]) for row in self.rows for name in (*ALWAYS, "return_mean") if name in row}
         self.seeds = max(sizes, default=1)
         if sizes - {1, self.seeds}:
@@ -28,7 +37,10 @@ class Table:
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.columns:
-            each = (np.ravel(np.asarray(row.get(name, np.nan), dtype=float)) for row in self.rows)
+            try:
+                each = [np.ravel(np.asarray(row.get(name, np.nan), dtype=float)) for row in self.rows]
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"history: {name} must be a number in every row that has it ({error})") from None
             self.columns[name] = np.array([np.broadcast_to(x, self.seeds) for x in each])
         return self.columns[name]
 

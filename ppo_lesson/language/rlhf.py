@@ -55,7 +55,8 @@ def rlhf(
     models for it, and of several processes all get the same rows. resume: a file; the run saves itself there every
     `checkpoint_every` iterations and goes on from it, bit by bit the same on a CPU. It is refused with other settings,
     prompts, documents, reference or reward model, and with a reward function that gives its last replies other scores.
-    Rows: score, kl_ref (nats a reply), length, ended, beta, entropy (nats a token; with entropy_coef=0 its estimate
+    Rows: score, score_std, distinct (0: different prompts got one text, 1: each its own), kl_ref (nats a reply),
+    length, ended, beta, kl_loss (its coefficient), entropy (nats a token; with entropy_coef=0 its estimate
     -log pi of the sampled tokens), approx_kl, clip_fraction, policy_loss, value_loss,
     explained_variance, ratio_error, grad_norm, lr, ptx_loss, seconds; replies: (prompt, reply, score, ended) of each,
     not saved. FloatingPointError if something is not finite.
@@ -104,7 +105,8 @@ def rlhf(
             for name, rate in (("actor", config.lr), ("critic", config.critic_lr)):
                 for group in optimizers[name].param_groups if name in optimizers else ():
                     group["lr"] = rate * scale
-            row = {"iteration": iteration, "lr": config.lr * scale, "beta": beta} | _facts(rollout)
+            row = {"iteration": iteration, "lr": config.lr * scale, "beta": beta, "kl_loss": config.kl_loss}
+            row |= _facts(rollout)
             learned = advantages, returns, config, generator, stream
             row |= update(models, optimizers, rollout, *learned, hardware=hardware)
             sums = {name: sum(p.detach().sum() for p in model.parameters()).item() for name, model in learners.items()}
@@ -278,12 +280,17 @@ def _minibatches(count: int, config, generator) -> Iterator[Tensor]:
 
 def _facts(rollout: Rollout) -> dict[str, float]:
     """What the rollout alone tells."""
-    return {
+    facts = {
         "score": rollout.scores.mean().item(),
         "kl_ref": rollout.kl_ref.mean().item(),
         "length": rollout.mask.sum(-1).float().mean().item(),
         "ended": rollout.ended.float().mean().item(),
     }
+    if len(rollout.scores) > 1:
+        facts["score_std"] = rollout.scores.double().std().item()  # exactly 0 where all are alike
+    if (asked := len(set(rollout.prompts))) > 1:
+        facts["distinct"] = min(1.0, (len(set(rollout.texts)) - 1) / (asked - 1))
+    return facts
 
 
 def _scale(config: RLHFConfig, iteration: int) -> float:

@@ -10,6 +10,7 @@ import torch
 from tiny_language import Letters, build
 
 from ppo_lesson import objectives, returns
+from ppo_lesson.diagnose import diagnose
 from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL, estimate, estimate_off_policy
 from ppo_lesson.language import advantages as formulas
 from ppo_lesson.language import rlhf
@@ -319,6 +320,24 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
     assert [r["iteration"] for r in rows] == list(range(5))
     assert all(torch.equal(a, b) for a, b in zip(actor.parameters(), expected.parameters()))
     assert [r["beta"] for r in rows] == [r["beta"] for r in whole]
+
+
+@pytest.mark.parametrize(
+    ("reward", "expected"),
+    [(lambda p, r: 1.0, ["score without spread", "no price on KL"]), (lambda p, r: float(len(r)), ["no price on KL"])],
+)
+def test_three_rows_show_what_needs_no_trend(reward, expected):
+    rows, _ = run(replace(SHORT, kl=None, temperature=1.5), reward)
+    assert [symptom.name for symptom in diagnose(rows)] == expected
+    assert all(0 < row["distinct"] <= 1 and row["kl_loss"] == 0 for row in rows)
+
+
+def test_one_text_for_all_is_counted():
+    rows, _ = run(replace(SHORT, lr=0.0, critic_lr=0.0, temperature=1e-4, max_new_tokens=1), lambda p, r: 1.0)
+    texts, prompts = ({x[i] for x in rows[0]["replies"]} for i in (1, 0))
+    assert rows[0]["distinct"] == (len(texts) - 1) / (len(prompts) - 1)
+    rows, _ = run(SHORT, lambda p, r: 1.0, prompts=["ab"])
+    assert "distinct" not in rows[0], "one prompt has nothing to differ from"
 
 
 def test_a_score_that_is_no_number_stops_and_says_where_the_run_is_safe(tmp_path):
