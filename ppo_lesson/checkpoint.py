@@ -53,11 +53,19 @@ def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
 
 def _rights(path: Path) -> int:
     """Of the file at `path`, or of any new file."""
-    if path.exists():
-        return stat.S_IMODE(path.stat().st_mode)
+    return stat.S_IMODE(path.stat().st_mode) if path.exists() else _rights_of_new()
+
+
+def _rights_of_new() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
+
+
+def share(folder) -> None:
+    """Give the weights that were written into a folder the rights of any new file: safetensors gives none to others."""
+    for file in Path(folder).glob("*.safetensors"):
+        file.chmod(_rights_of_new())
 
 
 def load(path, *, facts_only: bool = False) -> tuple[dict[str, Tensor], dict]:

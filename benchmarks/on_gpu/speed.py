@@ -65,7 +65,7 @@ SHAPES = [(64, 128), (256, 256)]  # replies, tokens of each
 class Words:
     """As much of a tokenizer as `roll_out` asks for: ids in, numbers out."""
 
-    eos_token_id, pad_token_id = 1, 0
+    chat_template, eos_token_id, pad_token_id = None, 1, 0
 
     def decode(self, ids, **_):
         return " ".join(map(str, ids))

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from .. import validate
+from ..checkpoint import share
 from ..hardware import memory, processes
 from ..hardware import profile as machine
 from ..hardware.hardware import Hardware
@@ -23,7 +24,7 @@ from ..language import checks, data, reward, rlhf, settings, supervised
 from ..language.models import Models, ScalarModel, device
 from ..language.rollout import roll_out
 from ..language.sampling import context_limit, generate, token_logps
-from ..language.text import pad_left, prompt_ids, reply_ids, reply_text
+from ..language.text import end_ids, pad_left, prompt_ids, reply_ids, reply_text
 from . import loading, options
 from .progress import follow
 from .report import finish
@@ -200,7 +201,9 @@ def _supervised(given: dict, model, count: int, profile: machine.Profile) -> sup
 
 
 def _check_fit(model, tokenizer, pairs: list[tuple[str, str]]) -> None:
-    lengths = [len(prompt_ids(tokenizer, prompt)) + len(reply_ids(tokenizer, reply)) for prompt, reply in pairs]
+    lengths = [
+        len(prompt_ids(tokenizer, prompt)) + len(reply_ids(tokenizer, reply, prompt=prompt)) for prompt, reply in pairs
+    ]
     checks.check_lengths([prompt for prompt, _ in pairs], lengths, {"model": model})
 
 
@@ -226,7 +229,8 @@ def _loss(model, tokenizer, pairs: list[data.Pair]) -> float:
     """Mean loss over the reply tokens, in nats."""
     total = tokens = 0.0
     for pair in pairs:
-        rows = supervised.rows_of([prompt_ids(tokenizer, pair.prompt)], [reply_ids(tokenizer, pair.reply)], 0)
+        reply = reply_ids(tokenizer, pair.reply, prompt=pair.prompt)
+        rows = supervised.rows_of([prompt_ids(tokenizer, pair.prompt)], [reply], 0)
         rows = [x.to(device(model)) for x in rows]
         logp = token_logps(model, *rows[:2], rows[2].shape[-1])
         total, tokens = total - logp.sum().item(), tokens + logp.numel()
@@ -239,12 +243,14 @@ def _replies(model, tokenizer, prompts: list[str]) -> list[tuple[str, str]]:
     room = (context_limit(model) or math.inf) - ids.shape[1]
     if room < 1:
         return []
-    ends = {"eos_id": tokenizer.eos_token_id, "pad_id": tokenizer.pad_token_id}
+    ends = {"eos_id": end_ids(tokenizer, model), "pad_id": tokenizer.pad_token_id}
     seed = torch.Generator().manual_seed(0)
     out = generate(model, ids, mask, max_new_tokens=min(LONGEST, room), generator=seed, **ends)
-    return [(prompt, reply_text(tokenizer, row)) for prompt, row in zip(prompts, out[:, ids.shape[1] :].cpu())]
+    rows = zip(prompts, out[:, ids.shape[1] :].cpu())
+    return [(prompt, reply_text(tokenizer, row, prompt=prompt, ends=ends["eos_id"])) for prompt, row in rows]
 
 
 def _save(model, tokenizer, folder: Path) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    share(folder)

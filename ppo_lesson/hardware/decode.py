@@ -10,14 +10,14 @@ written without a GPU. Left out: sliding windows, for which `decoder` falls back
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, StaticCache
 
 from ..language.head import logits_of
-from ..language.sampling import check_generate, check_temperature, generate, inverse_cdf, positions
+from ..language.sampling import check_generate, check_temperature, generate, inverse_cdf, is_end, positions
 
 EVERY = 16  # steps between two questions whether all replies have ended; each makes the CPU wait for the GPU
 WARM = 3  # steps before the capture, in which libraries allocate what they need
@@ -50,18 +50,18 @@ class Decoder:
         *,
         max_new_tokens: int,
         temperature: float = 1.0,
-        eos_id: int,
+        eos_id: int | Sequence[int],
         pad_id: int,
         uniforms: Tensor,
         return_logps: bool = False,
     ):
         """As `sampling.generate`; uniforms: (B, max_new_tokens) numbers in [0, 1)."""
-        check_generate(model, prompt_ids, prompt_mask, max_new_tokens, eos_id, pad_id)
+        ends = check_generate(model, prompt_ids, prompt_mask, max_new_tokens, eos_id, pad_id)
         if prompt_ids.shape[1] > self.prompt:
             raise ValueError(f"prompts of {prompt_ids.shape[1]} tokens; this decoder was made for {self.prompt}")
         with torch.autocast(prompt_ids.device.type, enabled=False):  # a graph must not hold casts of old weights
             model = self._own(model)
-            settings = (len(prompt_ids), max_new_tokens, check_temperature(temperature), eos_id, pad_id, id(model))
+            settings = (len(prompt_ids), max_new_tokens, check_temperature(temperature), ends, pad_id, id(model))
             if settings != self.settings:
                 self._allocate(model, settings, prompt_ids.device)
             self._prefill(model, prompt_ids, prompt_mask.bool(), uniforms)
@@ -90,7 +90,7 @@ class Decoder:
     def _allocate(self, model, settings: tuple, device) -> None:
         """All memory that a step reads and writes."""
         self.settings, self.graph = settings, None
-        B, T, self.temperature, self.eos_id, self.pad_id, _ = settings
+        B, T, self.temperature, self.ends, self.pad_id, _ = settings
         self.cache = StaticCache(config=model.config, max_cache_len=self.prompt + T)
         self.cache_position = {}  # older transformers want to be told in which column of the cache they are
         if "cache_position" in inspect.signature(model.base_model.forward).parameters:
@@ -129,7 +129,7 @@ class Decoder:
         token = torch.where(self.done, self.pad_id, token)
         self.replies.index_copy_(1, self.column, token[:, None])
         self.logps.index_copy_(1, self.column, torch.where(self.done, 0, logp)[:, None])
-        self.done.logical_or_(token == self.eos_id)
+        self.done.logical_or_(is_end(token, self.ends))
         self.token.copy_(token[:, None])
         self.seen.index_fill_(3, self.prompt + self.column, True)
         for where in self.cache_position.values():

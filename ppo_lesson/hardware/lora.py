@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..checkpoint import share
 from ..language.models import ScalarModel, without_dropout
 
 
@@ -29,7 +30,8 @@ class View(nn.Module):
 
     def __init__(self, model, adapter: str | None):
         super().__init__()
-        self.config, self.adapter, self.whole = model.config, adapter, [model]  # the list hides it from parameters()
+        self.config, self.generation_config, self.adapter = model.config, model.generation_config, adapter
+        self.whole = [model]  # the list hides it from parameters()
         self.names = [] if adapter is None else [n for n, _ in model.named_parameters() if f".{adapter}." in n]
         self.own = nn.ParameterList([model.get_parameter(name) for name in self.names])
         self.layers = [m for m in model.modules() if hasattr(m, "set_adapter") and hasattr(m, "lora_A")]
@@ -82,17 +84,16 @@ class View(nn.Module):
         """An ordinary folder, which `AutoModelForCausalLM.from_pretrained` loads."""
         with torch.device("meta"):
             plain = type(self.whole[0])(self.config)
-        plain.generation_config = self.whole[0].generation_config
-        weights = {name: x.contiguous().clone() for name, x in self.merged().items()}
-        plain.save_pretrained(folder, state_dict=weights)
+        plain.generation_config = self.generation_config
+        plain.save_pretrained(folder, state_dict={name: x.contiguous().clone() for name, x in self.merged().items()})
 
     def save_adapter(self, folder) -> None:
         """The adapter alone; `peft.PeftModel.from_pretrained(model, folder)` puts it onto its model again."""
-        config = self.whole[0].peft_config[self.adapter]
-        config.save_pretrained(folder)
+        self.whole[0].peft_config[self.adapter].save_pretrained(folder)
         names = [f"base_model.model.{name.replace(f'.{self.adapter}.', '.')}" for name in self.names]
         weights = {name: p.detach().contiguous() for name, p in zip(names, self.own)}
         save_file(weights, Path(folder) / "adapter_model.safetensors", metadata={"format": "pt"})
+        share(folder)
 
 
 def _let_learn(model) -> None:

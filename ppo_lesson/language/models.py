@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
+from ..checkpoint import share
 from .loading import examined, load_complete, refuse_a_look_ahead, refuse_another_kind, rounding
 from .sampling import full_mask, generate, hidden_states, response_mask, token_logps
 
@@ -140,6 +141,7 @@ class ScalarModel(nn.Module):
         self.trunk.save_pretrained(folder)
         head = {"weight": self.head.weight.detach(), "mean": self.mean, "std": self.std}
         save_file(head, Path(folder) / "head.safetensors", metadata={"kind": self.kind})
+        share(folder)
 
     @classmethod
     def load(cls, folder, *, kind: str | None = None) -> ScalarModel:

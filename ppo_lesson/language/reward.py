@@ -160,7 +160,8 @@ def _encode(tokenizer, prompts, replies, ended) -> list[tuple[list[int], list[in
     """(prompt ids, reply ids) of every reply; a prompt that comes again is encoded once."""
     known = {prompt: prompt_ids(tokenizer, prompt) for prompt in dict.fromkeys(prompts)}
     return [
-        (known[prompt], reply_ids(tokenizer, reply, ended=end)) for prompt, reply, end in zip(prompts, replies, ended)
+        (known[prompt], reply_ids(tokenizer, reply, prompt=prompt, ended=end))
+        for prompt, reply, end in zip(prompts, replies, ended)
     ]
 
 

@@ -32,7 +32,7 @@ from .optim import adamw
 from .rollout import Rollout, roll_out, scores_of
 from .sampling import token_logps, token_values
 from .settings import RLHFConfig
-from .text import reply_ids
+from .text import document_ids
 
 NORMS = {"actor": "grad_norm", "critic": "critic_grad_norm"}
 PTX_WIDTH = 64  # tokens in a row of plain text, for PPO-ptx
@@ -67,7 +67,7 @@ def rlhf(
     hardware = hardware.fresh()
     if critic is not None:
         critic.kind = "critic"  # it may have begun as a reward model
-    stream = torch.tensor([i for text in documents for i in reply_ids(tokenizer, text)])
+    stream = torch.tensor([i for text in documents for i in document_ids(tokenizer, text)])
     if config.ptx_coef and len(stream) <= PTX_WIDTH:
         raise ValueError(f"documents have {len(stream)} tokens in all; ptx_coef needs more than {PTX_WIDTH}")
     learners = {"actor": actor} | ({} if critic is None else {"critic": critic})

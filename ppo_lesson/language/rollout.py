@@ -15,8 +15,8 @@ from ..hardware.hardware import CPU, Hardware
 from .microbatch import micro_batches
 from .models import Models, ScalarModel, device
 from .reward import score
-from .sampling import full_mask, generate, response_mask, token_logps, token_values
-from .text import pad_left, reply_text
+from .sampling import full_mask, generate, is_end, response_mask, token_logps, token_values
+from .text import end_ids, pad_left, reply_text
 
 
 @dataclass
@@ -61,7 +61,7 @@ def roll_out(
     Each process does its part of the prompts, and all get the whole. decode: what does the same as `generate`.
     """
     actor, critic, reference, reward = models
-    eos_id, pad_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    eos_id, pad_id = end_ids(tokenizer, actor), tokenizer.pad_token_id
     part, count = hardware.part(len(prompts)), len(prompts)
     ids, prompt_mask = (x[part].to(device(actor)) for x in pad_left([ids for _, ids in prompts], pad_id))  # (B, P)
     uniforms = torch.rand(count, config.max_new_tokens, generator=generator, dtype=torch.float64)[part].to(ids.device)
@@ -74,8 +74,11 @@ def roll_out(
     T = int(hardware.largest(mask.sum(-1).max().item(), mask.device))  # columns that nobody reached cost time
     out, mask = out[:, : ids.shape[1] + T], mask[:, :T]  # (B, P + T), (B, T)
     replies, attention = out[:, ids.shape[1] :], full_mask(prompt_mask, mask)
-    ended = ((replies == eos_id) & mask).any(-1)  # (B,)
-    texts = [reply_text(tokenizer, row[real]) for row, real in zip(replies.cpu(), mask.cpu())]
+    ended = (is_end(replies, eos_id) & mask).any(-1)  # (B,)
+    texts = [
+        reply_text(tokenizer, row[real], prompt=text, ends=eos_id)
+        for row, real, (text, _) in zip(replies.cpu(), mask.cpu(), prompts)
+    ]
 
     everything = torch.arange(len(mask))
     batches = list(micro_batches(out, attention, mask, everything, config.micro_batch, tokens=hardware.micro_tokens))

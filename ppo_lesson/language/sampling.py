@@ -5,6 +5,9 @@ y_t; what decides it, and what its value is read from, is the model's output in 
 Logits are divided by the temperature everywhere, and log-softmax is taken in float32.
 """
 
+import functools
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,14 +17,20 @@ from .head import logits_of, of_actions
 BLOCK = 256  # tokens whose probabilities are summed first, when one of them is drawn
 
 
-def response_mask(responses: Tensor, eos_id: int) -> Tensor:
+def is_end(ids: Tensor, eos_id: int | Sequence[int]) -> Tensor:
+    """Which ids end a reply, as bool of the same shape. eos_id: one id, or several that a reply may end with."""
+    first, *more = eos_id if isinstance(eos_id, list | tuple) else [eos_id]
+    return functools.reduce(torch.logical_or, (ids == end for end in more), ids == first)
+
+
+def response_mask(responses: Tensor, eos_id: int | Sequence[int]) -> Tensor:
     """(B, T) ids -> (B, T) bool: every token up to the first EOS, that one included; it is an action too.
 
     >>> response_mask(torch.tensor([[5, 1, 1, 0], [5, 6, 7, 8]]), eos_id=1).int()
     tensor([[1, 1, 0, 0],
             [1, 1, 1, 1]], dtype=torch.int32)
     """
-    ended = (responses == eos_id).int()
+    ended = is_end(responses, eos_id).int()
     return ended.cumsum(-1) - ended == 0
 
 
@@ -88,7 +97,7 @@ def generate(
     *,
     max_new_tokens: int,
     temperature: float = 1.0,
-    eos_id: int,
+    eos_id: int | Sequence[int],
     pad_id: int,
     generator: torch.Generator | None = None,
     uniforms: Tensor | None = None,
@@ -97,12 +106,13 @@ def generate(
     """Sample replies from the model's own distribution: temperature, and nothing else (no top-k, no penalty).
 
     prompt_ids, prompt_mask: (B, P), padded on the left -> ids (B, P + max_new_tokens), filled with pad_id after an end.
-    The model's generation_config is never read. uniforms: (B, max_new_tokens) numbers in [0, 1) that choose the tokens,
-    so that a reply does not depend on the others in its batch; otherwise `generator` draws them, one for every reply
-    that goes on. return_logps: also log pi of the tokens, (B, T), 0 after an end.
+    eos_id: one id, or several that end a reply; the model's generation_config is never read. uniforms: (B,
+    max_new_tokens) numbers in [0, 1) that choose the tokens, so that a reply does not depend on the others in its
+    batch; otherwise `generator` draws them, one for every reply that goes on. return_logps: also log pi of the tokens,
+    (B, T), 0 after an end.
     """
     temperature = check_temperature(temperature)
-    check_generate(model, prompt_ids, prompt_mask, max_new_tokens, eos_id, pad_id)
+    ends = check_generate(model, prompt_ids, prompt_mask, max_new_tokens, eos_id, pad_id)
     if uniforms is not None and uniforms.shape != (len(prompt_ids), max_new_tokens):
         raise ValueError(f"uniforms must be {(len(prompt_ids), max_new_tokens)}; got {tuple(uniforms.shape)}")
     replies = torch.full((len(prompt_ids), max_new_tokens), pad_id, device=prompt_ids.device)
@@ -119,7 +129,7 @@ def generate(
         u = _uniform(logits, generator) if uniforms is None else uniforms[rows, t, None]
         token, logps[rows, t] = inverse_cdf(logits, u)
         replies[rows, t] = token
-        on = (token != eos_id).nonzero()[:, 0]
+        on = (~is_end(token, ends)).nonzero()[:, 0]
         if len(on) == 0:
             break
         if len(on) < len(rows):  # replies that have ended are not computed any more
@@ -195,15 +205,21 @@ def _check_context(model, mask: Tensor, more: int) -> None:
         raise ValueError(f"the longest text has {longest} tokens, reply included; this model reads at most {limit}")
 
 
-def check_generate(model, prompt_ids: Tensor, prompt_mask: Tensor, max_new_tokens, eos_id, pad_id) -> None:
-    """ValueError for what no sampler can work with: shapes, padding on the right, train mode, a context too short."""
+def check_generate(model, prompt_ids: Tensor, prompt_mask: Tensor, max_new_tokens, eos_id, pad_id) -> tuple[int, ...]:
+    """The ends of a reply: eos_id, one or several, as a tuple.
+
+    ValueError for what no sampler can work with: shapes, padding on the right, train mode, a context too short.
+    """
     validate.same_shape({"prompt_ids": prompt_ids, "prompt_mask": prompt_mask})
     validate.not_empty("prompt_ids", prompt_ids)
-    for name, value, low in (("max_new_tokens", max_new_tokens, 1), ("eos_id", eos_id, 0), ("pad_id", pad_id, 0)):
+    for name, value, low in (("max_new_tokens", max_new_tokens, 1), ("pad_id", pad_id, 0)):
         validate.integer(name, value, low)
+    ends = eos_id if isinstance(eos_id, list | tuple) and eos_id else [eos_id]
+    ends = tuple(validate.integer("eos_id", end, 0) for end in ends)
     if not bool(prompt_mask[:, -1].all()):
         row = int((prompt_mask[:, -1] == 0).nonzero()[0])
         raise ValueError(f"prompt_mask: row {row} ends in padding; pad prompts on the left (text.pad_left)")
     if model.training:
         raise ValueError("model is in training mode, where dropout changes its replies: use models.without_dropout")
     _check_context(model, prompt_mask, max_new_tokens)
+    return ends

@@ -25,7 +25,7 @@ from .models import device
 from .optim import adamw, schedule
 from .sampling import full_mask, token_logps
 from .settings import check
-from .text import pad_left, pad_right, prompt_ids, reply_ids
+from .text import document_ids, pad_left, pad_right, prompt_ids, reply_ids
 
 
 @validate.helpful
@@ -66,7 +66,7 @@ def pretrain(
     Rows: step, loss (nats per token), lr, grad_norm, tokens (that were predicted).
     """
     validate.integer("width", width, 2)
-    stream = torch.tensor([i for text in documents for i in reply_ids(tokenizer, text)])
+    stream = torch.tensor([i for text in documents for i in document_ids(tokenizer, text)])
     count = len(stream) // width
     if count < config.batch:
         raise ValueError(f"documents hold {len(stream)} tokens, too few for {config.batch} rows of {width}; give more")
@@ -88,7 +88,7 @@ def sft(
     Rows: step, loss (nats per reply token), lr, grad_norm, tokens.
     """
     prompts = [prompt_ids(tokenizer, pair.prompt) for pair in pairs]
-    replies = [reply_ids(tokenizer, pair.reply) for pair in pairs]
+    replies = [reply_ids(tokenizer, pair.reply, prompt=pair.prompt) for pair in pairs]
     check_lengths(
         [pair.prompt for pair in pairs], list(map(len, map(list.__add__, prompts, replies))), {"model": model}
     )

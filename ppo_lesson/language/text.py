@@ -3,7 +3,10 @@
 Whether EOS is also PAD changes nothing, because masks are made from lengths and never from ids.
 """
 
+import re
 from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
 
 import torch
 from jinja2 import TemplateError
@@ -17,6 +20,9 @@ CHAT = (  # with a space before a reply that begins in ASCII, as in `reply_ids`
     "{% for m in messages %}{% if m['role'] == 'user' %}<user>{{ m['content'] }}<reply>"
     "{% else %}{{ ' ' if '!' <= m['content'][:1] <= '~' }}{{ m['content'] }}<eos>{% endif %}{% endfor %}"
 )
+DATED = re.compile(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)")  # a date in a chat template
+TODAY = datetime(2025, 1, 1)  # is that date: a run that goes on tomorrow, or is repeated, reads the same prompts
+MARK = "A reply."  # whose end a chat template shows
 
 
 def load_tokenizer(folder) -> PreTrainedTokenizerBase:
@@ -29,39 +35,91 @@ def load_tokenizer(folder) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def start_ids(tokenizer) -> list[int]:
+    """What the tokenizer puts before a text by itself: a BOS, or nothing."""
+    bare, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
+    return whole[: next((n for n in range(len(whole)) if whole[n : n + len(bare)] == bare), 0)]
+
+
 def prompt_ids(tokenizer, prompt: str) -> list[int]:
     """Ids of one prompt, with everything up to where the reply begins; without a chat template the prompt as it is."""
-    if tokenizer.chat_template:
-        chat = [{"role": "user", "content": prompt}]
-        try:
-            prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        except TemplateError as error:
-            raise ValueError(
-                f"the tokenizer's chat template fails on one turn of a user ({error}), here {prompt!r:.60}. Mend it, "
-                f"or take it out of tokenizer_config.json (or chat_template.jinja) if prompts are complete as they are"
-            ) from error
-    return tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    if not tokenizer.chat_template:
+        return [*start_ids(tokenizer), *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+    try:
+        text = _chat(tokenizer, [{"role": "user", "content": prompt}], add_generation_prompt=True)
+    except TemplateError as error:
+        raise ValueError(
+            f"the tokenizer's chat template fails on one turn of a user ({error}), here {prompt!r:.60}. Mend it, "
+            f"or take it out of tokenizer_config.json (or chat_template.jinja) if prompts are complete as they are"
+        ) from error
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def reply_ids(tokenizer, reply: str, *, ended: bool = True) -> list[int]:
-    """Ids of one reply with one EOS, at its end. What looks like a special token in the text is plain text.
+def document_ids(tokenizer, text: str) -> list[int]:
+    """Ids of a plain text, with a BOS if the tokenizer has one there, and with the EOS."""
+    return [*start_ids(tokenizer), *reply_ids(tokenizer, text, ended=False), tokenizer.eos_token_id]
 
-    ended=False: a reply that was cut at the longest length; it gets no EOS, as its writer chose none.
 
-    An English reply begins with a space, as words inside a text do; under a foreign chat template it does not.
+def _chat(tokenizer, turns: list[dict], *, add_generation_prompt: bool) -> str:
+    """What the chat template writes, on the same day for ever."""
+    template = DATED.sub(lambda said: repr(TODAY.strftime(said[2])), tokenizer.get_chat_template())
+    about = {"chat_template": template, "tokenize": False, "add_generation_prompt": add_generation_prompt}
+    return tokenizer.apply_chat_template(turns, **about)
+
+
+def end_ids(tokenizer, model=None) -> list[int]:
+    """Ids that end a reply. The first is the one to learn: what the chat template ends a turn with, or else the EOS.
+
+    The others are the EOS, and those that the model's generation_config names: its authors let it stop there, too.
     """
-    ours = tokenizer.chat_template in (None, CHAT)
-    space = " " if ours and "!" <= reply[:1] <= "~" else ""
+    theirs = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    theirs = theirs if isinstance(theirs, list | tuple) else [] if theirs is None else [theirs]
+    return list(dict.fromkeys([_turn_end(tokenizer, str(tokenizer.chat_template)), tokenizer.eos_token_id, *theirs]))
+
+
+@lru_cache(maxsize=8)
+def _turn_end(tokenizer, template: str) -> int:
+    """The first special token that the template (named so that a new one is read) writes behind a reply, or the EOS."""
+    if not tokenizer.chat_template:
+        return tokenizer.eos_token_id
+    try:
+        text = _chat(
+            tokenizer, [{"role": r, "content": MARK} for r in ("user", "assistant")], add_generation_prompt=False
+        )
+    except TemplateError:  # `prompt_ids` says so where it matters
+        return tokenizer.eos_token_id
+    behind = tokenizer(text.rpartition(MARK)[2], add_special_tokens=False)["input_ids"]
+    special = {*tokenizer.all_special_ids, *(i for i, x in tokenizer.added_tokens_decoder.items() if x.content.strip())}
+    return next((i for i in behind if i in special), tokenizer.eos_token_id)
+
+
+def reply_ids(tokenizer, reply: str, *, prompt: str = "", ended: bool = True) -> list[int]:
+    """Ids of one reply with what ends it, once. What looks like a special token in the text is plain text.
+
+    ended=False: a reply that was cut at the longest length; it gets no end, as its writer chose none.
+
+    An English reply begins with a space, as words inside a text do; not under a foreign chat template, nor behind a
+    plain prompt that ends in a space or a newline.
+    """
+    space = " " if _spaced(tokenizer, prompt) and "!" <= reply[:1] <= "~" else ""
     ids = tokenizer(space + reply, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-    return [*ids, tokenizer.eos_token_id] if ended else ids
+    return [*ids, end_ids(tokenizer)[0]] if ended else ids
 
 
-def reply_text(tokenizer, ids: Sequence[int] | Tensor) -> str:
-    """The text of a reply: what stands before the first EOS."""
-    ids = [int(i) for i in ids]
-    if tokenizer.eos_token_id in ids:
-        ids = ids[: ids.index(tokenizer.eos_token_id)]
-    return tokenizer.decode(ids, skip_special_tokens=True).strip()
+def reply_text(tokenizer, ids: Sequence[int] | Tensor, *, prompt: str = "", ends: Sequence[int] = ()) -> str:
+    """The text of a reply: what stands before its first end, without the space that `reply_ids` put in front.
+
+    ends: ids that end it, see `end_ids`; if none are given, those of the tokenizer.
+    """
+    ids, ends = [int(i) for i in ids], set(ends or end_ids(tokenizer))
+    ids = ids[: next((n for n, i in enumerate(ids) if i in ends), None)]
+    text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text[1:] if _spaced(tokenizer, prompt) and text[:1] == " " and "!" <= text[1:2] <= "~" else text
+
+
+def _spaced(tokenizer, prompt: str) -> bool:
+    """Whether an English reply to this prompt is a word inside a text, with a space in front."""
+    return tokenizer.chat_template == CHAT or not (tokenizer.chat_template or prompt[-1:].isspace())
 
 
 def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,17 @@
 """Language models from configurations, folders and other architectures; critics and reward models on their trunks."""
 
 import json
+import os
 
 import pytest
+import shop
 import torch
 import transformers
 from tiny_language import KINDS, MLP, SMALL, build, from_disk, prompts
 
 from course.desk.tiny import tiny_llama
+from ppo_lesson.commands import main as cli
+from ppo_lesson.hardware.lora import views
 from ppo_lesson.language.models import ScalarModel, load_language_model, without_dropout
 from ppo_lesson.language.sampling import generate, positions, token_logps
 
@@ -147,3 +151,28 @@ def test_a_folder_without_a_head_is_named(tmp_path):
         ScalarModel.load(tmp_path / "model")
     with pytest.raises(ValueError, match="holds no model at all"):
         ScalarModel.load(tmp_path / "nothing")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of this kind are Unix's")
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+@pytest.mark.parametrize("rank", ["0", "4"])
+def test_whom_you_let_read_your_new_files_may_read_the_weights(rank, mask, tmp_path, monkeypatch):
+    """Safetensors writes them for their owner alone, and a colleague or a server could not load what was trained."""
+    if rank != "0":
+        pytest.importorskip("peft")
+    folder, before = shop.make(tmp_path / "shop"), os.umask(mask)
+    monkeypatch.setattr("ppo_lesson.commands.report.plot", lambda *_: [])
+    try:
+        argv = ["--model", f"{folder / 'model'}", "--steps", "1", "--batch", "4", "--lora-rank", rank]
+        for command, data in (("sft", "pairs"), ("reward", "rankings")):
+            more = ["--data", f"{folder / data}.jsonl", "--output", f"{tmp_path / 'out' / command}"]
+            assert cli.main([command, *argv, *more]) == 0
+        assert shop.rlhf(folder, tmp_path / "out" / "rlhf", "--lora-rank", rank) == 0
+        if rank != "0":
+            (tmp_path / "out" / "adapter").mkdir()
+            views(build("llama"), rank=2)[0].save_adapter(tmp_path / "out" / "adapter")
+    finally:
+        os.umask(before)
+    files = list((tmp_path / "out").rglob("*.safetensors"))
+    assert {file.parent.name for file in files} >= {"model", "actor", "critic"}
+    assert {oct(file.stat().st_mode & 0o777) for file in files} == {oct(0o666 & ~mask)}

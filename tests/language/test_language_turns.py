@@ -1,0 +1,237 @@
+"""Where a text begins and a reply ends, for tokenizers of all kinds; and that nothing of a text is lost between."""
+
+import time
+
+import pytest
+import shop
+import torch
+from tiny_language import build
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from ppo_lesson.hardware.decode import Decoder
+from ppo_lesson.language import reward, rlhf, supervised, text
+from ppo_lesson.language.models import Models, ScalarModel, without_dropout
+from ppo_lesson.language.rollout import roll_out
+from ppo_lesson.language.sampling import generate, response_mask
+from ppo_lesson.language.text import document_ids, end_ids, load_tokenizer, prompt_ids, reply_ids, reply_text
+
+BOS, EOS, TURN, T = "<bos>", "<eos>", "<turn>", 258  # the last one's id
+CHATML = (
+    "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]\n{{ m['content'] }}<turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]\n{% endif %}"
+)
+OPEN = CHATML.replace("<turn>\n", "\n")  # which ends a turn with nothing of its own
+CODE = ["    return 1\n", "  x", "x = 1\n\n\nif x:\n\ty()\n", "\n", ", . 'll n't", "\treturn", "好\n", "a "]
+
+
+def made(*, begins=False, ends=False, template=None, turn="special", **more):
+    """Bytes, BOS 0, EOS 1, and <turn> T: "special" or "added", a token all the same. begins, ends: what it adds."""
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    inner.train_from_iterator(
+        [], trainers.BpeTrainer(special_tokens=[BOS, EOS], initial_alphabet=alphabet, show_progress=False)
+    )
+    inner.add_tokens([AddedToken(TURN, special=turn == "special")])
+    single = f"{BOS} $A" if begins else "$A"
+    inner.post_processor = processors.TemplateProcessing(
+        single=f"{single} {EOS}" if ends else single, special_tokens=[(BOS, 0), (EOS, 1)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, bos_token=BOS, eos_token=EOS, pad_token=EOS, chat_template=template, **more
+    )
+
+
+def actor_of(tokenizer, **changes):
+    return without_dropout(build("llama", vocab_size=len(tokenizer), **changes))
+
+
+# ---- where a text begins ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_plain_prompt_begins_as_its_tokenizer_begins_texts(begins, ends):
+    tokenizer = made(begins=begins, ends=ends)
+    bare = tokenizer("Hi", add_special_tokens=False)["input_ids"]
+    assert prompt_ids(tokenizer, "Hi") == [0] * begins + bare, "a BOS where it adds one, and never an end"
+    document = document_ids(tokenizer, "Hi")
+    assert document[: begins + 1].count(0) == begins and document[-1] == 1 and document.count(1) == 1
+    assert reply_ids(tokenizer, "Hi")[0] != 0
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_under_a_chat_template_the_template_alone_says_how_a_prompt_begins(begins):
+    assert prompt_ids(made(begins=begins, template=CHATML), "Hi").count(0) == 1
+    assert prompt_ids(made(begins=begins, template=CHATML.replace("{{ bos_token }}", "")), "Hi").count(0) == 0
+
+
+def test_plain_texts_of_pretraining_begin_with_it_too():
+    tokenizer, seen = made(begins=True), []
+    model = actor_of(tokenizer)
+    forward = model.base_model.forward
+    model.base_model.forward = lambda **named: seen.append(named["input_ids"]) or forward(**named)
+    config = supervised.SupervisedConfig(steps=1, batch=2)
+    next(supervised.pretrain(model, tokenizer, ["abcdefg"] * 4, config, seed=0, width=10))
+    assert (seen[0][:, 0] == 0).all() and (seen[0][:, -1] == 1).all(), "BOS, a space, seven letters, EOS"
+
+
+# ---- where a reply ends ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "turn", "first"),
+    [
+        (None, "special", 1),
+        (CHATML, "special", T),
+        (CHATML, "added", T),
+        (CHATML.replace("<turn>", "{{ eos_token }}"), "special", 1),
+        (OPEN, "special", 1),
+        ("{{ raise_exception('no assistant') if messages|length > 1 else messages[0].content }}", "special", 1),
+        ([{"name": "default", "template": CHATML}, {"name": "tools", "template": OPEN}], "special", T),
+    ],
+)
+def test_a_reply_is_taught_the_end_that_its_template_writes(template, turn, first, tmp_path):
+    made(template=template, turn=turn).save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    assert end_ids(tokenizer)[0] == first and set(end_ids(tokenizer)) == {first, 1}
+    ids = reply_ids(tokenizer, "So.")
+    assert ids[-1] == first and not {1, T} & set(ids[:-1]) and reply_ids(tokenizer, "So.", ended=False) == ids[:-1]
+    for end in {first, 1}:
+        assert reply_text(tokenizer, [*ids[:-1], end, 70, 1]) == "So."
+
+
+def test_what_is_learned_is_what_the_template_writes():
+    """Up to the end of the turn; a newline behind it belongs to nobody."""
+    tokenizer = made(template=CHATML)
+    chat = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+    whole = tokenizer(tokenizer.apply_chat_template(chat, tokenize=False), add_special_tokens=False)["input_ids"]
+    ours = prompt_ids(tokenizer, "Why?") + reply_ids(tokenizer, "So.")
+    assert whole[: len(ours)] == ours and tokenizer.decode(whole[len(ours) :]) == "\n"
+
+
+@pytest.mark.parametrize(("said", "ends"), [(None, {1, T}), (7, {1, T, 7}), ([7, 9, 1], {1, T, 7, 9})])
+def test_a_reply_may_end_with_every_end_that_the_model_has(said, ends):
+    tokenizer = made(template=CHATML)
+    model = actor_of(tokenizer)
+    model.generation_config.eos_token_id = said
+    assert set(end_ids(tokenizer, model)) == ends and end_ids(tokenizer, model)[0] == T
+    with torch.no_grad():  # every token is as likely as any other
+        model.get_output_embeddings().weight.zero_()
+    models_ = Models(model, None, actor_of(tokenizer), lambda prompt, reply: 0.0)
+    config = rlhf.RLHFConfig(batch=64, replies=2, minibatches=1, advantages="group", max_new_tokens=30)
+    asked = [("?", prompt_ids(tokenizer, "?"))] * 2000
+    out = roll_out(models_, tokenizer, asked, config, torch.Generator().manual_seed(0))
+    replies = [row[real].tolist() for row, real in zip(out.ids[:, -out.mask.shape[1] :], out.mask)]
+    found = {reply[-1] for reply, ended in zip(replies, out.ended) if ended}
+    assert found == ends, "of 2000 replies each end stops some 200"
+    assert [reply[-1] in ends for reply in replies] == out.ended.tolist() and not out.ended.all()
+    assert not any(ends & set(reply[:-1]) for reply in replies)
+    for reply, ended, said in zip(replies, out.ended, out.texts):
+        assert said == tokenizer.decode(reply[: -1 if ended else None], skip_special_tokens=True)
+
+
+def test_several_ends_are_the_union_of_each():
+    responses = torch.tensor([[5, 9, 7, 1], [7, 5, 5, 5], [5, 5, 5, 5]])
+    assert response_mask(responses, [9, 7]).sum(-1).tolist() == [2, 1, 4]
+    assert torch.equal(response_mask(responses, 7), response_mask(responses, [7]))
+    model, mask = without_dropout(build("gpt2")), torch.ones(6, 3, dtype=torch.bool)
+    ids, u = torch.arange(18).view(6, 3), torch.rand(6, 12, dtype=torch.float64)
+    about = {"max_new_tokens": 12, "pad_id": 0, "uniforms": u, "return_logps": True}
+    free, _ = generate(model, ids, mask, eos_id=40, **about)
+    ends = [int(free[0, 4]), int(free[1, 6])]
+    out, logps = generate(model, ids, mask, eos_id=ends, **about)
+    kept = response_mask(free[:, 3:], ends)
+    assert torch.equal(out[:, 3:], free[:, 3:].where(kept, 0)) and not logps[~kept].any()
+    other, _ = Decoder(prompt=3)(model, ids, mask, eos_id=ends, **about)
+    assert torch.equal(other, out)
+    for wrong in ([], [1, -1], [1, 2.5], "1", None):
+        with pytest.raises(ValueError, match="eos_id"):
+            generate(model, ids, mask, eos_id=wrong, **about)
+
+
+def test_a_reward_model_and_sft_see_the_same_end():
+    tokenizer = made(template=CHATML)
+    model = actor_of(tokenizer)
+    judge, seen = ScalarModel.reward(model), []
+    forward = judge.trunk.forward
+    judge.trunk.forward = lambda **named: seen.append(named["input_ids"]) or forward(**named)
+    reward.score(judge, tokenizer, ["Why?"], ["So."])
+    assert seen[0][0].tolist() == prompt_ids(tokenizer, "Why?") + reply_ids(tokenizer, "So.") and seen[0][0, -1] == T
+
+
+def test_with_lora_a_reply_ends_the_same_way():
+    pytest.importorskip("peft")
+    from ppo_lesson.hardware.lora import views
+
+    tokenizer = made(template=CHATML)
+    model = actor_of(tokenizer)
+    model.generation_config.eos_token_id = [7, 1]
+    actor, _, _ = views(model, rank=2)
+    assert end_ids(tokenizer, actor) == [T, 1, 7]
+
+
+# ---- a date ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_template_with_a_date_gives_the_same_prompt_every_day(tmp_path, monkeypatch):
+    """And to the second: a run that goes on later must be the same run."""
+    folder = shop.make(tmp_path / "shop")
+    path = folder / "model" / "chat_template.jinja"
+    path.write_text("Today is {{ strftime_now('%A %Y-%m-%d %H:%M:%S') }}." + path.read_text("utf-8"), "utf-8")
+    tokenizer = load_tokenizer(folder / "model")
+    first = prompt_ids(tokenizer, "Why?")
+    assert tokenizer.decode(first).startswith(f"Today is {text.TODAY:%A %Y-%m-%d %H:%M:%S}.")
+    monkeypatch.setattr("ppo_lesson.commands.report.plot", lambda *_: [])
+    assert (
+        shop.rlhf(folder, tmp_path / "run", "--set", "checkpoint_every=2", short=[*shop.SHORT[:-2], "--lr", "0"]) == 0
+    )
+    time.sleep(1.1)
+    assert prompt_ids(load_tokenizer(folder / "model"), "Why?") == first
+    assert shop.cli.main(["rlhf", "--output", f"{tmp_path / 'run'}", "--resume"]) == 0
+
+
+# ---- what a text consists of -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reply", CODE)
+@pytest.mark.parametrize("template", [None, CHATML, text.CHAT])
+def test_a_reply_comes_back_with_its_indentation_and_newlines(reply, template):
+    tokenizer = made(template=template, clean_up_tokenization_spaces=True)
+    for prompt in ("def f():\n", "Why?"):
+        assert reply_text(tokenizer, reply_ids(tokenizer, reply, prompt=prompt), prompt=prompt) == reply
+
+
+def test_a_reply_follows_a_plain_prompt_as_the_text_goes_on():
+    tokenizer = made()
+    for prompt, reply, whole in (
+        ("Why?", "So.", "Why? So."),
+        ("### Response:\n", "So.", "### Response:\nSo."),
+        ("def f():\n", "    return 1\n", "def f():\n    return 1\n"),
+        ("x =", "\n", "x =\n"),
+    ):
+        ids = prompt_ids(tokenizer, prompt) + reply_ids(tokenizer, reply, prompt=prompt)
+        assert tokenizer.decode(ids) == whole + EOS
+
+
+@pytest.mark.parametrize("template", [None, CHATML])
+def test_a_reward_function_gets_the_reply_as_it_was_sampled(template):
+    tokenizer, got = made(template=template), []
+    model = actor_of(tokenizer)
+    models_ = Models(model, None, actor_of(tokenizer), lambda prompt, reply: got.append((prompt, reply)) or 0.0)
+    config = rlhf.RLHFConfig(batch=64, replies=2, minibatches=1, advantages="group", max_new_tokens=6)
+    prompts = ["def f():\n", "Why?"] * 100
+    asked = [(prompt, prompt_ids(tokenizer, prompt)) for prompt in prompts]
+    out = roll_out(models_, tokenizer, asked, config, torch.Generator().manual_seed(0))
+    assert [prompt for prompt, _ in got] == prompts and [reply for _, reply in got] == out.texts
+    blank = 0
+    for i, (prompt, reply) in enumerate(got):
+        ids = out.ids[i, -out.mask.shape[1] :][out.mask[i]].tolist()
+        ids = ids[: -1 if out.ended[i] else None]
+        sampled = tokenizer.decode(ids, skip_special_tokens=True)
+        spaced = template is None and prompt == "Why?" and sampled[:1] == " " and "!" <= sampled[1:2] <= "~"
+        assert reply == sampled[spaced:]
+        blank += reply != reply.strip()
+    assert blank, "this test needs replies that begin or end in blanks"
