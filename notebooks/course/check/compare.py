@@ -50,6 +50,8 @@ def difference(actual, expected, *, rtol: float = 1e-5, atol: float = 1e-7, chec
     if isinstance(actual, dict) and not isinstance(expected, dict):
         return Difference("type", f"{name_of(actual)} came back; expected {name_of(expected)}")
     got, want = leaves(actual), leaves(expected)
+    places = {path: i for i, (path, _) in enumerate(want)}
+    got.sort(key=lambda leaf: places.get(leaf[0], len(places)))  # a dict may come in another order
     if [path for path, _ in [*got, *want]] != ["", ""]:
         if _kind(actual) != _kind(expected):
             return Difference("type", f"{name_of(actual)} came back; expected {name_of(expected)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, close, require
 
 
@@ -28,7 +29,7 @@ def _cases():
         _batch(g, 2, 3, 3, 5, 2.0),
         _batch(g, 3, 4, 6, 7, 0.7, size=3.0),
         _batch(g, 2, 5, 4, 6, 1.0, size=80.0),  # some tokens are impossible in float32, and have a logarithm
-        _batch(g, 2, 3, 4, 40, 1.0, size=2.0, dtype=torch.bfloat16),
+        _batch(g, 2, 3, 4, 40, 0.7, size=2.0, dtype=torch.bfloat16),
     ]
 
 
@@ -62,97 +63,13 @@ def _first_token_is_decided_by_the_prompt(fn):
     require(moved[0] and not moved[1:].any(), case=(logits, ids, T, temperature), got=after)
 
 
-def _parts(logits, ids, T, temperature, logit_shift=1, id_shift=0):
-    """Logits and tokens of the reply, moved by so many columns."""
-    L = ids.shape[1]
-    return (
-        logits[:, L - T - logit_shift : L - logit_shift].float() / temperature,
-        ids[:, L - T - id_shift : L - id_shift],
-    )
-
-
-def _gathered(logps, ids):
-    return logps.gather(-1, ids[..., None])[..., 0]
-
-
-def _same_column(logits, ids, response_length, temperature):
-    x, y = _parts(logits, ids, response_length, temperature, logit_shift=0)
-    return _gathered(x.log_softmax(-1), y)
-
-
-def _two_columns_before(logits, ids, response_length, temperature):
-    x, y = _parts(logits, ids, response_length, temperature, logit_shift=2)
-    return _gathered(x.log_softmax(-1), y)
-
-
-def _tokens_moved_too(logits, ids, response_length, temperature):
-    x, y = _parts(logits, ids, response_length, temperature, id_shift=1)
-    return _gathered(x.log_softmax(-1), y)
-
-
-def _from_the_front(logits, ids, response_length, temperature):
-    _, y = _parts(logits, ids, response_length, temperature)
-    return _gathered((logits[:, :response_length].float() / temperature).log_softmax(-1), y)
-
-
-def _prompt_too(logits, ids, response_length, temperature):
-    return _gathered((logits[:, :-1].float() / temperature).log_softmax(-1), ids[:, 1:])
-
-
-def _probabilities(logits, ids, response_length, temperature):
-    x, y = _parts(logits, ids, response_length, temperature)
-    return _gathered(x.softmax(-1), y)
-
-
-def _bare_logits(logits, ids, response_length, temperature):
-    return _gathered(*_parts(logits, ids, response_length, temperature))
-
-
-def _over_time(logits, ids, response_length, temperature):
-    x, y = _parts(logits, ids, response_length, temperature)
-    return _gathered(x.log_softmax(1), y)
-
-
-def _likeliest(logits, ids, response_length, temperature):
-    return _parts(logits, ids, response_length, temperature)[0].log_softmax(-1).max(-1).values
-
-
-def _whole_reply(logits, ids, response_length, temperature):
-    return token_logps(logits, ids, response_length, temperature).sum(-1)
-
-
-def _mean_of_the_reply(logits, ids, response_length, temperature):
-    return token_logps(logits, ids, response_length, temperature).mean(-1)
-
-
-def _a_loss(logits, ids, response_length, temperature):
-    return -token_logps(logits, ids, response_length, temperature)
-
-
-def _no_temperature(logits, ids, response_length, temperature):
-    return token_logps(logits, ids, response_length, 1.0)
-
-
-def _times_temperature(logits, ids, response_length, temperature):
-    return token_logps(logits, ids, response_length, 1 / temperature)
-
-
-def _logps_divided(logits, ids, response_length, temperature):
-    return token_logps(logits, ids, response_length, 1.0) / temperature
-
-
-def _in_bfloat16(logits, ids, response_length, temperature):
-    x = logits[:, -response_length - 1 : -1] / temperature
-    return _gathered(x.log_softmax(-1), ids[:, -response_length:])
-
-
-def _float_too_late(logits, ids, response_length, temperature):
-    return _in_bfloat16(logits, ids, response_length, temperature).float()
-
-
-def _log_of_softmax(logits, ids, response_length, temperature):
-    x, y = _parts(logits, ids, response_length, temperature)
-    return _gathered(x.softmax(-1).log(), y)
+def _unlikely_tokens_too(fn):
+    """A token that is all but impossible has a logarithm too, here down to -220."""
+    case = _cases()[5]
+    got, want = fn(*case), token_logps(*case)
+    right = torch.isclose(got, want, rtol=1e-4, atol=1e-5)
+    lost = right[want > -15].all() and not right[want < -110].any()
+    require(not lost, case=case, got=got, mistake="_log_of_softmax")
 
 
 LOGPS = Exercise(
@@ -160,81 +77,110 @@ LOGPS = Exercise(
     title="The log-probability of every token of a reply",
     solution=token_logps,
     cases=_cases,
-    properties=[_one_token_has_to_come, _last_column_is_free, _first_token_is_decided_by_the_prompt],
+    properties=[
+        _one_token_has_to_come,
+        _last_column_is_free,
+        _first_token_is_decided_by_the_prompt,
+        _unlikely_tokens_too,
+    ],
     gradient=("logits",),
     rtol=1e-4,
     atol=1e-5,
     mistakes=[
         Mistake(
-            _same_column,
+            edited(token_logps, {"[:, -response_length - 1 : -1]": "[:, -response_length:]"}, "_same_column"),
             "You read token t in its own column. There the model has already SEEN it, and says what comes next. Its "
             "choice stands one column earlier: `logits[:, -response_length - 1 : -1]`.",
             "AI-Hypercomputer/maxtext issue 2103: real tokens looked extremely unlikely",
         ),
         Mistake(
-            _two_columns_before,
+            edited(token_logps, {"- 1 : -1": "- 2 : -2"}, "_two_columns_before"),
             "You read token t two columns before it: there the model decided its left neighbour. One column, not two.",
         ),
         Mistake(
-            _tokens_moved_too,
+            edited(
+                token_logps, {"ids[:, -response_length:]": "ids[:, -response_length - 1 : -1]"}, "_tokens_moved_too"
+            ),
             "You moved the logits and the tokens. Then both stand for the neighbour on the left, the last prompt token "
             "counts as an action, and EOS is never scored. Move one of them only.",
             "a review of PrimeIntellect-ai/prime-rl pull request 1525 found such an offset against the sampler",
         ),
         Mistake(
-            _from_the_front,
+            edited(token_logps, {"[:, -response_length - 1 : -1]": "[:, :response_length]"}, "_from_the_front"),
             "You took the first columns of the logits: they belong to the prompt. The reply stands at the end.",
             "lucidrains/PaLM-rlhf-pytorch issue 31",
         ),
-        Mistake(_prompt_too, "You scored the prompt too. Nobody chose its tokens: T numbers a row, not P + T - 1."),
         Mistake(
-            _probabilities, "These are probabilities. `log_softmax`, not `softmax`: ratios need differences of logs."
+            edited(
+                token_logps,
+                {"[:, -response_length - 1 : -1]": "[:, :-1]", "ids[:, -response_length:]": "ids[:, 1:]"},
+                "_prompt_too",
+            ),
+            "You scored the prompt too. Nobody chose its tokens: T numbers a row, not P + T - 1.",
         ),
         Mistake(
-            _bare_logits,
+            edited(token_logps, {"log_softmax": "softmax"}, "_probabilities"),
+            "These are probabilities. `log_softmax`, not `softmax`: ratios need differences of logs.",
+        ),
+        Mistake(
+            edited(token_logps, {".log_softmax(-1)": ""}, "_bare_logits"),
             "These are bare logits. They sum to nothing in particular: subtract the log of the sum of their "
             "exponentials, which is what `log_softmax(-1)` does.",
         ),
-        Mistake(_over_time, "You normalised over time. The choice is among tokens, the last axis: `log_softmax(-1)`."),
         Mistake(
-            _likeliest,
+            edited(token_logps, {"log_softmax(-1)": "log_softmax(1)"}, "_over_time"),
+            "You normalised over time. The choice is among tokens, the last axis: `log_softmax(-1)`.",
+        ),
+        Mistake(
+            edited(token_logps, {"gather(-1, replies[..., None])[..., 0]": "max(-1).values"}, "_likeliest"),
             "You took the likeliest token at each place. The reply holds the token that was DRAWN: `gather` it.",
         ),
         Mistake(
-            _whole_reply,
+            edited(token_logps, {"[..., 0]": "[..., 0].sum(-1)"}, "_whole_reply"),
             "This is the log-probability of the whole reply. PPO clips every token's ratio by itself: no sum here.",
             "asked in walkinglabs/hands-on-modern-rl issue 75",
         ),
         Mistake(
-            _mean_of_the_reply,
+            edited(token_logps, {"[..., 0]": "[..., 0].mean(-1)"}, "_mean_of_the_reply"),
             "One mean for each reply came back. Keep one number for each token; means are taken later, with a mask.",
         ),
-        Mistake(_a_loss, "The sign is flipped: this is a cross-entropy, a loss. A log-probability is at most 0."),
         Mistake(
-            _no_temperature,
+            edited(token_logps, {"return deciding": "return -deciding"}, "_a_loss"),
+            "The sign is flipped: this is a cross-entropy, a loss. A log-probability is at most 0.",
+        ),
+        Mistake(
+            edited(token_logps, {" / temperature": ""}, "_no_temperature"),
             "The temperature is missing. The tokens were drawn from softmax(logits / temperature): score them there.",
             "huggingface/trl pull request 3029 and OpenRLHF/OpenRLHF pull request 853",
         ),
-        Mistake(_times_temperature, "You multiplied by the temperature. A low temperature sharpens: divide."),
         Mistake(
-            _logps_divided,
+            edited(token_logps, {"/ temperature": "* temperature"}, "_times_temperature"),
+            "You multiplied by the temperature. A low temperature sharpens: divide.",
+        ),
+        Mistake(
+            edited(token_logps, {" / temperature": "", "[..., 0]": "[..., 0] / temperature"}, "_logps_divided"),
             "You divided the log-probabilities. Afterwards they do not sum to 1 any more: divide the LOGITS, before "
             "`log_softmax`.",
             "MoonshotAI/Kimi-Audio pull request 161",
         ),
         Mistake(
-            _in_bfloat16,
+            edited(token_logps, {".float()": ""}, "_in_bfloat16"),
             "Where the logits are bfloat16, so is your result: 8 bits for a sum over the whole vocabulary. "
             "`.float()` before `log_softmax`.",
         ),
         Mistake(
-            _float_too_late,
+            edited(token_logps, {".float()": "", "[..., 0]": "[..., 0].float()"}, "_float_too_late"),
             "You went to float32 after `log_softmax`, when the digits were lost already. `.float()` comes first.",
             "OpenRLHF/OpenRLHF pull request 634",
         ),
         Mistake(
-            _log_of_softmax,
-            "`softmax` rounds small probabilities to 0, and log(0) is -inf. `log_softmax` does both at once, safely.",
+            edited(token_logps, {" / temperature": "", ".float()": ".div(temperature).float()"}, "_divided_too_early"),
+            "The division by the temperature was rounded to bfloat16, 8 bits. `.float()` comes before it.",
+        ),
+        Mistake(
+            edited(token_logps, {"log_softmax(-1)": "softmax(-1).log()"}, "_log_of_softmax"),
+            "`softmax` rounds small probabilities to 0, and their logarithm is lost: -inf, or -16 where a library "
+            "clamps them. `log_softmax` does both at once, safely.",
         ),
     ],
     hints=[

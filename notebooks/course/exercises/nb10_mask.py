@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, close, require
 from ..pictures import INK, MUTED, NEGATIVE, OLD, figure
 
@@ -50,104 +51,30 @@ def _eos_is_an_action(fn):
 
 def _nothing_after_the_end_matters(fn):
     """What stands after the first EOS changes nothing: padding, another padding, or tokens that went on."""
-    for tail in ([0, 0, 0], [1, 1, 1], [9, 1, 9], [1, 9, 0], [9, 9, 9]):
+    first = fn(*_case([5, 6, 7, 8, 1, 0, 0, 0], prompt=2))
+    for tail in ([1, 1, 1], [9, 1, 9], [1, 9, 0], [9, 9, 9]):
         case = _case([5, 6, 7, 8, 1, *tail], prompt=2)
-        close(fn(*case), torch.tensor([[True, True, True, False, False, False]]), case=case)
+        close(fn(*case), first, case=case)
 
 
 def _the_prompt_does_not_matter(fn):
     """The prompt changes nothing: not its padding, not an EOS in it."""
+    first = fn(*_case([4, 6, 5, 7, 8, 1, 0], prompt=3))
     for head in ([0, 0, 5], [1, 1, 5], [4, 1, 5], [1, 5, 1]):
         case = _case([*head, 7, 8, 1, 0], prompt=3)
-        close(fn(*case), torch.tensor([[True, True, True, False]]), case=case)
+        close(fn(*case), first, case=case)
+
+
+def _rows_are_alone(fn):
+    """What is true in a row does not depend on the rows beside it."""
+    case = _cases()[9]
+    close(fn(case[0][2:], *case[1:]), fn(*case)[2:], case=case)
 
 
 def _cut_replies_are_whole(fn):
     """A reply that was cut has no EOS; every token of it was chosen, the last one too."""
     case = _case([5, 7, 8], [5, 7, 8], prompt=1)
     close(fn(*case), torch.ones(2, 2, dtype=torch.bool), case=case)
-
-
-def _before(ids, eos_id):
-    is_eos = (ids == eos_id).int()
-    return is_eos.cumsum(-1) - is_eos
-
-
-def _eos_left_out(ids, prompt_length, eos_id, pad_id):
-    return (ids[:, prompt_length:] == eos_id).int().cumsum(-1) == 0
-
-
-def _not_pad(ids, prompt_length, eos_id, pad_id):
-    return ids[:, prompt_length:] != pad_id
-
-
-def _not_eos(ids, prompt_length, eos_id, pad_id):
-    return ids[:, prompt_length:] != eos_id
-
-
-def _neither_pad_nor_eos(ids, prompt_length, eos_id, pad_id):
-    replies = ids[:, prompt_length:]
-    return (replies != pad_id) & (replies != eos_id)
-
-
-def _up_to_the_first_pad(ids, prompt_length, eos_id, pad_id):
-    return (ids[:, prompt_length:] == pad_id).int().cumsum(-1) == 0
-
-
-def _everything(ids, prompt_length, eos_id, pad_id):
-    return torch.ones_like(ids[:, prompt_length:], dtype=torch.bool)
-
-
-def _eos_of_the_prompt(ids, prompt_length, eos_id, pad_id):
-    return (_before(ids, eos_id) == 0)[:, prompt_length:]
-
-
-def _up_to_the_last_eos(ids, prompt_length, eos_id, pad_id):
-    is_eos = (ids[:, prompt_length:] == eos_id).int()
-    return (is_eos.flip(-1).cumsum(-1).flip(-1) > 0) | (is_eos.sum(-1, keepdim=True) == 0)
-
-
-def _one_too_many(ids, prompt_length, eos_id, pad_id):
-    real = draw_mask(ids, prompt_length, eos_id, pad_id)
-    return torch.cat([torch.ones_like(real[:, :1]), real[:, :-1]], -1)
-
-
-def _argmax(ids, prompt_length, eos_id, pad_id):
-    replies = ids[:, prompt_length:]
-    end = (replies == eos_id).int().argmax(-1, keepdim=True)
-    return torch.arange(replies.shape[1]) <= end
-
-
-def _cut_replies_dropped(ids, prompt_length, eos_id, pad_id):
-    ended = (ids[:, prompt_length:] == eos_id).any(-1, keepdim=True)
-    return draw_mask(ids, prompt_length, eos_id, pad_id) & ended
-
-
-def _up_to_the_second_eos(ids, prompt_length, eos_id, pad_id):
-    return (ids[:, prompt_length:] == eos_id).int().cumsum(-1) <= 1
-
-
-def _not_pad_or_eos(ids, prompt_length, eos_id, pad_id):
-    replies = ids[:, prompt_length:]
-    return (replies != pad_id) | (replies == eos_id)
-
-
-def _only_the_end(ids, prompt_length, eos_id, pad_id):
-    replies = ids[:, prompt_length:]
-    return (replies == eos_id) & (_before(replies, eos_id) == 0)
-
-
-def _one_column_early(ids, prompt_length, eos_id, pad_id):
-    return _before(ids[:, prompt_length - 1 : -1], eos_id) == 0
-
-
-def _all_columns(ids, prompt_length, eos_id, pad_id):
-    real = draw_mask(ids, prompt_length, eos_id, pad_id)
-    return torch.cat([torch.zeros_like(ids[:, :prompt_length], dtype=torch.bool), real], -1)
-
-
-def _inverted(ids, prompt_length, eos_id, pad_id):
-    return ~draw_mask(ids, prompt_length, eos_id, pad_id)
 
 
 SHOWN = [[0, 0, 5, 7, 1, 0, 0, 0], [3, 1, 5, 7, 8, 4, 1, 0], [3, 4, 5, 7, 8, 9, 4, 6], [0, 4, 5, 1, 9, 1, 9, 9]]
@@ -186,70 +113,122 @@ MASK = Exercise(
     title="Draw the mask: which tokens are actions",
     solution=draw_mask,
     cases=_cases,
-    properties=[_eos_is_an_action, _nothing_after_the_end_matters, _the_prompt_does_not_matter, _cut_replies_are_whole],
+    properties=[
+        _eos_is_an_action,
+        _nothing_after_the_end_matters,
+        _the_prompt_does_not_matter,
+        _cut_replies_are_whole,
+        _rows_are_alone,
+    ],
     picture=_draw,
     mistakes=[
         Mistake(
-            _eos_left_out,
+            edited(draw_mask, {" - is_eos": ""}, "_eos_left_out"),
             "Your mask ends one token too early. Ending is a choice: without EOS nobody learns when to stop.",
         ),
         Mistake(
-            _not_pad,
+            edited(draw_mask, {"earlier == 0": "ids[:, prompt_length:] != pad_id"}, "_not_pad"),
             "You asked for `ids != pad_id`. Where PAD and EOS are the same id, this throws away the choice to end; "
             "where the sampler went on after EOS, it keeps what nobody will read. Ask for the first EOS.",
             "huggingface/trl pull request 6357, and the review of 5303",
         ),
-        Mistake(_not_eos, "You asked for `ids != eos_id`: the choice to end is gone, and all that follows it stays."),
         Mistake(
-            _neither_pad_nor_eos,
+            edited(draw_mask, {"earlier == 0": "ids[:, prompt_length:] != eos_id"}, "_not_eos"),
+            "You asked for `ids != eos_id`: the choice to end is gone, and all that follows it stays.",
+        ),
+        Mistake(
+            edited(
+                draw_mask,
+                {"earlier == 0": "(ids[:, prompt_length:] != pad_id) & (is_eos == 0)"},
+                "_neither_pad_nor_eos",
+            ),
             "You removed PAD and EOS by their ids. EOS was chosen; what follows the first EOS must go whatever it is.",
         ),
         Mistake(
-            _up_to_the_first_pad,
+            edited(draw_mask, {"== eos_id": "== pad_id", " - is_eos": ""}, "_up_to_the_first_pad"),
             "You looked for the first PAD. With PAD = EOS the end is lost; and after EOS there may be no PAD at all.",
         ),
         Mistake(
-            _everything,
+            edited(draw_mask, {"earlier == 0": "(earlier == 0) & (ids[:, prompt_length:] != pad_id)"}, "_pad_too"),
+            "You removed PAD by its id. Before the end a PAD was drawn like any other token; and where PAD is EOS, the "
+            "end is gone.",
+        ),
+        Mistake(
+            edited(draw_mask, {"earlier == 0": "earlier >= 0"}, "_everything"),
             "All true: the padding would be trained on. The reply ends at its first EOS.",
             "jingyaogong/minimind, the torch rollout of train_ppo.py",
         ),
         Mistake(
-            _eos_of_the_prompt,
+            edited(
+                draw_mask,
+                {"ids[:, prompt_length:] ==": "ids ==", "earlier == 0": "(earlier == 0)[:, prompt_length:]"},
+                "_eos_of_the_prompt",
+            ),
             "You counted EOS in the whole row. One in the prompt (a chat template, a padding, a customer who typed it) "
             "then ends the reply before it begins. Cut the reply out first.",
             "huggingface/trl issue 6805",
         ),
-        Mistake(_up_to_the_last_eos, "You went up to the LAST EOS. Nothing after the first one is part of the reply."),
         Mistake(
-            _up_to_the_second_eos,
+            edited(
+                draw_mask,
+                {"earlier == 0": "(is_eos.flip(-1).cumsum(-1).flip(-1) > 0) | ~is_eos.any(-1, keepdim=True)"},
+                "_up_to_the_last_eos",
+            ),
+            "You went up to the LAST EOS. Nothing after the first one is part of the reply.",
+        ),
+        Mistake(
+            edited(draw_mask, {" - is_eos": "", "earlier == 0": "earlier <= 1"}, "_up_to_the_second_eos"),
             "A running sum that is still 1 after the first EOS keeps all that follows it, up to a second one. Count "
             "the EOS BEFORE each token: the running sum minus the token itself.",
         ),
         Mistake(
-            _not_pad_or_eos,
+            edited(
+                draw_mask, {"earlier == 0": "(ids[:, prompt_length:] != pad_id) | (is_eos == 1)"}, "_not_pad_or_eos"
+            ),
             "You rescued EOS from the question `ids != pad_id`. It still keeps what a sampler wrote after the end, and "
             "every EOS, not only the first.",
         ),
         Mistake(
-            _one_too_many,
+            edited(
+                draw_mask, {"earlier == 0": "torch.cat([earlier[:, :1], earlier[:, :-1]], -1) == 0"}, "_one_too_many"
+            ),
             "Your mask is one token too long: the token after EOS was chosen by nobody.",
             "huggingface/trl issue 3750: there the score stood on that token",
         ),
-        Mistake(_argmax, "`argmax` of a row without EOS is 0, so a reply that was cut keeps its first token only."),
         Mistake(
-            _cut_replies_dropped,
+            edited(
+                draw_mask,
+                {"earlier == 0": "torch.arange(is_eos.shape[1]) <= is_eos.argmax(-1, keepdim=True)"},
+                "_argmax",
+            ),
+            "`argmax` of a row without EOS is 0, so a reply that was cut keeps its first token only.",
+        ),
+        Mistake(
+            edited(
+                draw_mask, {"earlier == 0": "(earlier == 0) & is_eos.any(-1, keepdim=True)"}, "_cut_replies_dropped"
+            ),
             "Replies without EOS vanished. They were cut, but every token of theirs was chosen and is trained on.",
         ),
         Mistake(
-            _only_the_end,
+            edited(draw_mask, {"earlier == 0": "(earlier == 0) & (is_eos == 1)"}, "_only_the_end"),
             "Only the end is true. That is where a score will go; an action is every token before it too.",
         ),
         Mistake(
-            _one_column_early,
+            edited(draw_mask, {"prompt_length:]": "prompt_length - 1 : -1]"}, "_one_column_early"),
             "You cut the reply out one column too early. The shift by one belongs to logits; the tokens start at P.",
         ),
-        Mistake(_all_columns, "Your mask covers the prompt too. Here the T columns of the reply are wanted."),
-        Mistake(_inverted, "Inverted: true means that the token is an action."),
+        Mistake(
+            edited(
+                draw_mask,
+                {"earlier == 0": "torch.cat([ids[:, :prompt_length] != ids[:, :prompt_length], earlier == 0], -1)"},
+                "_all_columns",
+            ),
+            "Your mask covers the prompt too. Here the T columns of the reply are wanted.",
+        ),
+        Mistake(
+            edited(draw_mask, {"earlier == 0": "earlier > 0"}, "_inverted"),
+            "Inverted: true means that the token is an action.",
+        ),
     ],
     hints=[
         "Cut the reply out of the row. For each token: how many EOS stand before it?",

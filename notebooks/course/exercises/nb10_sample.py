@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from ..check.spec import Exercise, Mistake, close
+from ..check.edits import edited
+from ..check.spec import Exercise, Mistake, Wrong, close, require
 
 
 def sample_token(logits, u, temperature):
     """The token in whose stretch of [0, 1) the number u falls, and its log-probability: (B,), (B,)."""
     logps = (logits / temperature).log_softmax(-1)  # (B, V)
     ends = logps.double().exp().cumsum(-1)  # (B, V): where each token's stretch ends
-    tokens = (ends <= u[:, None] * ends[:, -1:]).sum(-1)  # how many stretches lie left of u
+    tokens = (ends <= u[:, None] * ends[:, -1:]).sum(-1)  # how many lie left of u: the last ends near 1, not at it
     return tokens, logps.gather(-1, tokens[:, None])[:, 0]
 
 
@@ -60,42 +61,29 @@ def _score_is_the_rescore(fn):
         close(logps, again, case=(logits, u, temperature))
 
 
+def _empty_stretches(fn):
+    """A token of probability 0 is never drawn, at u = 0 neither."""
+    logits = torch.tensor([[-torch.inf, 0.0, 0.0]] * 3)
+    case = logits, torch.tensor([0.0, 0.3, 0.7], dtype=torch.float64), 1.0
+    tokens, _ = fn(*case)
+    require(tokens.tolist() != [0, 1, 2], case=case, got=tokens, mistake="_impossible_at_zero")
+
+
+def _near_one(fn):
+    """Every u below 1 has its token: just below 1, the last one."""
+    logits = torch.randn(64, 50, generator=torch.Generator().manual_seed(3))
+    case = logits, torch.full((64,), 1 - 1e-9, dtype=torch.float64), 1.0
+    words = "With u = 1 - 1e-9 yours has none: "
+    try:
+        tokens, _ = fn(*case)
+    except Wrong as wrong:
+        raise Wrong(words + wrong.message, case=case, mistake="_behind_the_end") from wrong
+    require((tokens == 49).all(), words + "another one came back.", case=case, mistake="_behind_the_end")
+
+
 def _drawn(logps, u):
     ends = logps.double().exp().cumsum(-1)
     return (ends <= u[:, None] * ends[:, -1:]).sum(-1)
-
-
-def _of(logps, tokens):
-    return logps.gather(-1, tokens[:, None])[:, 0]
-
-
-def _scored_at_one(logits, u, temperature):
-    tokens, _ = sample_token(logits, u, temperature)
-    return tokens, _of(logits.log_softmax(-1), tokens)
-
-
-def _drawn_at_one(logits, u, temperature):
-    tokens, _ = sample_token(logits, u, 1.0)
-    return tokens, _of((logits / temperature).log_softmax(-1), tokens)
-
-
-def _no_temperature(logits, u, temperature):
-    return sample_token(logits, u, 1.0)
-
-
-def _times_temperature(logits, u, temperature):
-    return sample_token(logits, u, 1 / temperature)
-
-
-def _logps_divided(logits, u, temperature):
-    logps = logits.log_softmax(-1) / temperature
-    tokens = (logps.double().exp().cumsum(-1) <= u[:, None]).sum(-1).clamp(max=logits.shape[-1] - 1)
-    return tokens, _of(logps, tokens)
-
-
-def _greedy(logits, u, temperature):
-    logps = (logits / temperature).log_softmax(-1)
-    return logps.argmax(-1), logps.max(-1).values
 
 
 def _top_three(logits, temperature):
@@ -106,59 +94,13 @@ def _top_three(logits, temperature):
 
 def _top_k_left_on(logits, u, temperature):
     tokens = _drawn(_top_three(logits, temperature), u)
-    return tokens, _of((logits / temperature).log_softmax(-1), tokens)
+    return tokens, (logits / temperature).log_softmax(-1).gather(-1, tokens[:, None])[:, 0]
 
 
 def _top_k_in_both(logits, u, temperature):
     logps = _top_three(logits, temperature)
     tokens = _drawn(logps, u)
-    return tokens, _of(logps, tokens)
-
-
-def _place_in_the_sorted_list(logits, u, temperature):
-    logps = (logits / temperature).log_softmax(-1)
-    tokens = _drawn(logps.sort(-1, descending=True).values, u)
-    return tokens, _of(logps, tokens)
-
-
-def _one_too_early(logits, u, temperature):
-    logps = (logits / temperature).log_softmax(-1)
-    tokens = (_drawn(logps, u) - 1).clamp(min=0)
-    return tokens, _of(logps, tokens)
-
-
-def _one_too_late(logits, u, temperature):
-    logps = (logits / temperature).log_softmax(-1)
-    tokens = (_drawn(logps, u) + 1).clamp(max=logits.shape[-1] - 1)
-    return tokens, _of(logps, tokens)
-
-
-def _impossible_at_zero(logits, u, temperature):
-    logps = (logits / temperature).log_softmax(-1)
-    tokens = torch.searchsorted(logps.double().exp().cumsum(-1), u[:, None])[:, 0].clamp(max=logits.shape[-1] - 1)
-    return tokens, _of(logps, tokens)
-
-
-def _score_of_the_sum(logits, u, temperature):
-    logps = (logits / temperature).log_softmax(-1)
-    tokens = _drawn(logps, u)
-    return tokens, _of(logps.exp().cumsum(-1).log(), tokens)
-
-
-def _probability(logits, u, temperature):
-    tokens, logps = sample_token(logits, u, temperature)
-    return tokens, logps.exp()
-
-
-def _bare_logit(logits, u, temperature):
-    tokens, _ = sample_token(logits, u, temperature)
-    return tokens, _of(logits / temperature, tokens)
-
-
-def _own_dice(logits, u, temperature):
-    logps = (logits / temperature).log_softmax(-1)
-    tokens = torch.multinomial(logps.exp(), 1)[:, 0]
-    return tokens, _of(logps, tokens)
+    return tokens, logps.gather(-1, tokens[:, None])[:, 0]
 
 
 SAMPLE = Exercise(
@@ -166,28 +108,43 @@ SAMPLE = Exercise(
     title="Draw a token, and the score that belongs to it",
     solution=sample_token,
     cases=_cases,
-    properties=[_shares_are_probabilities, _score_is_the_rescore],
+    properties=[_shares_are_probabilities, _score_is_the_rescore, _empty_stretches, _near_one],
     rtol=1e-4,
     atol=1e-5,
     mistakes=[
         Mistake(
-            _scored_at_one,
+            edited(sample_token, {"return tokens, logps": "return tokens, logits.log_softmax(-1)"}, "_scored_at_one"),
             "Drawn at the temperature, scored without it. The score must come from the very distribution that drew: "
             "logits / temperature in both.",
             "jingyaogong/minimind draws at 0.8 and scores at 1; huggingface/trl pull request 3029",
         ),
-        Mistake(_drawn_at_one, "Scored at the temperature, drawn without it. Use logits / temperature in both."),
         Mistake(
-            _no_temperature, "The temperature is missing, in the draw and in the score: logits / temperature first."
+            edited(sample_token, {"ends = logps": "ends = logits.log_softmax(-1)"}, "_drawn_at_one"),
+            "Scored at the temperature, drawn without it. Use logits / temperature in both.",
         ),
-        Mistake(_times_temperature, "You multiplied by the temperature. A low temperature sharpens: divide."),
         Mistake(
-            _logps_divided,
+            edited(sample_token, {" / temperature": ""}, "_no_temperature"),
+            "The temperature is missing, in the draw and in the score: logits / temperature first.",
+        ),
+        Mistake(
+            edited(sample_token, {"/ temperature": "* temperature"}, "_times_temperature"),
+            "You multiplied by the temperature. A low temperature sharpens: divide.",
+        ),
+        Mistake(
+            edited(
+                sample_token,
+                {
+                    " / temperature": "",
+                    "log_softmax(-1)": "log_softmax(-1) / temperature",
+                    " * ends[:, -1:]).sum(-1)": ").sum(-1).clamp(max=logits.shape[-1] - 1)",
+                },
+                "_logps_divided",
+            ),
             "You divided log-probabilities by the temperature. Afterwards they do not sum to 1: divide the LOGITS.",
             "MoonshotAI/Kimi-Audio pull request 161",
         ),
         Mistake(
-            _greedy,
+            edited(sample_token, {"(ends <= u[:, None] * ends[:, -1:]).sum(-1)": "logps.argmax(-1)"}, "_greedy"),
             "You took the likeliest token, whatever u is. Then there is nothing to explore, and probabilities mean "
             "nothing. Draw.",
         ),
@@ -203,29 +160,55 @@ SAMPLE = Exercise(
             "nothing of that top-k. Leave no token out.",
         ),
         Mistake(
-            _place_in_the_sorted_list,
+            edited(
+                sample_token,
+                {"ends = logps": "ends = logps.sort(-1, descending=True).values"},
+                "_place_in_the_sorted_list",
+            ),
             "This is the token's rank among the sorted probabilities, not its id. There is no need to sort.",
         ),
         Mistake(
-            _one_too_early,
+            edited(sample_token, {").sum(-1)": ").sum(-1).sub(1).clamp(min=0)"}, "_one_too_early"),
             "One too early. The number of stretches that lie wholly left of u IS the token: counting starts at 0.",
         ),
-        Mistake(_one_too_late, "One too late. Count only the stretches that END at or before u."),
         Mistake(
-            _impossible_at_zero,
+            edited(sample_token, {").sum(-1)": ").sum(-1).add(1).clamp(max=logits.shape[-1] - 1)"}, "_one_too_late"),
+            "One too late. Count only the stretches that END at or before u.",
+        ),
+        Mistake(
+            edited(sample_token, {"<= u": "< u"}, "_impossible_at_zero"),
             "At u = 0 you draw a token of probability 0. Its stretch is empty: a stretch holds its start, not its end "
             "(`ends <= u`, or `searchsorted(..., right=True)`).",
         ),
         Mistake(
-            _score_of_the_sum, "Your score is the logarithm of the running sum. The token's own probability is wanted."
+            edited(sample_token, {" * ends[:, -1:]": ""}, "_behind_the_end"),
+            "In float32 the probabilities sum to a little less than 1, half of the time, and a u above this sum lies "
+            "behind all stretches. Scale u by the last end, `u[:, None] * ends[:, -1:]`, or `clamp` the token.",
         ),
-        Mistake(_probability, "Your second value is a probability. Its logarithm is wanted."),
-        Mistake(_bare_logit, "Your second value is the logit. `log_softmax` makes a log-probability of it."),
-        Mistake(_own_dice, "You threw dice of your own. The number u is the random number: use it."),
+        Mistake(
+            edited(sample_token, {"return tokens, logps": "return tokens, ends.log().float()"}, "_score_of_the_sum"),
+            "Your score is the logarithm of the running sum. The token's own probability is wanted.",
+        ),
+        Mistake(
+            edited(sample_token, {"return tokens, logps": "return tokens, logps.exp()"}, "_probability"),
+            "Your second value is a probability. Its logarithm is wanted.",
+        ),
+        Mistake(
+            edited(sample_token, {"return tokens, logps": "return tokens, (logits / temperature)"}, "_bare_logit"),
+            "Your second value is the logit. `log_softmax` makes a log-probability of it.",
+        ),
+        Mistake(
+            edited(
+                sample_token,
+                {"(ends <= u[:, None] * ends[:, -1:]).sum(-1)": "torch.multinomial(logps.exp(), 1)[:, 0]"},
+                "_own_dice",
+            ),
+            "You threw dice of your own. The number u is the random number: use it.",
+        ),
     ],
     hints=[
         "Lay the probabilities end to end on [0, 1). The token is the one in whose stretch u falls.",
         "`logps = (logits / temperature).log_softmax(-1)`; its exp, summed up with `cumsum(-1)`, gives the ends.",
-        "`tokens = (ends <= u[:, None]).sum(-1)`, and `logps.gather(-1, tokens[:, None])[:, 0]`.",
+        "`tokens = (ends <= u[:, None] * ends[:, -1:]).sum(-1)`, and `logps.gather(-1, tokens[:, None])[:, 0]`.",
     ],
 )

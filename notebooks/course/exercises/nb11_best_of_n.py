@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, close
 
 
@@ -55,44 +56,11 @@ def _worth_has_no_say(fn):
     close(fn(scores, -worth, 4)[1], -fn(scores, worth, 4)[1], case=(scores, -worth, 4))
 
 
-def _groups(scores, worth, n):
-    whole = scores.shape[1] // n * n
-    return (x[:, :whole].reshape(-1, n) for x in (scores, worth))
-
-
-def _by_worth(scores, worth, n):
-    scores, worth = _groups(scores, worth, n)
-    best = worth.argmax(-1, keepdim=True)
-    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
-
-
-def _two_bests(scores, worth, n):
-    scores, worth = _groups(scores, worth, n)
-    return scores.amax(-1).mean(), worth.amax(-1).mean()
-
-
-def _place(scores, worth, n):
-    scores, worth = _groups(scores, worth, n)
-    return scores.amax(-1).mean(), scores.argmax(-1).to(scores.dtype).mean()
-
-
-def _first_n(scores, worth, n):
-    best = scores[:, :n].argmax(-1, keepdim=True)
-    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
-
-
-def _prompts_mixed(scores, worth, n):
-    whole = scores.numel() // n * n
-    scores, worth = (x.flatten()[:whole].reshape(n, -1).T for x in (scores, worth))
-    best = scores.argmax(-1, keepdim=True)
-    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
-
-
-def _over_the_border(scores, worth, n):
-    whole = scores.numel() // n * n
-    scores, worth = (x.flatten()[:whole].reshape(-1, n) for x in (scores, worth))
-    best = scores.argmax(-1, keepdim=True)
-    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
+def _the_rest_is_unused(fn):
+    """What does not fill a group stands at the right end of a row, and changes nothing."""
+    scores, worth = _random(4, 7, 9)
+    wild = scores + 50.0 * (torch.arange(7) == 6)
+    close(fn(wild, worth, 3), fn(scores, worth, 3), case=(wild, worth, 3))
 
 
 def _with_the_rest(scores, worth, n):
@@ -101,55 +69,68 @@ def _with_the_rest(scores, worth, n):
     return torch.cat([s for s, _ in chosen]).mean(), torch.cat([w for _, w in chosen]).mean()
 
 
-def _of_all(scores, worth, n):
-    best = scores.argmax(-1, keepdim=True)
-    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
-
-
-def _worst(scores, worth, n):
-    scores, worth = _groups(scores, worth, n)
-    best = scores.argmin(-1, keepdim=True)
-    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
-
-
-def _best_question(scores, worth, n):
-    best = scores.argmax(0, keepdim=True)
-    return scores.gather(0, best).mean(), worth.gather(0, best).mean()
-
-
 BEST = Exercise(
     id="11.best_of_n",
     title="Best of n",
     solution=best_of_n,
     cases=_cases,
-    properties=[_one_is_the_mean, _worth_has_no_say, _score_grows],
+    properties=[_one_is_the_mean, _worth_has_no_say, _the_rest_is_unused, _score_grows],
     mistakes=[
         Mistake(
-            _by_worth,
+            edited(best_of_n, {"best = scores": "best = worth"}, "_by_worth"),
             "You choose by the worth, which nobody has in life. Choose by the score, and look up the worth of THAT "
             "reply.",
         ),
         Mistake(
-            _two_bests,
+            edited(best_of_n, {"worth.gather(-1, best).mean()": "worth.amax(-1).mean()"}, "_two_bests"),
             "The largest score and the largest worth belong to two different replies. Choose once, by the score.",
         ),
         Mistake(
-            _place,
+            edited(best_of_n, {"worth.gather(-1, best).mean()": "best.to(scores.dtype).mean()"}, "_place"),
             "argmax gives the place of the best reply, not the reply. Look up its worth with `gather`.",
             "natolambert/rlhf-book pull request 481",
         ),
-        Mistake(_first_n, "Right for the first group, and the other samples are thrown away: use all N // n groups."),
-        Mistake(_prompts_mixed, "Your groups mix replies to different prompts. A group belongs to one prompt."),
         Mistake(
-            _over_the_border,
+            edited(best_of_n, {"x[:, :whole].reshape(-1, n)": "x[:, :n]"}, "_first_n"),
+            "Right for the first group, and the other samples are thrown away: use all N // n groups.",
+        ),
+        Mistake(
+            edited(
+                best_of_n,
+                {"x[:, :whole].reshape(-1, n)": "x.flatten()[: x.numel() // n * n].reshape(n, -1).T"},
+                "_prompts_mixed",
+            ),
+            "Your groups mix replies to different prompts. A group belongs to one prompt.",
+        ),
+        Mistake(
+            edited(
+                best_of_n,
+                {"x[:, :whole].reshape(-1, n)": "x.flatten()[: x.numel() // n * n].reshape(-1, n)"},
+                "_over_the_border",
+            ),
             "Where n does not divide N, your groups run over the border into the next prompt. Cut each row to "
             "N // n * n first.",
         ),
-        Mistake(_with_the_rest, "The last group has fewer than n replies: a choice of less than n. Leave it out."),
-        Mistake(_of_all, "n has no effect: you choose among all N replies of a prompt."),
-        Mistake(_worst, "This keeps the reply with the LOWEST score."),
         Mistake(
-            _best_question,
+            edited(
+                best_of_n,
+                {"x[:, :whole].reshape(-1, n)": "x[:, :whole].reshape(len(x), n, -1).mT.reshape(-1, n)"},
+                "_every_kth",
+            ),
+            "Your groups take every k-th reply of a row. Neighbours make a group: reshape to (P, N // n, n), n last.",
+        ),
+        Mistake(
+            edited(best_of_n, {"x[:, :whole]": "x[:, len(x[0]) - whole :]"}, "_from_the_right"),
+            "You cut from the right. What is left over stands there: begin in column 0.",
+        ),
+        Mistake(_with_the_rest, "The last group has fewer than n replies: a choice of less than n. Leave it out."),
+        Mistake(
+            edited(best_of_n, {"x[:, :whole].reshape(-1, n)": "x"}, "_of_all"),
+            "n has no effect: you choose among all N replies of a prompt.",
+        ),
+        Mistake(edited(best_of_n, {"argmax": "argmin"}, "_worst"), "This keeps the reply with the LOWEST score."),
+        Mistake(
+            edited(best_of_n, {"x[:, :whole].reshape(-1, n)": "x.T"}, "_best_question"),
             "The wrong axis: you choose among prompts, so that easy questions win. Choose among the replies to one.",
             "natolambert/rlhf-book pull request 350, which measures both",
         ),

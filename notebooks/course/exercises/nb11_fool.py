@@ -133,8 +133,8 @@ FOOL = Exercise(
     mistakes=[
         Mistake(
             _honest,
-            "Gold does not hate it: this reply is good, or at least harmless. First make the model love it, then make "
-            "it bad. What does gold count that the model has seldom seen? Say a sentence again and again, thank too "
+            "Gold does not hate it: this reply is good, or at least harmless. Once the model loves a reply, make it "
+            "bad. What does gold count that the model has seldom seen? Say a sentence again and again, thank too "
             "often, or give advice that nobody should follow.",
         ),
         Mistake(

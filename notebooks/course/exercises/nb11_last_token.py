@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..check.spec import Exercise, Mistake, close
+from ..check.edits import edited
+from ..check.spec import Exercise, Mistake, close, require
 
 EOS = 1
 
@@ -40,13 +41,28 @@ def _cases():
 
 def _padding_says_nothing(fn):
     """Padding on either side, and what stands on it, changes no score."""
+    numbers, ids, mask, _ = _batch([(0, [5, 6, 7, EOS], 0)], 7)
+    alone = fn(numbers, ids, mask, EOS)
     for left, right, pad in ((0, 3, 0), (3, 0, 0), (2, 2, EOS)):
-        numbers, ids, _, _ = _batch([(0, [5, 6, 7, EOS], 0)], 7)
         wide = torch.full((1, left + 4 + right), torch.nan).double()
         wide[:, left : left + 4] = numbers
         padded = _batch([(left, ids[0].tolist(), right)], 7, pad=pad)
         case = (wide, *padded[1:])
-        close(fn(*case), numbers[:, -1], case=case)
+        close(fn(*case), alone, case=case)
+
+
+def _ends_without_eos(fn):
+    """A reply that was cut ends at a token that is no EOS, whatever stands in the question."""
+    rows = [
+        (0, [4, EOS, 8, 9], 2),
+        (1, [4, 6, EOS, 3, 8], 0),
+        (0, [4, EOS, 8, 9, EOS], 1),
+        (0, [EOS, 2, EOS, 9, EOS], 1),
+    ]
+    case = _batch(rows, 8, pad=EOS)
+    got = fn(*case)
+    for name, places in (("_first_eos", [1, 3, 1, 0]), ("_last_eos_inside", [1, 3, 4, 4])):
+        require(not torch.equal(got, case[0][range(4), places]), case=case, got=got, mistake=name)
 
 
 def _batch_mates(fn):
@@ -56,51 +72,17 @@ def _batch_mates(fn):
     close(fn(*one), fn(*case)[2:], case=one)
 
 
-def _last_column(numbers, ids, attention_mask, eos_id):
-    return numbers[:, -1]
+PLACE = "torch.where(attention_mask.bool(), places, -1).amax(-1)"
+READ = "numbers.gather(-1, last[:, None])[:, 0]"
 
 
-def _counted(numbers, ids, attention_mask, eos_id):
-    return numbers.gather(-1, attention_mask.sum(-1, keepdim=True).long() - 1)[:, 0]
+def _at(place, name):
+    """The number at another place, (B,)."""
+    return edited(last_token_score, {PLACE: place}, name)
 
 
-def _first_eos(numbers, ids, attention_mask, eos_id):
-    return numbers.gather(-1, (ids == eos_id).int().argmax(-1, keepdim=True))[:, 0]
-
-
-def _last_eos(numbers, ids, attention_mask, eos_id):
-    places = torch.arange(ids.shape[-1])
-    return numbers.gather(-1, torch.where(ids == eos_id, places, 0).amax(-1, keepdim=True))[:, 0]
-
-
-def _before_the_first_eos(numbers, ids, attention_mask, eos_id):
-    ends = (ids == eos_id).int()
-    first = torch.where(ends.any(-1), ends.argmax(-1), ids.shape[-1]) - 1
-    return numbers.gather(-1, first.clamp(min=0)[:, None])[:, 0]
-
-
-def _one_before(numbers, ids, attention_mask, eos_id):
-    places = torch.arange(ids.shape[-1])
-    last = torch.where(attention_mask.bool(), places, -1).amax(-1, keepdim=True)
-    return numbers.gather(-1, (last - 1).clamp(min=0))[:, 0]
-
-
-def _first_hole(numbers, ids, attention_mask, eos_id):
-    return numbers[torch.arange(len(ids)), attention_mask.int().argmin(-1) - 1]
-
-
-def _mean(numbers, ids, attention_mask, eos_id):
-    real = attention_mask.bool()
-    return torch.where(real, numbers, 0.0).sum(-1) / real.sum(-1)
-
-
-def _not_eos(numbers, ids, attention_mask, eos_id):
-    places = torch.arange(ids.shape[-1])
-    return numbers.gather(-1, torch.where(ids != eos_id, places, 0).amax(-1, keepdim=True))[:, 0]
-
-
-def _largest(numbers, ids, attention_mask, eos_id):
-    return torch.where(attention_mask.bool(), numbers, -torch.inf).amax(-1)
+def _read(number, name):
+    return edited(last_token_score, {READ: number}, name)
 
 
 LAST = Exercise(
@@ -108,53 +90,73 @@ LAST = Exercise(
     title="The score at the right token",
     solution=last_token_score,
     cases=_cases,
-    properties=[_padding_says_nothing, _batch_mates],
+    properties=[_padding_says_nothing, _batch_mates, _ends_without_eos],
     gradient=("numbers",),
     mistakes=[
         Mistake(
-            _last_column,
+            _read("numbers[:, -1]", "_last_column"),
             "The last column belongs to the padding of every row that is padded on the right.",
             "vwxyzjn/lm-human-preference-details issue 6",
         ),
         Mistake(
-            _counted,
+            _at("attention_mask.long().sum(-1) - 1", "_counted"),
             "The count of real tokens minus one is a place only if padding stands on the right. With padding on the "
             "left you read a token in the middle.",
             "huggingface/trl issue 2778",
         ),
         Mistake(
-            _first_eos,
+            _at("(ids == eos_id).int().argmax(-1)", "_first_eos"),
             "A question may hold an EOS of its own, and a reply that was cut has none: then argmax gives place 0. One "
             "project wrote an EOS over the last token for that reason, a token that the model had never said.",
             "OpenRLHF/OpenRLHF issue 238",
         ),
         Mistake(
-            _last_eos,
+            _at("torch.where(ids == eos_id, places, 0).amax(-1)", "_last_eos"),
             "The last EOS is not the reply's if the reply was cut, and it is padding where PAD and EOS are the same "
             "token. Ask the mask, not the ids.",
         ),
         Mistake(
-            _before_the_first_eos,
+            _at(
+                "torch.where(ids == eos_id, places, len(ids[0])).amin(-1).sub(1).clamp(min=0)", "_before_the_first_eos"
+            ),
             "You read just before the first EOS, as if it were the first PAD. In a chat that is the end of the "
             "question.",
             "huggingface/trl pull request 6952",
         ),
         Mistake(
-            _one_before,
+            _at(f"{PLACE}.sub(1).clamp(min=0)", "_one_before"),
             "One place too early. The EOS is a real token, and the only one that has seen that the reply is over.",
             "EleutherAI/gpt-neox pull request 1285",
         ),
         Mistake(
-            _first_hole,
+            _at("(attention_mask.int().argmin(-1) - 1) % len(ids[0])", "_first_hole"),
             "The first 0 of the mask is the end only where a row begins with a real token and has padding after it.",
         ),
         Mistake(
-            _mean,
+            _read("numbers.where(attention_mask.bool(), 0.0).sum(-1) / attention_mask.sum(-1)", "_mean"),
             "A mean over all tokens mixes in numbers from before the reply was complete. Read one: the last real one.",
             "deepspeedai/DeepSpeedExamples issue 316",
         ),
-        Mistake(_not_eos, "The last token that is not EOS misses the end, and padding is often not EOS. Use the mask."),
-        Mistake(_largest, "That is the best moment of the reply, not its end: read at the last real token."),
+        Mistake(
+            _at("torch.where(ids != eos_id, places, 0).amax(-1)", "_not_eos"),
+            "The last token that is not EOS misses the end, and padding is often not EOS. Use the mask.",
+        ),
+        Mistake(
+            _at("torch.where(attention_mask.bool() & (ids != eos_id), places, 0).amax(-1)", "_eos_skipped"),
+            "You skip EOS. It is a real token, and the only one that has seen that the reply is over.",
+        ),
+        Mistake(
+            _at("torch.where(attention_mask.bool() & (ids == eos_id), places, 0).amax(-1)", "_last_eos_inside"),
+            "You look for the last EOS among the real tokens. A reply that was cut has none: you then read the end of "
+            "the question. The mask alone says where the last real token is.",
+        ),
+        Mistake(
+            _read("last", "_place"), "That is the place of the last real token. Look up the number that stands there."
+        ),
+        Mistake(
+            _read("numbers.where(attention_mask.bool(), -torch.inf).amax(-1)", "_largest"),
+            "That is the best moment of the reply, not its end: read at the last real token.",
+        ),
     ],
     hints=[
         "The mask alone says where real tokens are; ids and eos_id only look helpful.",

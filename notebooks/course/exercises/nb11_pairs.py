@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import torch
-from torch.nn.functional import logsigmoid
 
+from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, close, require
 
 # ---- 11.pairs_from_ranking ---------------------------------------------------
@@ -35,40 +34,18 @@ def _never_itself(fn):
     require(all(a != b for a, b in fn([3, 1, 2])), case=([3, 1, 2],), got=fn([3, 1, 2]))
 
 
-def _neighbours(order):
-    return list(itertools.pairwise(order))
-
-
-def _best_against_the_rest(order):
-    return [(order[0], worse) for worse in order[1:]]
-
-
-def _best_and_worst(order):
-    return [(order[0], order[-1])] if len(order) > 1 else []
-
-
-def _worse_first(order):
-    return [(worse, better) for better, worse in itertools.combinations(order, 2)]
-
-
-def _both_ways(order):
-    return list(itertools.permutations(order, 2))
-
-
-def _places(order):
-    return list(itertools.combinations(range(len(order)), 2))
-
-
-def _sorted(order):
-    return list(itertools.combinations(sorted(order), 2))
+def _best_first(fn):
+    """First all pairs with the best one, then all further pairs with the second, and so on."""
+    order = ["B", "D", "A", "C"]
+    got = [tuple(pair) for pair in fn(order)]
+    want = pairs_from_ranking(order)
+    require(
+        sorted(got) != sorted(want) or got == want, "The pairs are right, and in another order.", case=(order,), got=got
+    )
 
 
 def _as_ranks(order):
     return [(i, j) for i in range(len(order)) for j in range(len(order)) if order[i] < order[j]]
-
-
-def _with_itself(order):
-    return list(itertools.combinations_with_replacement(order, 2))
 
 
 PAIRS = Exercise(
@@ -76,29 +53,59 @@ PAIRS = Exercise(
     title="From a ranking to pairs",
     solution=pairs_from_ranking,
     cases=_rankings,
-    properties=[_never_itself, _how_many],
+    properties=[_never_itself, _how_many, _best_first],
     mistakes=[
         Mistake(
-            _neighbours,
+            edited(pairs_from_ranking, {"[i + 1 :]": "[i + 1 : i + 2]"}, "_neighbours"),
             "Only neighbours are paired. B is above A too, though D stands between them: of B > D > A > C you keep "
             "3 pairs of 6.",
         ),
-        Mistake(_best_against_the_rest, "Only the best reply meets the others. That D is above A is lost."),
         Mistake(
-            _best_and_worst,
+            edited(pairs_from_ranking, {"enumerate(order)": "enumerate(order[:1])"}, "_best_against_the_rest"),
+            "Only the best reply meets the others. That D is above A is lost. Does `return` stand in the loop?",
+        ),
+        Mistake(
+            edited(
+                pairs_from_ranking,
+                {"enumerate(order)": "enumerate(order[:1])", "[i + 1 :]": "[1:][-1:]"},
+                "_best_and_worst",
+            ),
             "One pair, the best and the worst. A format with one chosen and one rejected reply can hold no more; a "
             "ranking of four holds six.",
             "hiyouga/ChatGLM-Efficient-Tuning issue 152",
         ),
-        Mistake(_worse_first, "The better one stands first in a pair. Yours would teach the model to like the worst."),
-        Mistake(_both_ways, "Each pair stands there twice, once the wrong way round: the two cancel each other."),
-        Mistake(_places, "You return places in the ranking (0, 1, ...). Return what stands at these places."),
-        Mistake(_sorted, "Do not sort: the order IS the ranking. Sorted, the best would always be A, or 0."),
+        Mistake(
+            edited(pairs_from_ranking, {"[(better, worse)": "[(worse, better)"}, "_worse_first"),
+            "The better one stands first in a pair. Yours would teach the model to like the worst.",
+        ),
+        Mistake(
+            edited(pairs_from_ranking, {"order[i + 1 :]": "order[:i] + order[i + 1 :]"}, "_both_ways"),
+            "Each pair stands there twice, once the wrong way round: the two cancel each other.",
+        ),
+        Mistake(
+            edited(pairs_from_ranking, {"in order[i + 1 :]": "in order if better < worse"}, "_names_compared"),
+            "You compare the names. They say nothing: who stands further to the left is better.",
+        ),
+        Mistake(
+            edited(pairs_from_ranking, {"[(better, worse)": "[(i, order.index(worse))"}, "_places"),
+            "You return places in the ranking (0, 1, ...). Return what stands at these places.",
+        ),
+        Mistake(
+            edited(
+                pairs_from_ranking,
+                {"enumerate(order)": "enumerate(sorted(order))", "order[i + 1 :]": "sorted(order)[i + 1 :]"},
+                "_sorted",
+            ),
+            "Do not sort: the order IS the ranking. Sorted, the best would always be A, or 0.",
+        ),
         Mistake(
             _as_ranks,
             "You read order[i] as the rank of reply i. It is the other way round: order[0] is the NAME of the best.",
         ),
-        Mistake(_with_itself, "A reply is not better than itself: begin the second loop one place later."),
+        Mistake(
+            edited(pairs_from_ranking, {"i + 1 :": "i:"}, "_with_itself"),
+            "A reply is not better than itself: begin the second loop one place later.",
+        ),
     ],
     hints=[
         "Take the first of the list: it is better than everything after it. Then the second, and so on.",
@@ -139,56 +146,29 @@ def _slope(fn):
     """The slope in the chosen score is -(1 - σ(difference)): the surer and righter the model, the smaller the pull."""
     chosen, rejected = _score_cases()[3]
     leaf = chosen.clone().requires_grad_(True)
-    (slope,) = torch.autograd.grad(fn(leaf, rejected).sum(), leaf)
+    loss = fn(leaf, rejected)
+    require(
+        loss.requires_grad,
+        "Yours has no slope: `.detach()`, `.item()` or `torch.no_grad()` cuts it off.",
+        case=(chosen, rejected),
+    )
+    (slope,) = torch.autograd.grad(loss.sum(), leaf)
     close(slope, torch.sigmoid(chosen - rejected) - 1, case=(chosen, rejected))
 
 
 def _far_apart(fn):
-    """A pair that the model gets wrong by 100 costs 100, in float32 too: not infinity."""
-    chosen, rejected = torch.tensor([0.0]), torch.tensor([100.0])
-    got = fn(chosen, rejected)
-    mistake = "" if got.isfinite().all() else "_log_of_sigmoid"
-    close(got, [100.0], case=(chosen, rejected), mistake=mistake)
+    """A pair that the model gets wrong by 100 costs 100, by 200 costs 200, in float32 too: not infinity."""
+    case = torch.tensor([0.0, 0.0, 0.0]), torch.tensor([100.0, 200.0, 300.0])
+    got = fn(*case)
+    mistake = "_log_of_sigmoid" if not got.isfinite().all() else "_cut_off" if got[1] == got[2] else ""
+    close(got, case[1], case=case, mistake=mistake)
 
 
-def _log_of_sigmoid(chosen, rejected):
-    return -torch.log(torch.sigmoid(chosen - rejected))
+RIGHT = "-torch.nn.functional.logsigmoid(chosen - rejected)"
 
 
-def _swapped(chosen, rejected):
-    return -logsigmoid(rejected - chosen)
-
-
-def _objective(chosen, rejected):
-    return logsigmoid(chosen - rejected)
-
-
-def _each_by_itself(chosen, rejected):
-    return -logsigmoid(chosen) - logsigmoid(-rejected)
-
-
-def _strengths(chosen, rejected):
-    return -torch.log(chosen / (chosen + rejected))
-
-
-def _probability_of_error(chosen, rejected):
-    return 1 - torch.sigmoid(chosen - rejected)
-
-
-def _hinge(chosen, rejected):
-    return (1 - (chosen - rejected)).clamp(min=0)
-
-
-def _difference_alone(chosen, rejected):
-    return rejected - chosen
-
-
-def _logs_subtracted(chosen, rejected):
-    return logsigmoid(rejected) - logsigmoid(chosen)
-
-
-def _in_bits(chosen, rejected):
-    return -logsigmoid(chosen - rejected) / math.log(2)
+def _as(name, expression):
+    return edited(bradley_terry_loss, {RIGHT: expression}, name)
 
 
 LOSS = Exercise(
@@ -200,38 +180,59 @@ LOSS = Exercise(
     gradient=True,
     mistakes=[
         Mistake(
-            _log_of_sigmoid,
+            _as("_log_of_sigmoid", "-torch.log(torch.sigmoid(chosen - rejected))"),
             "The formula is right, the float is too small for it: in float32 σ(-100) is 0, and its logarithm minus "
             "infinity. log(1 + exp(...)) overflows in the same place. Use `logsigmoid`, which does it in one step.",
             "deepspeedai/DeepSpeedExamples issue 423, OpenRLHF/OpenRLHF pull request 1278",
         ),
-        Mistake(_swapped, "The difference is the wrong way round: your loss is small when the REJECTED reply scores."),
-        Mistake(_objective, "log σ is what goes up. A loss goes down: put a minus in front."),
         Mistake(
-            _each_by_itself,
+            _as("_cut_off", "-(torch.sigmoid(chosen - rejected) + 1e-8).log()"),
+            "The loss is cut off: a pair that is wrong by more costs no more, and has no slope. A small number inside "
+            "the logarithm does that, a clamp, and `binary_cross_entropy` at 100. `logsigmoid` needs no such help.",
+        ),
+        Mistake(
+            _as("_swapped", "-torch.nn.functional.logsigmoid(rejected - chosen)"),
+            "The difference is the wrong way round: your loss is small when the REJECTED reply scores.",
+        ),
+        Mistake(
+            _as("_objective", "torch.nn.functional.logsigmoid(chosen - rejected)"),
+            "log σ is what goes up. A loss goes down: put a minus in front.",
+        ),
+        Mistake(
+            _as(
+                "_each_by_itself", "-torch.nn.functional.logsigmoid(chosen) - torch.nn.functional.logsigmoid(-rejected)"
+            ),
             "Here every reply is labelled good or bad by itself, so scores are no longer free to shift. People said "
             "which of two is better, not that either is good: take σ of the difference.",
             "lucidrains/PaLM-rlhf-pytorch issue 22",
         ),
         Mistake(
-            _strengths,
+            _as("_strengths", "-torch.log(chosen / (chosen + rejected))"),
             "chosen / (chosen + rejected) is for strengths, which are positive. A score is the logarithm of a "
             "strength: exp of both, and the fraction becomes σ(chosen - rejected).",
         ),
-        Mistake(_probability_of_error, "That is the probability of the other choice. Take -log of the choice made."),
         Mistake(
-            _hinge,
+            _as("_probability_of_error", "1 - torch.sigmoid(chosen - rejected)"),
+            "That is the probability of the other choice. Take -log of the choice made.",
+        ),
+        Mistake(
+            _as("_hinge", "(1 - (chosen - rejected)).clamp(min=0)"),
             "A hinge stops caring once the difference is 1. The likelihood of a choice never does: -log σ(difference).",
         ),
         Mistake(
-            _difference_alone,
+            _as("_difference_alone", "rejected - chosen"),
             "The difference alone has no bottom: scores would fly apart for ever. Put it through -log σ.",
         ),
         Mistake(
-            _logs_subtracted,
+            _as(
+                "_logs_subtracted", "torch.nn.functional.logsigmoid(rejected) - torch.nn.functional.logsigmoid(chosen)"
+            ),
             "log σ(chosen) - log σ(rejected) is not log σ(chosen - rejected). Subtract the scores first.",
         ),
-        Mistake(_in_bits, "This counts in bits (logarithm to base 2); the course counts in nats."),
+        Mistake(
+            _as("_in_bits", "-torch.nn.functional.logsigmoid(chosen - rejected) / math.log(2)"),
+            "This counts in bits (logarithm to base 2); the course counts in nats.",
+        ),
     ],
     hints=[
         "How probable did the model find the choice that the person made? The loss is minus the logarithm of that.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, close, require
 
 
@@ -55,64 +56,12 @@ def _order_does_not_matter(fn):
     betas, kls, budget = _cases()[2]
     for order in ([4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):
         case = betas[order], kls[order], budget
-        close(fn(*case), 0.1, case=case)
+        close(fn(*case), fn(betas, kls, budget), case=case)
 
 
-def _within(betas, within):
-    if not within.any():
-        raise ValueError("none")
-    return betas[within]
-
-
-def _mean(betas, kls, budget):
-    return _within(betas, kls.nanmean(-1) <= budget).min().item()
-
-
-def _any_seed(betas, kls, budget):
-    return _within(betas, (kls <= budget).any(-1)).min().item()
-
-
-def _first_seed(betas, kls, budget):
-    return _within(betas, kls[:, 0] <= budget).min().item()
-
-
-def _largest(betas, kls, budget):
-    return _within(betas, (kls <= budget).all(-1)).max().item()
-
-
-def _first(betas, kls, budget):
-    return _within(betas, (kls <= budget).all(-1))[0].item()
-
-
-def _last(betas, kls, budget):
-    return _within(betas, (kls <= budget).all(-1))[-1].item()
-
-
-def _not_above(betas, kls, budget):
-    return _within(betas, ~(kls > budget).any(-1)).min().item()
-
-
-def _below(betas, kls, budget):
-    return _within(betas, (kls < budget).all(-1)).min().item()
-
-
-def _place(betas, kls, budget):
-    _within(betas, (kls <= budget).all(-1))
-    return int(((kls <= budget).all(-1) * -betas).argmin())
-
-
-def _nearest(betas, kls, budget):
-    _within(betas, (kls <= budget).all(-1))
-    return betas[(kls.amax(-1).nan_to_num(1e9) - budget).abs().argmin()].item()
-
-
-def _anything(betas, kls, budget):
-    within = (kls <= budget).all(-1)
-    return (betas[within].min() if within.any() else betas.max()).item()
-
-
-def _too_far(betas, kls, budget):
-    return _within(betas, (kls >= budget).all(-1)).min().item()
+WITHIN = "(kls <= budget).all(-1)"
+RAISE = 'raise ValueError(f"no beta keeps the KL within {budget} nats")'
+SMALLEST = "betas[within].min().item()"
 
 
 BETA = Exercise(
@@ -123,37 +72,74 @@ BETA = Exercise(
     properties=[_every_seed, _order_does_not_matter],
     mistakes=[
         Mistake(
-            _mean,
-            "You averaged over the seeds. Your next run is one seed: the worst must fit, not the mean. And a mean that "
-            "skips NaN skips the run that broke.",
+            edited(choose_beta, {WITHIN: "kls.mean(-1) <= budget"}, "_mean"),
+            "You averaged over the seeds. Your next run is one seed: the worst must fit, not the mean.",
         ),
-        Mistake(_any_seed, "One seed within the budget is not enough: `.all(-1)`, not `.any(-1)`."),
         Mistake(
-            _first_seed,
+            edited(choose_beta, {WITHIN: "kls.nanmean(-1) <= budget"}, "_nanmean"),
+            "You averaged over the seeds that did not break. The worst must fit, and a mean that skips NaN skips it.",
+        ),
+        Mistake(
+            edited(choose_beta, {WITHIN: "kls.median(-1).values <= budget"}, "_median"),
+            "The median lets nearly half of the seeds run away. Your next run is one seed: the worst must fit.",
+        ),
+        Mistake(
+            edited(choose_beta, {"all(-1)": "any(-1)"}, "_any_seed"),
+            "One seed within the budget is not enough: `.all(-1)`, not `.any(-1)`.",
+        ),
+        Mistake(
+            edited(choose_beta, {WITHIN: "kls[:, 0] <= budget"}, "_first_seed"),
             "You looked at the first seed only. Others may have gone further.",
             "quantumiracle/Popular-RL-Algorithms issue 47 asks for more than one",
         ),
         Mistake(
-            _largest,
+            edited(choose_beta, {".min()": ".max()"}, "_largest"),
             "The largest beta is surely within the budget, and leaves most of it unused. The smallest one that fits "
             "gives the policy the room you granted.",
         ),
-        Mistake(_first, "The first in the list need not be the smallest: betas come in any order."),
-        Mistake(_last, "The last in the list need not be the smallest: betas come in any order."),
         Mistake(
-            _not_above,
-            "A KL of NaN is a run that broke, and yours lets it pass: `NaN > budget` is False. Ask what must be true: "
-            "`kls <= budget`.",
+            edited(choose_beta, {".min().item()": "[0].item()"}, "_first"),
+            "The first in the list need not be the smallest: betas come in any order.",
+        ),
+        Mistake(
+            edited(choose_beta, {".min().item()": "[-1].item()"}, "_last"),
+            "The last in the list need not be the smallest: betas come in any order.",
+        ),
+        Mistake(
+            edited(choose_beta, {WITHIN: "~(kls > budget).any(-1)"}, "_not_above"),
+            "A KL of NaN is a run that broke, and yours lets it pass. `kls <= budget` is False for NaN, as it should; "
+            "`kls > budget` is False too, and a NaN made 0 fits any budget.",
             "modelscope/ms-swift issue 8378 shows such a KL",
         ),
-        Mistake(_below, "A KL of exactly the budget is within it: `<=`."),
-        Mistake(_place, "That is the place in the list. Return the beta that stands there, as a number."),
-        Mistake(_nearest, "The nearest KL may lie above the budget. First keep those within it."),
         Mistake(
-            _anything,
+            edited(choose_beta, {"(kls <= budget)": "(kls < budget)"}, "_below"),
+            "A KL of exactly the budget is within it: `<=`.",
+        ),
+        Mistake(
+            edited(choose_beta, {SMALLEST: "int(betas.where(within, torch.inf).argmin())"}, "_place"),
+            "That is the place in the list. Return the beta that stands there, as a number.",
+        ),
+        Mistake(
+            edited(
+                choose_beta,
+                {SMALLEST: "betas[(kls.amax(-1).nan_to_num(1e9) - budget).abs().argmin()].item()"},
+                "_nearest",
+            ),
+            "The nearest KL may lie above the budget. First keep those within it.",
+        ),
+        Mistake(
+            edited(choose_beta, {RAISE: "return betas.max().item()"}, "_anything"),
             "Where no beta fits, you return one all the same. Then somebody trains with it: raise a ValueError.",
         ),
-        Mistake(_too_far, "You kept the betas OUTSIDE the budget: `<=`, not `>=`."),
+        Mistake(
+            edited(choose_beta, {f"if not within.any():\n        {RAISE}\n    ": ""}, "_min_of_nothing"),
+            "Where no beta fits, a RuntimeError leaves your function: torch's own, if it is the `min` of nothing. Ask "
+            "first whether there is one, and say in a ValueError that there is none.",
+        ),
+        Mistake(
+            edited(choose_beta, {"(kls <= budget)": "(kls >= budget)"}, "_too_far"),
+            "You kept the betas OUTSIDE the budget: `<=`, not `>=`.",
+        ),
     ],
     hints=[
         "For each beta, one question first: did every seed stay within the budget?",

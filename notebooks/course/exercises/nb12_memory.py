@@ -48,53 +48,15 @@ def _budget(sizes, learners, learning, frozen):
     return {name: n * (learning if name in learners else frozen) for name, n in sizes.items()}
 
 
-def _all_learn(sizes, learners, half):
-    return _budget(sizes, sizes, 16, 0)
+def _wrong(name, learning, learning_half, frozen=4, frozen_half=2):
+    """A wrong answer called `name`: so many bytes for each weight of a learner, and of a model that is only read."""
 
+    def fn(sizes, learners, half):
+        each = (learning_half, frozen_half) if half else (learning, frozen)
+        return {model: n * each[model not in learners] for model, n in sizes.items()}
 
-def _gradients_for_all(sizes, learners, half):
-    return _budget(sizes, learners, 16, 4 if half else 8)
-
-
-def _weights_alone(sizes, learners, half):
-    each = 2 if half else 4
-    return _budget(sizes, learners, each, each)
-
-
-def _no_gradients(sizes, learners, half):
-    return _budget(sizes, learners, 14 if half else 12, 2 if half else 4)
-
-
-def _no_moments(sizes, learners, half):
-    return _budget(sizes, learners, 8, 2 if half else 4)
-
-
-def _one_moment(sizes, learners, half):
-    return _budget(sizes, learners, 12, 2 if half else 4)
-
-
-def _no_copy(sizes, learners, half):
-    return _budget(sizes, learners, 12 if half else 16, 2 if half else 4)
-
-
-def _half_of_everything(sizes, learners, half):
-    return _budget(sizes, learners, 8 if half else 16, 2 if half else 4)
-
-
-def _float32_gradients(sizes, learners, half):
-    return _budget(sizes, learners, 18 if half else 16, 2 if half else 4)
-
-
-def _half_ignored(sizes, learners, half):
-    return _budget(sizes, learners, 16, 4)
-
-
-def _frozen_is_free(sizes, learners, half):
-    return _budget(sizes, learners, 16, 0)
-
-
-def _copy_for_all(sizes, learners, half):
-    return _budget(sizes, learners, 16, 6 if half else 4)
+    fn.__name__ = name
+    return fn
 
 
 def _four_actors(sizes, learners, half):
@@ -103,15 +65,11 @@ def _four_actors(sizes, learners, half):
 
 
 def _swapped(sizes, learners, half):
-    return _budget(sizes, [name for name in sizes if name not in learners], 16, 2 if half else 4)
+    return memory_budget(sizes, [name for name in sizes if name not in learners], half)
 
 
-def _bits(sizes, learners, half):
-    return _budget(sizes, learners, 128, 16 if half else 32)
-
-
-def _numbers(sizes, learners, half):
-    return _budget(sizes, learners, 5 if half else 4, 1)
+def _only_the_actor(sizes, learners, half):
+    return memory_budget(sizes, ["actor"], half)
 
 
 MEMORY = Exercise(
@@ -123,51 +81,76 @@ MEMORY = Exercise(
     check_dtype=False,
     mistakes=[
         Mistake(
-            _all_learn,
+            _wrong("_all_learn", 16, 16, 16, 16),
             "You gave all four models gradients and moments. Reference and reward model are read only: their weights, "
             "no more.",
         ),
-        Mistake(_gradients_for_all, "Frozen models have no gradients: nothing is ever subtracted from their weights."),
-        Mistake(_weights_alone, "Those are the weights. A learner also holds gradients and what Adam remembers."),
         Mistake(
-            _no_gradients,
-            "The gradients are missing: one number for each weight, in the same precision, between backward and step.",
+            _wrong("_gradients_for_all", 16, 16, 8, 4),
+            "Frozen models have no gradients: nothing is ever subtracted from their weights.",
+        ),
+        Mistake(
+            _wrong("_weights_alone", 4, 2),
+            "Those are the weights. A learner also holds gradients and what Adam remembers.",
+        ),
+        Mistake(
+            _wrong("_no_gradients", 12, 14),
+            "A learner holds a weight AND its gradient, from backward to step, in the same precision. One is missing.",
             "AI-Hypercomputer/maxtext issue 606 arrives at 12 bytes",
         ),
         Mistake(
-            _no_moments,
+            _wrong("_no_moments", 8, 8),
             "Adam remembers two numbers for each weight: a running mean of the gradients, and one of their squares.",
         ),
         Mistake(
-            _one_moment,
-            "Adam has two moments for each weight: a mean of gradients and a mean of squares. You counted one.",
+            _wrong("_one_moment", 12, 12),
+            "12 bytes for each weight of a learner: one number is missing. Is it the second moment? Adam keeps a mean "
+            "of gradients and a mean of squares.",
         ),
         Mistake(
-            _no_copy,
-            "With half, the optimizer keeps the weights once more in float32: steps of 1e-6 would vanish in the "
-            "rounding of a bfloat16 weight.",
+            _wrong("_no_copy", 16, 12),
+            "With half you count 12 bytes for each weight of a learner, and it takes 16. Adam's moments stay float32, "
+            "and it keeps the weights once more in float32: steps of 1e-6 would vanish in a bfloat16 weight.",
             "stanford-cs336/lectures issue 3, where the copy was missing",
         ),
         Mistake(
-            _half_of_everything,
+            _wrong("_half_of_everything", 16, 8),
             "Half precision does not halve everything. Moments stay float32, and a float32 copy of the weights joins "
             "them.",
         ),
         Mistake(
-            _float32_gradients,
-            "Your gradients are float32 while the weights are bfloat16. Some programs do that, 18 bytes a weight; in "
-            "this exercise gradients have the precision of the weights.",
+            _wrong("_float32_gradients", 16, 18),
+            "18 bytes with half: weights or gradients are float32 in yours. Some programs keep the gradients so; here "
+            "both are bfloat16.",
             "NVIDIA/Megatron-LM issue 654, where 18 bytes are right",
         ),
-        Mistake(_half_ignored, "`half` changes nothing in yours. At least the frozen models shrink to 2 bytes."),
-        Mistake(_frozen_is_free, "A frozen model still has weights: somebody has to read them."),
-        Mistake(_copy_for_all, "Only the optimizer needs a float32 copy, and frozen models have none."),
+        Mistake(
+            _wrong("_half_ignored", 16, 16, 4, 4),
+            "`half` changes nothing in yours. At least the frozen models shrink to 2 bytes.",
+        ),
+        Mistake(
+            _wrong("_frozen_is_free", 16, 16, 0, 0), "A frozen model still has weights: somebody has to read them."
+        ),
+        Mistake(
+            _wrong("_copy_for_all", 16, 16, 4, 6),
+            "Only the optimizer needs a float32 copy, and frozen models have none.",
+        ),
         Mistake(
             _four_actors, "You took the first model's size for all. Judges are often smaller than the model they judge."
         ),
+        Mistake(
+            _wrong("_copy_always", 20, 16),
+            "Without half the weights are float32 already: 4 + 4 + 4 + 4, and nobody keeps them twice.",
+        ),
+        Mistake(_only_the_actor, "Who learns stands in `learners`: not the actor alone, and not the actor always."),
         Mistake(_swapped, "The wrong two learn: actor and critic do, reference and reward model do not."),
-        Mistake(_bits, "Those are bits: 8 of them make a byte. A float32 has 4 bytes, a bfloat16 has 2."),
-        Mistake(_numbers, "You counted numbers. Each takes 4 bytes in float32, and 2 in bfloat16."),
+        Mistake(
+            _wrong("_bits", 128, 128, 32, 16),
+            "Those are bits: 8 of them make a byte. A float32 has 4 bytes, a bfloat16 has 2.",
+        ),
+        Mistake(
+            _wrong("_numbers", 4, 5, 1, 1), "You counted numbers. Each takes 4 bytes in float32, and 2 in bfloat16."
+        ),
     ],
     hints=[
         "How many numbers does a frozen model hold for each parameter? And one that Adam trains?",

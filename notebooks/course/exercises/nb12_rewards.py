@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, close, require
 
 
@@ -83,105 +84,13 @@ def _nan_outside(fn):
 # ---- wrong answers ---------------------------------------------------------------------------------------------------
 
 
-def _price(logp, logp_ref, mask, beta):
-    return torch.where(mask, -beta * (logp - logp_ref), 0.0).detach()
+PRICE = "torch.where(mask, -beta * (logp - logp_ref), 0.0)"
+DISTANCE = "(logp - logp_ref)"
+LAST = "torch.where(mask, torch.arange(mask.shape[1]), -1).amax(-1)"
+PAY = "rewards[torch.arange(len(scores)), last] += scores"
+FREE = "-beta * (logp - logp_ref)"
 
-
-def _pay(rewards, scores, place):
-    rewards[torch.arange(len(scores)), place] += scores
-    return rewards
-
-
-def _end(mask):
-    return torch.where(mask, torch.arange(mask.shape[1]), -1).amax(-1)
-
-
-def last_column(scores, logp, logp_ref, mask, beta):
-    """The mistake that a tutorial makes too: the score on the last column, be it padding."""
-    return _pay(_price(logp, logp_ref, mask, beta), scores, -1)
-
-
-def _no_mask(scores, logp, logp_ref, mask, beta):
-    return _pay(-beta * (logp - logp_ref).detach(), scores, -1)
-
-
-def _first_pad(scores, logp, logp_ref, mask, beta):
-    return _pay(_price(logp, logp_ref, mask, beta), scores, (_end(mask) + 1).clamp(max=mask.shape[1] - 1))
-
-
-def _counted(scores, logp, logp_ref, mask, beta):
-    return _pay(_price(logp, logp_ref, mask, beta), scores, mask.sum(-1) - 1)
-
-
-def _spread(scores, logp, logp_ref, mask, beta):
-    return _price(logp, logp_ref, mask, beta) + mask * (scores / mask.sum(-1))[:, None]
-
-
-def _on_every_token(scores, logp, logp_ref, mask, beta):
-    return _price(logp, logp_ref, mask, beta) + mask * scores[:, None]
-
-
-def _instead_of_the_price(scores, logp, logp_ref, mask, beta):
-    rewards = _price(logp, logp_ref, mask, beta)
-    rewards[torch.arange(len(scores)), _end(mask)] = scores
-    return rewards
-
-
-def _straying_pays(scores, logp, logp_ref, mask, beta):
-    return _pay(-_price(logp, logp_ref, mask, beta), scores, _end(mask))
-
-
-def _k2(scores, logp, logp_ref, mask, beta):
-    return _pay(torch.where(mask, -beta * (logp - logp_ref).square() / 2, 0.0), scores, _end(mask))
-
-
-def _k3(scores, logp, logp_ref, mask, beta):
-    d = torch.where(mask, logp - logp_ref, 0.0)
-    return _pay(-beta * (torch.exp(-d) - 1 + d), scores, _end(mask))
-
-
-def _never_below_zero(scores, logp, logp_ref, mask, beta):
-    return _pay(torch.where(mask, -beta * (logp - logp_ref).clamp(min=0), 0.0), scores, _end(mask))
-
-
-def _absolute(scores, logp, logp_ref, mask, beta):
-    return _pay(torch.where(mask, -beta * (logp - logp_ref).abs(), 0.0), scores, _end(mask))
-
-
-def _probabilities(scores, logp, logp_ref, mask, beta):
-    return _pay(torch.where(mask, -beta * (logp.exp() - logp_ref.exp()), 0.0), scores, _end(mask))
-
-
-def _weighted(scores, logp, logp_ref, mask, beta):
-    return _pay(torch.where(mask, -beta * logp.exp() * (logp - logp_ref), 0.0), scores, _end(mask))
-
-
-def _padding_pays(scores, logp, logp_ref, mask, beta):
-    return _pay(-beta * (logp - logp_ref), scores, _end(mask))
-
-
-def _times_mask(scores, logp, logp_ref, mask, beta):
-    return _pay(-beta * (logp - logp_ref).detach() * mask, scores, _end(mask))
-
-
-def _beta_on_all(scores, logp, logp_ref, mask, beta):
-    return _pay(_price(logp, logp_ref, mask, beta), beta * scores, _end(mask))
-
-
-def _one_minus_beta(scores, logp, logp_ref, mask, beta):
-    return _pay(_price(logp, logp_ref, mask, beta), (1 - beta) * scores, _end(mask))
-
-
-def _all_at_the_end(scores, logp, logp_ref, mask, beta):
-    return _pay(torch.zeros_like(logp), scores + _price(logp, logp_ref, mask, beta).sum(-1), _end(mask))
-
-
-def _mean_kl(scores, logp, logp_ref, mask, beta):
-    return _pay(_price(logp, logp_ref, mask, beta) / mask.sum(-1, keepdim=True), scores, _end(mask))
-
-
-def _not_data(scores, logp, logp_ref, mask, beta):
-    return _pay(torch.where(mask, -beta * (logp - logp_ref), 0.0), scores, _end(mask))
+last_column = edited(shape_rewards, {PAY: "rewards[:, -1] += scores"}, "last_column")  # as a tutorial has it, too
 
 
 REWARDS = Exercise(
@@ -197,95 +106,115 @@ REWARDS = Exercise(
             "openai/lm-human-preferences issue 12 asks about this very line",
         ),
         Mistake(
-            _no_mask,
+            edited(shape_rewards, {PRICE: FREE, PAY: "rewards[:, -1] += scores"}, "_no_mask"),
             "The mask has no part in this. Padding pays a price, and the score stands in the last column, which for a "
             "short reply is padding too.",
             "the code quoted in thomfoster/minRLHF issue 4",
         ),
         Mistake(
-            _first_pad,
+            edited(shape_rewards, {LAST: f"{LAST}.add(1).clamp(max=mask.shape[1] - 1)"}, "_first_pad"),
             "You pay one token too late: on the first padding token, where there is one.",
             "huggingface/trl issues 1893 and 3750, wyf3/llm_related issue 37",
         ),
         Mistake(
-            _counted,
+            edited(shape_rewards, {LAST: "mask.sum(-1) - 1"}, "_counted"),
             "The number of real tokens minus 1 is the last place only of a reply that begins in column 0. Ask the mask "
             "for its largest true place.",
         ),
         Mistake(
-            _spread,
+            edited(shape_rewards, {PAY: "rewards[:, last] += scores"}, "_every_row"),
+            "`rewards[:, last]` means all these columns in EVERY row. Give each row its own column: "
+            "`rewards[torch.arange(len(scores)), last]`.",
+        ),
+        Mistake(
+            edited(shape_rewards, {FREE: "-(logp - logp_ref)"}, "_no_beta"),
+            "β is missing: the price of a token is β times log π - log π_ref.",
+        ),
+        Mistake(
+            edited(shape_rewards, {PAY: "rewards += mask * (scores / mask.sum(-1))[:, None]"}, "_spread"),
             "You spread the score over the tokens. The sum is right, but the judge has read the whole reply: it is "
             "paid at the end, and γ, λ and the critic carry it back.",
         ),
         Mistake(
-            _on_every_token,
+            edited(shape_rewards, {PAY: "rewards += mask * scores[:, None]"}, "_on_every_token"),
             "Every token gets the whole score, so a long reply is paid many times.",
             "asked for in OpenLMLab/MOSS-RLHF issue 26",
         ),
         Mistake(
-            _instead_of_the_price, "The score overwrites the price of the last token, EOS mostly. Add: `+=`, not `=`."
+            edited(shape_rewards, {"+=": "="}, "_instead_of_the_price"),
+            "The score overwrites the price of the last token, EOS mostly. Add: `+=`, not `=`.",
         ),
         Mistake(
-            _straying_pays,
+            edited(shape_rewards, {"-beta *": "beta *"}, "_straying_pays"),
             "The sign of the price is wrong: the policy is paid for leaving the reference.",
             "asked about in huggingface/trl issue 463",
         ),
         Mistake(
-            _k2,
+            edited(shape_rewards, {DISTANCE: "(logp - logp_ref).square() / 2"}, "_k2"),
             "That is k2. Half a square is the right price as a LOSS; as a reward its gradient is that of another "
             "quantity. In the reward it is plain k1: log π - log π_ref.",
             "an option of huggingface/trl pull request 486",
         ),
         Mistake(
-            _k3,
+            edited(shape_rewards, {DISTANCE: "((logp_ref - logp).exp() - 1 + logp - logp_ref)"}, "_k3"),
             "That is k3. It never falls below 0 and looks better in a log, but as a reward its expected gradient is "
             "not that of the KL. In the reward it is plain k1: log π - log π_ref.",
             "proposed in huggingface/trl pull request 423",
         ),
         Mistake(
-            _never_below_zero,
+            edited(shape_rewards, {DISTANCE: "(logp - logp_ref).clamp(min=0)"}, "_never_below_zero"),
             "Differences below 0 were cut off. They belong to the mean: without them every policy seems further away "
             "than it is.",
             "tatsu-lab/alpaca_farm issue 67",
         ),
         Mistake(
-            _absolute,
+            edited(shape_rewards, {DISTANCE: "(logp - logp_ref).abs()"}, "_absolute"),
             "The absolute value makes every difference a price. A KL has both signs in its samples; only the mean is "
             "never below 0.",
             "huggingface/trl issue 1161",
         ),
-        Mistake(_probabilities, "You subtract probabilities. The price is the difference of their logarithms."),
         Mistake(
-            _weighted,
+            edited(shape_rewards, {DISTANCE: "(logp.exp() - logp_ref.exp())"}, "_probabilities"),
+            "You subtract probabilities. The price is the difference of their logarithms.",
+        ),
+        Mistake(
+            edited(shape_rewards, {DISTANCE: "(logp - logp_ref) * logp.exp()"}, "_weighted"),
             "You weight with π. The token was DRAWN from π already, so likely ones come often by themselves: that "
             "would count π twice.",
         ),
         Mistake(
-            _padding_pays,
+            edited(shape_rewards, {PRICE: FREE}, "_padding_pays"),
             "Padding pays a price too. Nobody chose it: 0 outside the mask.",
             "natolambert/rlhf-book pull request 216",
         ),
         Mistake(
-            _times_mask,
+            edited(shape_rewards, {PRICE: f"{FREE} * mask"}, "_times_mask"),
             "0 times NaN is NaN: padding that holds one still reaches your rewards. `torch.where(mask, ..., 0.0)`.",
             "OpenRLHF/OpenRLHF pull request 1240",
         ),
-        Mistake(_beta_on_all, "β is the price of distance. The score is not multiplied by it."),
         Mistake(
-            _one_minus_beta,
+            edited(shape_rewards, {"+= scores": "+= beta * scores"}, "_beta_on_all"),
+            "β is the price of distance. The score is not multiplied by it.",
+        ),
+        Mistake(
+            edited(shape_rewards, {"+= scores": "+= (1 - beta) * scores"}, "_one_minus_beta"),
             "Score and distance are not weighted against each other: the score counts fully, β sets the price alone.",
         ),
         Mistake(
-            _all_at_the_end,
+            edited(
+                shape_rewards,
+                {PAY: f"whole, rewards = scores + rewards.sum(-1), 0 * rewards\n        {PAY[:-6]}whole"},
+                "_all_at_the_end",
+            ),
             "The sum is right, but all of it stands at the end. The price of a token is known at that token: there a "
             "critic need not guess who strayed.",
         ),
         Mistake(
-            _mean_kl,
+            edited(shape_rewards, {PRICE: f"{PRICE} / mask.sum(-1, keepdim=True)"}, "_mean_kl"),
             "You divide the price by the length. It is a sum over the reply: that makes the KL one of whole replies.",
         ),
         Mistake(
-            _not_data,
+            edited(shape_rewards, {"with torch.no_grad():": "if True:"}, "_not_data"),
             "A gradient flows through your rewards into log π. They were measured: `torch.no_grad()`, or `.detach()`.",
         ),
     ],

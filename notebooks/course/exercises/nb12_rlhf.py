@@ -41,7 +41,7 @@ PREDICTIONS = {
     "12.q6": Prediction(
         answer="it climbs all the same",
         why="Every iteration begins with ratio 1, which no range clips, so the first mini-batch always has its whole "
-        "gradient, and Adam makes a usual step of it. The clip comes after the step; look at the clip fraction.",
+        "gradient, and Adam makes a usual step of it. The clip holds later steps only: see the clip fraction.",
     ),
     "12.q7": Prediction(
         answer="the KL grows most",

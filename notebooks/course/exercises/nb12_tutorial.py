@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
-import linecache
 from functools import wraps
 
 import torch
 
 from ppo_lesson.objectives import aggregate, clipped_surrogate, value_loss
-from ppo_lesson.returns import gae, whiten
+from ppo_lesson.returns import gae, whiten  # noqa: F401  (an edit below calls it)
 
 from ..check.compare import difference
+from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, Wrong, close, require
-from .nb12_rewards import last_column, shape_rewards
+from .nb12_rewards import last_column, shape_rewards  # noqa: F401  (an edit below calls the first)
 from .nb12_stand_ins import after, movement, situation
 
 
@@ -108,15 +107,20 @@ def _first_step(fn):
     first = -beta * (old[0] - ref[0]) + values[1] - values[0] + 0.95 * last
     got = movement(fn, case)[0][mask]
     want = torch.tensor([first, last]).to(got) * rate / 2
+    require(got.any(), "Nothing moves: `backward()` finds the gradients, and `step()` goes along them.", case=())
     close(got, want, f"A reply of two tokens moves by {_row(got)}, and should by {_row(want)}.", case=(), rtol=1e-4)
 
 
 def _padding(fn):
     """What stands on prompt and padding changes nothing: 1e6 there, or NaN."""
     before = after(fn, situation(15, epochs=2))
-    for number in (1e6, torch.nan):
-        got = after(fn, situation(15, epochs=2, outside=number))
-        close(got, before, f"With {number:g} there, the real tokens move elsewhere.", case=(), rtol=1e-4, atol=1e-6)
+    words, near = "With {:g} there, the real tokens move elsewhere.", {"case": (), "rtol": 1e-4, "atol": 1e-6}
+    close(after(fn, situation(15, epochs=2, outside=1e6)), before, words.format(1e6), **near)
+    try:
+        close(after(fn, situation(15, epochs=2, outside=torch.nan)), before, words.format(torch.nan), **near)
+    except Wrong as wrong:
+        wrong.mistake = "_nan_leaks"
+        raise
 
 
 def _clipped(fn):
@@ -185,19 +189,6 @@ def _alike(a, b) -> bool:
     return difference(a, b, rtol=1e-4, atol=1e-6, check_dtype=False) is None
 
 
-def _with(name: str, *changes: tuple[str, str]):
-    """The solution under another name with some of its words replaced, and with a source that can be read."""
-    source = inspect.getsource(ppo_iteration).replace("def ppo_iteration", f"def {name}")
-    for right, wrong in changes:
-        if source.count(right) != 1:
-            raise ValueError(f"{right!r} must stand once in ppo_iteration")
-        source = source.replace(right, wrong)
-    scope, file = globals() | {"whiten": whiten, "last_column": last_column}, f"<{name}>"
-    linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
-    exec(compile(source, file, "exec"), scope)
-    return scope[name]
-
-
 NOTED = "(torch.where(mask, model(ids), 0.0) for model in (actor, reference, critic))"
 LINES = "torch.where(mask, actor(ids), 0.0), torch.where(mask, critic(ids), 0.0)"
 SHAPED = "shape_rewards(scores, logp_old, logp_ref, mask, beta)"
@@ -223,109 +214,126 @@ TUTORIAL = Exercise(
             "a popular tutorial on PPO for language models",
         ),
         Mistake(
-            _with(
+            edited(
+                ppo_iteration,
+                {
+                    "with torch.no_grad():": "if True:",
+                    CLIP: f"torch.minimum({RATIO} * advantages, {RATIO}.clamp(0.8, 1.2) * advantages)",
+                },
                 "_not_data",
-                ("with torch.no_grad():", "if True:"),
-                (CLIP, f"torch.minimum({RATIO} * advantages, {RATIO}.clamp(0.8, 1.2) * advantages)"),
             ),
             "The old log-probabilities carry a gradient. In the first epoch it cancels that of the new ones, in the "
             "second the graph is gone. They were noted while sampling: `torch.no_grad()`.",
             "hijkzzz/pymarl2 issue 46",
         ),
         Mistake(
-            _with("_no_clip", (CLIP, f"{RATIO} * advantages")),
+            edited(ppo_iteration, {CLIP: f"{RATIO} * advantages"}, "_no_clip"),
             "The comment says clip, the code does not. `clipped_surrogate` takes the smaller of the two products.",
             "a popular tutorial on PPO for language models",
         ),
         Mistake(
-            _with("_clamp_alone", (CLIP, f"{RATIO}.clamp(0.8, 1.2) * advantages")),
+            edited(ppo_iteration, {CLIP: f"{RATIO}.clamp(0.8, 1.2) * advantages"}, "_clamp_alone"),
             "You clamp the ratio and forget the minimum. A token that went the WRONG way beyond the range then has no "
             "gradient back.",
         ),
         Mistake(
-            _with("_min_first", (CLIP, f"torch.minimum({RATIO}, {RATIO}.clamp(0.8, 1.2)) * advantages")),
+            edited(
+                ppo_iteration, {CLIP: f"torch.minimum({RATIO}, {RATIO}.clamp(0.8, 1.2)) * advantages"}, "_min_first"
+            ),
             "The smaller ratio was taken, and then multiplied. For A < 0 the order turns round: multiply first.",
             "takuseno/ppo issue 3",
         ),
         Mistake(
-            _with("_old_is_new", (CLIP, "clipped_surrogate(logp, logp.detach(), advantages, eps=0.2)")),
+            edited(ppo_iteration, {CLIP: "clipped_surrogate(logp, logp.detach(), advantages, eps=0.2)"}, "_old_is_new"),
             "Your old log-probabilities are those of this very epoch, so every ratio is 1 and nothing is ever clipped. "
             "Note them once, before the loop.",
             "tensorforce/tensorforce issue 312",
         ),
         Mistake(
-            _with(
+            edited(
+                ppo_iteration,
+                {CLIP: CLIP.replace("(logp, logp_old", "((logp.exp() / logp_old.exp()).log(), 0 * logp_old")},
                 "_probabilities",
-                (CLIP, CLIP.replace("(logp, logp_old", "((logp.exp() / logp_old.exp()).log(), 0 * logp_old")),
             ),
             "Probabilities are divided. For an unlikely token both are 0 in floating point, and 0 / 0 is NaN. Subtract "
             "the logarithms first.",
         ),
         Mistake(
-            _with("_last_column", (SHAPED, SHAPED.replace("shape_rewards", "last_column"))),
+            edited(ppo_iteration, {SHAPED: SHAPED.replace("shape_rewards", "last_column")}, "_last_column"),
             "The score is paid in the last column. For a short reply that is padding, and its tokens never hear of it.",
             "openai/lm-human-preferences issue 12 asks about this very line",
         ),
         Mistake(
-            _with("_no_price", (SHAPED, SHAPED.replace("beta", "0.0"))),
+            edited(ppo_iteration, {SHAPED: SHAPED.replace("beta", "0.0")}, "_no_price"),
             "The price of leaving the reference is missing: β times log π_old - log π_ref, on every real token.",
         ),
         Mistake(
-            _with("_value_of_padding", (NOTED, "(model(ids) for model in (actor, reference, critic))")),
+            edited(ppo_iteration, {NOTED: "(model(ids) for model in (actor, reference, critic))"}, "_value_of_padding"),
             "The last token of a reply looks up the value of the padding behind it. Nothing follows there: 0, which "
             "`torch.where(mask, critic(ids), 0.0)` gives.",
             "volcengine/verl pull request 50",
         ),
         Mistake(
-            _with("_prompt_too", ("with torch.no_grad():", ROWS)),
+            edited(ppo_iteration, {"with torch.no_grad():": ROWS}, "_prompt_too"),
             "The prompt takes part. Nobody chose its tokens, and it outnumbers many replies: only the mask is real.",
             "radixark/miles pull request 1827, for the answers of tools",
         ),
         Mistake(
-            _with("_mean_of_all", (LOSS, "(value_loss(values, returns) - objective).mean()")),
+            edited(ppo_iteration, {LOSS: "(value_loss(values, returns) - objective).mean()"}, "_mean_of_all"),
             "The loss is divided by the number of all places, prompt and padding included: `aggregate(..., mask)`.",
         ),
         Mistake(
-            _with("_sum", (LOSS, "(value_loss(values, returns) - objective)[mask].sum()")),
+            edited(ppo_iteration, {LOSS: "(value_loss(values, returns) - objective)[mask].sum()"}, "_sum"),
             "A sum over tokens grows with the batch, and with it the step. A mean over the real tokens.",
         ),
         Mistake(
-            _with("_mean_a_reply", (LOSS, LOSS.replace("mask)", 'mask, "seq-mean-token-mean")'))),
+            edited(ppo_iteration, {LOSS: LOSS.replace("mask)", 'mask, "seq-mean-token-mean")')}, "_mean_a_reply"),
             "The mean of each reply was taken, and then the mean of these. Some algorithms choose that. Here every "
             "real token counts the same.",
         ),
         Mistake(
-            _with("_no_minus", ("(values, returns) - objective", "(values, returns) + objective")),
+            edited(ppo_iteration, {"(values, returns) - objective": "(values, returns) + objective"}, "_no_minus"),
             "The objective goes up, the loss goes down: a minus is missing.",
             "natolambert/rlhf-book issue 125",
         ),
         Mistake(
-            _with("_no_critic", ("value_loss(values, returns) - objective", "-objective")),
+            edited(ppo_iteration, {"value_loss(values, returns) - objective": "-objective"}, "_no_critic"),
             "The critic's loss is gone: it never learns, and advantages stay as noisy as in the first iteration.",
         ),
         Mistake(
-            _with("_whole_square", ("value_loss(values, returns)", "2 * value_loss(values, returns)")),
+            edited(ppo_iteration, {"value_loss(values, returns)": "2 * value_loss(values, returns)"}, "_whole_square"),
             "The critic's loss lost its 1/2: `value_loss` has it inside, a square of your own needs it in front.",
         ),
         Mistake(
-            _with("_gradients_add_up", ("        optimizer.zero_grad()\n", "")),
+            edited(ppo_iteration, {"value_loss(values, returns)": "value_loss(values, returns) / 2"}, "_halved_twice"),
+            "`value_loss` has its 1/2 inside. Another one, as in the tutorial's line, halves the steps of the critic.",
+        ),
+        Mistake(
+            edited(ppo_iteration, {"        optimizer.zero_grad()\n": ""}, "_gradients_add_up"),
             "Without `zero_grad()` the gradients of all epochs add up.",
         ),
         Mistake(
-            _with("_one_epoch", ("range(epochs)", "range(1)")), "You go over the data once. `epochs` says how often."
+            edited(ppo_iteration, {"range(epochs)": "range(1)"}, "_one_epoch"),
+            "You go over the data once. `epochs` says how often.",
         ),
         Mistake(
-            _with("_whitened", ("lam=0.95)", "lam=0.95)\n        advantages = whiten(advantages, mask)")),
+            edited(
+                ppo_iteration, {"lam=0.95)": "lam=0.95)\n        advantages = whiten(advantages, mask)"}, "_whitened"
+            ),
             "You whiten the advantages. That is often wise and was the course's choice; this tutorial does not, and "
             "its repair should not hide other changes.",
         ),
         Mistake(
-            _with(
-                "_times_mask",
-                (NOTED, "(model(ids) * mask for model in (actor, reference, critic))"),
-                (LINES, "actor(ids) * mask, critic(ids) * mask"),
+            edited(
+                ppo_iteration,
+                {
+                    NOTED: "(model(ids) * mask for model in (actor, reference, critic))",
+                    LINES: "actor(ids) * mask, critic(ids) * mask",
+                },
+                "_nan_leaks",
             ),
-            "0 times NaN is NaN. `torch.where(mask, x, 0.0)` chooses before it computes.",
+            "NaN on prompt or padding reaches your loss. A product with the mask does not help, 0 times NaN is NaN: "
+            "`torch.where(mask, x, 0.0)`, around each of the models' numbers, chooses before it computes.",
             "OpenRLHF/OpenRLHF pull request 1240",
         ),
     ],

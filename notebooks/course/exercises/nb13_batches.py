@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, close
 
 
@@ -45,7 +46,7 @@ def _steps_cases():
         (_sizes(8, 4, 1, epochs=3),),
         (_sizes(6, 2, 2, n=4),),
         (_sizes(12, 6, 1, n=2, epochs=2, gpus=3),),
-        (_sizes(10, 4, 2, epochs=2),),  # the last step of an epoch is filled up
+        (_sizes(10, 4, 2, epochs=3),),  # the last step of an epoch is filled up
         (_sizes(1024, 256, 4, gpus=8),),  # verl's defaults on one machine
         (_sizes(512, 128, 16, n=5, epochs=2, gpus=4),),
     ]
@@ -55,60 +56,27 @@ def _one_step(fn):
     """One epoch of one mini-batch that holds everything is one step."""
     for n in (1, 8):
         case = (_sizes(64, 64, 8, n=n),)
-        close(fn(*case), (1, 8 * n), case=case)
+        close(fn(*case)[0], 1, case=case)
 
 
 def _micro_is_free(fn):
     """A smaller micro-batch changes how often a step reads, never how many steps there are."""
-    for micro in (1, 2, 8):
+    first = fn(_sizes(32, 16, 1))[0]
+    for micro in (2, 8):
         case = (_sizes(32, 16, micro),)
-        close(fn(*case), (2, 16 // micro), case=case)
+        close(fn(*case)[0], first, case=case)
 
 
-def _passes(keys):
-    return optimizer_steps(keys)[1]
+def _nothing_read_twice(fn):
+    """Passes times their replies times GPUs are the replies of one step."""
+    for gpus, n in ((1, 1), (4, 1), (2, 3)):
+        case = (_sizes(64, 16, 2, n=n, gpus=gpus),)
+        close(fn(*case)[1] * 2 * gpus, 16 * n, case=case)
 
 
-def _mini_counts_replies(keys):
-    replies, mini = keys["train_batch_size"] * keys["n"], keys["ppo_mini_batch_size"]
-    passes = max(1, mini // keys["gpus"] // keys["ppo_micro_batch_size_per_gpu"])
-    return math.ceil(replies / mini) * keys["ppo_epochs"], passes
-
-
-def _epochs_are_steps(keys):
-    return keys["ppo_epochs"], _passes(keys)
-
-
-def _no_epochs(keys):
-    return math.ceil(keys["train_batch_size"] / keys["ppo_mini_batch_size"]), _passes(keys)
-
-
-def _rest_dropped(keys):
-    return keys["train_batch_size"] // keys["ppo_mini_batch_size"] * keys["ppo_epochs"], _passes(keys)
-
-
-def _each_micro_steps(keys):
-    steps, passes = optimizer_steps(keys)
-    return steps * passes, passes
-
-
-def _each_gpu_its_own(keys):
-    return optimizer_steps(keys)[0], keys["ppo_mini_batch_size"] * keys["n"] // keys["ppo_micro_batch_size_per_gpu"]
-
-
-def _gpus_share_steps(keys):
-    steps, passes = optimizer_steps(keys)
-    return math.ceil(steps / keys["gpus"]), passes
-
-
-def _passes_of_prompts(keys):
-    passes = keys["ppo_mini_batch_size"] // keys["gpus"] // keys["ppo_micro_batch_size_per_gpu"]
-    return optimizer_steps(keys)[0], passes
-
-
-def _passes_of_all(keys):
-    whole = keys["train_batch_size"] * keys["n"] // keys["gpus"] // keys["ppo_micro_batch_size_per_gpu"]
-    return optimizer_steps(keys)[0], whole
+UP, BATCH, GPUS = 'math.ceil(keys["train_batch_size"] / prompts)', 'keys["train_batch_size"]', ' // keys["gpus"]'
+EPOCHS, REPLIES = ' * keys["ppo_epochs"]', 'prompts * keys["n"]'
+PASSES = 'prompts * keys["n"] // keys["gpus"] // keys["ppo_micro_batch_size_per_gpu"]'
 
 
 STEPS = Exercise(
@@ -116,28 +84,55 @@ STEPS = Exercise(
     title="Optimizer steps from verl's batch sizes",
     solution=optimizer_steps,
     cases=_steps_cases,
-    properties=[_one_step, _micro_is_free],
+    properties=[_one_step, _micro_is_free, _nothing_read_twice],
     check_dtype=False,
     mistakes=[
         Mistake(
-            _epochs_are_steps,
+            edited(optimizer_steps, {f"{UP} * ": ""}, "_epochs_are_steps"),
             "An epoch is not a step. With a mini-batch smaller than the batch one epoch takes several, and so "
             "ppo_epochs = 1 can still clip.",
             "volcengine/verl issue 791",
         ),
-        Mistake(_mini_counts_replies, "ppo_mini_batch_size counts prompts, like train_batch_size: n multiplies both."),
-        Mistake(_no_epochs, "Every epoch goes over the whole batch again: the steps come ppo_epochs times."),
-        Mistake(_rest_dropped, "A rest of the batch makes a step too: verl fills it up. Round up, not down."),
         Mistake(
-            _each_micro_steps,
+            edited(optimizer_steps, {BATCH: f'{BATCH} * keys["n"]'}, "_mini_counts_replies"),
+            "ppo_mini_batch_size counts prompts, like train_batch_size: n multiplies both.",
+        ),
+        Mistake(
+            edited(optimizer_steps, {EPOCHS: ""}, "_no_epochs"),
+            "Every epoch goes over the whole batch again: the steps come ppo_epochs times.",
+        ),
+        Mistake(
+            edited(optimizer_steps, {UP: f"{BATCH} // prompts"}, "_rest_dropped"),
+            "A rest of the batch makes a step too: verl fills it up. Round up, not down.",
+        ),
+        Mistake(
+            edited(optimizer_steps, {UP: f"{BATCH} / prompts"}, "_no_whole_number"),
+            "Steps are whole: a rest of the batch makes one more. `math.ceil` rounds up.",
+        ),
+        Mistake(
+            edited(optimizer_steps, {f"{UP}{EPOCHS}": f"math.ceil({BATCH} / prompts{EPOCHS})"}, "_rounded_too_late"),
+            "Every epoch has its own rest, and fills it up: round up first, then take it ppo_epochs times.",
+        ),
+        Mistake(
+            edited(optimizer_steps, {"return steps": f"return steps * {PASSES}"}, "_each_micro_steps"),
             "Micro-batches only add their gradients up. One step follows when the whole mini-batch has been read.",
         ),
-        Mistake(_each_gpu_its_own, "ppo_mini_batch_size is for all GPUs together: each reads its share of it."),
-        Mistake(_gpus_share_steps, "All GPUs take every step together. They share its replies, not the steps."),
         Mistake(
-            _passes_of_prompts, "A step reads replies, and every prompt has n of them: n is missing in the passes."
+            edited(optimizer_steps, {GPUS: ""}, "_each_gpu_its_own"),
+            "ppo_mini_batch_size is for all GPUs together: each reads its share of it.",
         ),
-        Mistake(_passes_of_all, "You counted the passes over the whole batch. Of one step: its mini-batch."),
+        Mistake(
+            edited(optimizer_steps, {"return steps": 'return math.ceil(steps / keys["gpus"])'}, "_gpus_share_steps"),
+            "All GPUs take every step together. They share its replies, not the steps.",
+        ),
+        Mistake(
+            edited(optimizer_steps, {REPLIES: "prompts"}, "_passes_of_prompts"),
+            "A step reads replies, and every prompt has n of them: n is missing in the passes.",
+        ),
+        Mistake(
+            edited(optimizer_steps, {"return steps, prompts": f"return steps, {BATCH}"}, "_passes_of_all"),
+            "You counted the passes over the whole batch. Of one step: its mini-batch.",
+        ),
     ],
     hints=[
         "How many mini-batches does one epoch have, if a rest makes one too? And how many epochs are there?",
@@ -188,47 +183,10 @@ def _switched_off(fn):
     close((found["beta"], found["kl_loss"]), (0.0, 0.0), case=case)
 
 
-def _wrong(name, **how):
-    """A wrong answer called `name`: the solution with some of its values computed in another way."""
-
-    def fn(keys):
-        return translate(keys) | {key: value(keys) for key, value in how.items()}
-
-    fn.__name__ = name
-    return fn
-
-
-def _price(keys):
-    return keys["kl_coef"]
-
-
-def _loss_price(keys):
-    return keys["kl_loss_coef"]
-
-
-_prompts = _wrong("_prompts", batch=lambda k: k["train_batch_size"])
-_size_of_a_step = _wrong("_size_of_a_step", minibatches=lambda k: k["ppo_mini_batch_size"])
-_old_clip = _wrong("_old_clip", eps=lambda k: k["clip_ratio"], eps_high=lambda k: k["clip_ratio"])
-_null_clip = _wrong("_null_clip", eps=lambda k: k["clip_ratio_low"], eps_high=lambda k: k["clip_ratio_high"])
-_zero_is_none = _wrong(
-    "_zero_is_none",
-    eps=lambda k: k["clip_ratio_low"] or k["clip_ratio"],
-    eps_high=lambda k: k["clip_ratio_high"] or k["clip_ratio"],
-)
-_high_from_low = _wrong(
-    "_high_from_low", eps_high=lambda k: translate(k)["eps"] if k["clip_ratio_high"] is None else k["clip_ratio_high"]
-)
-_price_without_switch = _wrong("_price_without_switch", beta=_price)
-_loss_without_switch = _wrong("_loss_without_switch", kl_loss=_loss_price)
-_both_without_switch = _wrong("_both_without_switch", beta=_price, kl_loss=_loss_price)
-_one_price = _wrong(
-    "_one_price", beta=lambda k: k["kl_coef"] if k["use_kl_in_reward"] and not k["use_kl_loss"] else 0.0
-)
-_prices_swapped = _wrong(
-    "_prices_swapped",
-    beta=lambda k: k["kl_coef"] if k["use_kl_loss"] else 0.0,
-    kl_loss=lambda k: k["kl_loss_coef"] if k["use_kl_in_reward"] else 0.0,
-)
+SIDE = 'keys["clip_ratio"] if keys[k] is None else keys[k]'
+SIZES = 'math.ceil(keys["train_batch_size"] / keys["ppo_mini_batch_size"])'
+SWITCH, LOSS_SWITCH = 'keys["use_kl_in_reward"]', 'keys["use_kl_loss"]'
+IF, IF_LOSS = f" if {SWITCH} else 0.0", f" if {LOSS_SWITCH} else 0.0"
 
 TRANSLATE = Exercise(
     id="13.translate",
@@ -239,26 +197,66 @@ TRANSLATE = Exercise(
     check_dtype=False,
     mistakes=[
         Mistake(
-            _price_without_switch,
+            edited(translate, {IF: ""}, "_price_without_switch"),
             "kl_coef costs nothing by itself: only use_kl_in_reward = True puts it into the reward.",
             "verl's examples/ppo_trainer/run_gemma.sh, which sets it without the switch",
         ),
-        Mistake(_loss_without_switch, "kl_loss_coef costs nothing by itself: only use_kl_loss = True asks for it."),
         Mistake(
-            _both_without_switch, "Both prices have a switch of their own, and both switches are False by default."
+            edited(translate, {IF_LOSS: ""}, "_loss_without_switch"),
+            "kl_loss_coef costs nothing by itself: only use_kl_loss = True asks for it.",
         ),
         Mistake(
-            _prices_swapped, "The switches are swapped: use_kl_in_reward belongs to kl_coef, use_kl_loss to the other."
+            edited(translate, {IF: "", IF_LOSS: ""}, "_both_without_switch"),
+            "Both prices have a switch of their own, and both switches are False by default.",
         ),
-        Mistake(_one_price, "verl can charge both prices at once; neither switch turns the other off."),
-        Mistake(_prompts, "train_batch_size counts prompts. Our batch counts replies: n to each prompt."),
-        Mistake(_size_of_a_step, "Theirs is the size of one step, ours the number of steps in one pass."),
-        Mistake(_old_clip, "clip_ratio_low and clip_ratio_high win over clip_ratio, unless they are None."),
-        Mistake(_null_clip, "A clip_ratio_low or clip_ratio_high that is None stands for clip_ratio."),
         Mistake(
-            _zero_is_none, "0.0 is a clip range, if a narrow one: Python's `or` takes it for None. Write `is None`."
+            edited(
+                translate, {f'"]{IF}': f'"]{IF_LOSS}', f'loss_coef"]{IF_LOSS}': f'loss_coef"]{IF}'}, "_prices_swapped"
+            ),
+            "The switches are swapped: use_kl_in_reward belongs to kl_coef, use_kl_loss to the other.",
         ),
-        Mistake(_high_from_low, "A clip_ratio_high that is None stands for clip_ratio, whatever clip_ratio_low says."),
+        Mistake(
+            edited(translate, {SWITCH: f"{SWITCH} and not {LOSS_SWITCH}"}, "_one_price"),
+            "verl can charge both prices at once; neither switch turns the other off.",
+        ),
+        Mistake(
+            edited(translate, {' * keys["n"]': ""}, "_prompts"),
+            "train_batch_size counts prompts. Our batch counts replies: n to each prompt.",
+        ),
+        Mistake(
+            edited(translate, {SIZES: SIZES.replace(" /", ' * keys["n"] /')}, "_n_in_minibatches"),
+            "ppo_mini_batch_size counts prompts, like train_batch_size: n multiplies both, and leaves the number "
+            "of steps as it is.",
+        ),
+        Mistake(
+            edited(translate, {SIZES: SIZES[10:-1].replace("/", "//")}, "_rounded_down"),
+            "A rest of the batch makes a step too: `math.ceil` rounds up.",
+        ),
+        Mistake(edited(translate, {SIZES: SIZES[10:-1]}, "_not_rounded"), "Steps are whole. `math.ceil` rounds up."),
+        Mistake(
+            edited(translate, {SIZES: 'keys["ppo_mini_batch_size"]'}, "_size_of_a_step"),
+            "Theirs is the size of one step, ours the number of steps in one pass.",
+        ),
+        Mistake(
+            edited(translate, {SIDE: 'keys["clip_ratio"]'}, "_old_clip"),
+            "clip_ratio_low and clip_ratio_high win over clip_ratio, unless they are None.",
+        ),
+        Mistake(
+            edited(translate, {SIDE: "keys[k]"}, "_null_clip"),
+            "A clip_ratio_low or clip_ratio_high that is None stands for clip_ratio.",
+        ),
+        Mistake(
+            edited(translate, {SIDE: 'keys[k] or keys["clip_ratio"]'}, "_zero_is_none"),
+            "0.0 is a clip range, if a narrow one: Python's `or` takes it for None. Write `is None`.",
+        ),
+        Mistake(
+            edited(
+                translate,
+                {'"eps_high": high': '"eps_high": low if keys["clip_ratio_high"] is None else high'},
+                "_high_from_low",
+            ),
+            "A clip_ratio_high that is None stands for clip_ratio, whatever clip_ratio_low says.",
+        ),
     ],
     hints=[
         "Three kinds of trap: prompts or replies, a size or a number, and a value that somebody else overrules.",

@@ -15,7 +15,7 @@ PREDICTIONS = {
         answer="4",
         why="All four hold 4 bytes a weight; actor and critic 12 more, for gradients and Adam. Times 7.6 billion that "
         "is more than three GPUs hold. With a copy in half precision that samples, and what one micro-batch leaves "
-        "behind: by the planner 307 GiB. Notebook 12's sum, with weights in half precision, would need three.",
+        "behind: by the planner 307 GiB. Notebook 12's sum, with weights in half precision, is 255 GiB: four GPUs too.",
     ),
     "13.q2": Prediction(
         answer="none",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, close, require
 
 
@@ -59,64 +60,12 @@ def _finite(fn):
         require(bool((found == 0).all()), f"equal scores gave {found.tolist()}", case=(scores, ids))
 
 
-def _each(scores, group_ids, how):
-    out = torch.zeros_like(scores)
-    for group in group_ids.unique():
-        here = group_ids == group
-        out[here] = how(scores[here])
-    return out
+def _by_place(scores, group_ids):
+    rows = scores.view(-1, int((group_ids == group_ids[0]).sum()))
+    return ((rows - rows.mean(1, keepdim=True)) / (rows.std(1, keepdim=True) + 1e-6)).view(-1)
 
 
-def _whole_batch(scores, group_ids):
-    return (scores - scores.mean()) / (scores.std() + 1e-6)
-
-
-def _no_division(scores, group_ids):
-    return _each(scores, group_ids, lambda x: x - x.mean())
-
-
-def _biased(scores, group_ids):
-    return _each(scores, group_ids, lambda x: (x - x.mean()) / (x.std(correction=0) + 1e-6))
-
-
-def _nan_alone(scores, group_ids):
-    return _each(scores, group_ids, lambda x: (x - x.mean()) / (x.std() + 1e-6))
-
-
-def _no_eps(scores, group_ids):
-    return _each(scores, group_ids, lambda x: (x - x.mean()) / (x.std() if len(x) > 1 else 1.0))
-
-
-def _variance(scores, group_ids):
-    return _each(scores, group_ids, lambda x: (x - x.mean()) / (x.var() + 1e-6 if len(x) > 1 else 1.0))
-
-
-def _eps_under_the_root(scores, group_ids):
-    return _each(scores, group_ids, lambda x: (x - x.mean()) / ((x.var() if len(x) > 1 else 0.0) + 1e-6) ** 0.5)
-
-
-def _always_float32(scores, group_ids):
-    out = torch.zeros(scores.shape)
-    for group in group_ids.unique():
-        here = group_ids == group
-        out[here] = group_advantages(scores[here], group_ids[here])
-    return out
-
-
-def _leave_one_out(scores, group_ids):
-    return _each(scores, group_ids, lambda x: x - (x.sum() - x) / max(1, len(x) - 1) if len(x) > 1 else x * 0)
-
-
-def _batch_deviation(scores, group_ids):
-    return _each(scores, group_ids, lambda x: x - x.mean()) / (scores.std() + 1e-6)
-
-
-def _median(scores, group_ids):
-    return _each(scores, group_ids, lambda x: (x - x.median()) / (x.std() + 1e-6 if len(x) > 1 else 1.0))
-
-
-def _not_centred(scores, group_ids):
-    return _each(scores, group_ids, lambda x: x / (x.std() + 1e-6 if len(x) > 1 else 1.0))
+CENTRED, DEVIATION = "scores[here] - scores[here].mean()", "variance.sqrt() + 1e-6"
 
 
 GROUPS = Exercise(
@@ -127,36 +76,82 @@ GROUPS = Exercise(
     properties=[_finite, _zero_in_every_group, _easy_prompts_do_not_matter],
     mistakes=[
         Mistake(
-            _whole_batch,
+            edited(group_advantages, {"here = group_ids == group": "here = group_ids == group_ids"}, "_whole_batch"),
             "You compare with the whole batch: replies to easy prompts win. Compare each with the replies to its own "
             "prompt.",
         ),
-        Mistake(_no_division, "The deviation of the group is missing. (Without it this is Dr. GRPO, Liu et al. 2025.)"),
-        Mistake(_biased, "Divide the squares by n - 1, as `torch.std` does; you divided by n."),
         Mistake(
-            _nan_alone,
+            edited(group_advantages, {f" / ({DEVIATION})": ""}, "_no_division"),
+            "The deviation of the group is missing. (Without it this is Dr. GRPO, Liu et al. 2025.)",
+        ),
+        Mistake(
+            edited(group_advantages, {"max(1, len(centred) - 1)": "len(centred)"}, "_biased"),
+            "Divide the squares by n - 1, as `torch.std` does; you divided by n.",
+        ),
+        Mistake(
+            _by_place,
+            "You cut the batch into rows of one length. Groups differ in size and stand in any order: only the ids say "
+            "who belongs together.",
+        ),
+        Mistake(
+            edited(group_advantages, {"group_ids.unique()": "range(len(group_ids.unique()))"}, "_counted_ids"),
+            "Ids are names, 4 and 9 for two groups: `range` of their number misses them. Go over `group_ids.unique()`.",
+        ),
+        Mistake(
+            edited(
+                group_advantages,
+                {"return advantages": "return torch.cat([advantages[group_ids == g] for g in group_ids.unique()])"},
+                "_group_after_group",
+            ),
+            "Right numbers in the order of the groups. Put each back where its score stood: `advantages[here] = ...`.",
+        ),
+        Mistake(
+            edited(group_advantages, {"max(1, len(centred) - 1)": "(len(centred) - 1)"}, "_nan_alone"),
             "The standard deviation of one number is 0/0. A group of one must get 0.",
             "DLR-RM/stable-baselines3 issue 325, the same in a mini-batch of one",
         ),
-        Mistake(_no_eps, "All scores of a group may be equal: 0/0. Add 1e-6 to the deviation."),
-        Mistake(_variance, "That is the variance. The deviation is its root, in the units of the scores."),
         Mistake(
-            _eps_under_the_root,
+            edited(group_advantages, {DEVIATION: "variance.sqrt() if len(centred) > 1 else 1.0"}, "_no_eps"),
+            "All scores of a group may be equal: 0/0. Add 1e-6 to the deviation.",
+        ),
+        Mistake(
+            edited(group_advantages, {"variance.sqrt()": "variance"}, "_variance"),
+            "That is the variance. The deviation is its root, in the units of the scores.",
+        ),
+        Mistake(
+            edited(group_advantages, {DEVIATION: "(variance + 1e-6).sqrt()"}, "_eps_under_the_root"),
             "1e-6 under the root is 1000 times larger: the root of 1e-6 is 1e-3. Add it to the deviation, outside.",
         ),
         Mistake(
-            _always_float32,
+            edited(group_advantages, {"zeros_like(scores)": "zeros(scores.shape)"}, "_always_float32"),
             "`torch.zeros(scores.shape)` is float32, and the scores may be float64: write `torch.zeros_like(scores)`, "
             "which has their dtype.",
         ),
         Mistake(
-            _leave_one_out,
+            edited(
+                group_advantages,
+                {f"centred / ({DEVIATION})": "centred * len(centred) / max(1, len(centred) - 1)"},
+                "_leave_one_out",
+            ),
             "The mean of the OTHERS as baseline: that is RLOO (Ahmadian et al. 2024). GRPO takes the mean of all, and "
             "divides.",
         ),
-        Mistake(_batch_deviation, "The mean is the group's, but the deviation is the whole batch's. Take the group's."),
-        Mistake(_median, "The baseline is the mean of the group, not its median: only then do advantages sum to 0."),
-        Mistake(_not_centred, "The baseline is missing: take the group's mean off first."),
+        Mistake(
+            edited(group_advantages, {"variance.sqrt()": "scores.std()"}, "_batch_deviation"),
+            "The mean is the group's, but the deviation is the whole batch's. Take the group's.",
+        ),
+        Mistake(
+            edited(
+                group_advantages,
+                {CENTRED: "scores[here] - scores[here].median()", "centred.square()": f"({CENTRED}).square()"},
+                "_median",
+            ),
+            "The baseline is the mean of the group, not its median: only then do advantages sum to 0.",
+        ),
+        Mistake(
+            edited(group_advantages, {f"centred / ({DEVIATION})": f"scores[here] / ({DEVIATION})"}, "_not_centred"),
+            "The baseline is missing: take the group's mean off first.",
+        ),
     ],
     hints=[
         "For each different id: pick its scores, take their mean off, divide by their spread. Begin with zeros_like.",

@@ -30,9 +30,22 @@ def _cases():
 
 def _rank_only_learns(fn):
     """Twice the rank is twice what learns, and the same base."""
-    for rank in (4, 8):
-        base, learns = fn([(100, 50)], 10, rank)
-        close((base, learns), (2 * 5010, 32 * 150 * rank), case=([(100, 50)], 10, rank))
+    case = [(100, 50)], 10, 8
+    base, learns = fn([(100, 50)], 10, 4)
+    close(fn(*case), (base, 2 * learns), case=case)
+
+
+def _both_sides(fn):
+    """An adapter has rank numbers for each row, and rank numbers for each column."""
+    one, rows, columns = (fn([size], 0, 1)[1] for size in ((10, 10), (20, 10), (10, 20)))
+    close((rows, columns), (1.5 * one, 1.5 * one), case=([(20, 10)], 0, 1))
+
+
+def _only_matrices_learn(fn):
+    """Numbers without an adapter lie in the base, and add nothing to what learns."""
+    base, learns = fn([(10, 10)], 0, 1)
+    case = [(10, 10)], 100, 1
+    close(fn(*case), (2 * base, learns), case=case)
 
 
 def _wrong(name, base, adapter):
@@ -46,24 +59,17 @@ def _wrong(name, base, adapter):
     return fn
 
 
-_three_bases = _wrong("_three_bases", 6, 32)
-_float32_base = _wrong("_float32_base", 4, 32)
-_base_learns = _wrong("_base_learns", 16, 32)
-_one_adapter = _wrong("_one_adapter", 2, 16)
-_no_optimizer = _wrong("_no_optimizer", 2, 8)
-_one_moment = _wrong("_one_moment", 2, 24)
-_half_adapters = _wrong("_half_adapters", 2, 20)
-_four_adapters = _wrong("_four_adapters", 2, 64)
-
-
 def _full_update(matrices, others, rank):
     whole = others + sum(a * b for a, b in matrices)
     return 2 * whole, 32 * rank * sum(a * b for a, b in matrices)
 
 
 def _one_side(matrices, others, rank):
-    whole = others + sum(a * b for a, b in matrices)
-    return 2 * whole, 32 * rank * sum(b for a, b in matrices)
+    return memory_plan(matrices, others, 1)[0], 32 * rank * sum(b for a, b in matrices)
+
+
+def _rows_alone(matrices, others, rank):
+    return memory_plan(matrices, others, 1)[0], 32 * rank * sum(a for a, b in matrices)
 
 
 def _others_forgotten(matrices, others, rank):
@@ -75,7 +81,7 @@ MEMORY = Exercise(
     title="What LoRA costs",
     solution=memory_plan,
     cases=_cases,
-    properties=[_rank_only_learns],
+    properties=[_rank_only_learns, _both_sides, _only_matrices_learn],
     check_dtype=False,
     mistakes=[
         Mistake(
@@ -83,26 +89,41 @@ MEMORY = Exercise(
             "An adapter is two thin matrices, rows x rank and rank x columns: rows + columns, not their product.",
         ),
         Mistake(
-            _one_side, "B A has two matrices: one with `rows` times rank numbers and one with `columns` times rank."
+            _one_side, "You count rank numbers for each column. B A has a second matrix, with as many for each row."
         ),
         Mistake(
-            _three_bases,
-            "Actor, critic and reference look through ONE base: you counted it three times.",
+            _rows_alone, "You count rank numbers for each row. B A has a second matrix, with as many for each column."
+        ),
+        Mistake(
+            _wrong("_three_bases", 6, 32),
+            "6 bytes for a number of the base. Actor, critic and reference look through ONE base of 2 bytes a number.",
             "huggingface/peft issue 2802, with a second copy in place of an adapter switched off",
         ),
-        Mistake(_float32_base, "The base never learns, and may be stored in half precision: 2 bytes a number."),
         Mistake(
-            _base_learns, "16 bytes a number is the price of what learns. The base is frozen: its weights, no more."
+            _wrong("_float32_base", 4, 32),
+            "The base never learns, and may be stored in half precision: 2 bytes a number.",
         ),
-        Mistake(_one_adapter, "Two adapters learn: the actor's and the critic's. The reference has none."),
-        Mistake(_four_adapters, "Reference and reward need no adapter: only actor and critic learn."),
         Mistake(
-            _no_optimizer, "Those are the weights of the adapters. What learns also has a gradient and two moments."
+            _wrong("_base_learns", 16, 32),
+            "16 bytes a number is the price of what learns. The base is frozen: its weights, no more.",
         ),
-        Mistake(_one_moment, "Adam remembers two numbers for each weight. Together 4 + 4 + 4 + 4 bytes."),
         Mistake(
-            _half_adapters,
-            "Adapters are float32, with everything that belongs to them: steps of Adam are too small for half.",
+            _wrong("_half_of_it", 2, 16),
+            "Half of what learns is missing. Two adapters, the actor's and the critic's; for each of their numbers "
+            "4 bytes of weight, 4 of gradient, and two moments of 4.",
+        ),
+        Mistake(
+            _wrong("_twice_of_it", 2, 64),
+            "Twice too much learns. Only actor and critic have an adapter: 4 + 4 + 4 + 4 bytes for each number of it.",
+        ),
+        Mistake(
+            _wrong("_a_quarter", 2, 8),
+            "8 bytes: enough for the weights of both adapters, or for one with gradients. There are two adapters, and "
+            "what learns also has a gradient and two moments.",
+        ),
+        Mistake(
+            _wrong("_three_quarters", 2, 24),
+            "24 bytes for two adapters are 12 for one: weight, gradient and two moments of a number take 4 bytes each.",
         ),
         Mistake(_others_forgotten, "Embeddings and norms get no adapter, and they still have to lie in memory."),
     ],
