@@ -65,7 +65,8 @@ def _loaded(option: str, load: Callable, name: str):
     except ValueError as error:
         raise ValueError(f"{option}: {error}") from error
     except Exception as error:  # of the many libraries that may be behind it
-        raise ValueError(f"{option}: {name} cannot be loaded: {_first_line(error)}") from error
+        how = "Its files do not fit together, or ask for what this transformers does not know"
+        raise ValueError(f"{option}: {name} cannot be loaded: {_short(error)}. {how}") from error
 
 
 def parameters(model) -> int:
@@ -122,8 +123,11 @@ def _same_dtype(who: str) -> None:
         raise ValueError(f"{who} sets torch's default dtype to {dtype}; name dtype= where it makes tensors instead")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _short(error: Exception) -> str:
+    """Its first line, or two; with its name if it says no more than a key."""
+    lines = str(error).strip().splitlines() or [""]
+    words = " ".join(line.strip() for line in lines[: 1 + lines[0].endswith(":")]).removesuffix(".")
+    return words if " " in words else f"{type(error).__name__} {words}"
 
 
 def _where(error: BaseException, path: Path) -> str:
@@ -142,7 +146,12 @@ def _folder_or_name(option: str, name: str, kind: str) -> None:
     """ValueError unless `name` is a folder that holds something, or can be a name on the hub."""
     path = Path(name)
     if path.is_dir():
-        _inside(name, *(TOKENIZERS if kind == "a tokenizer" else ("config.json",)), option=option, kind=kind)
+        _inside(
+            name,
+            *(TOKENIZERS if kind == "a tokenizer" else ("config.json", "adapter_config.json")),
+            option=option,
+            kind=kind,
+        )
     elif path.exists() or name[0] in "./~" or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise ValueError(f"{option}: there is no folder {name}, and it cannot be a name on the hub")
     elif path.parent != Path() and path.parent.is_dir():  # data/sft_modle, say; not worth a question to the hub

@@ -2,7 +2,7 @@
 
     actor, critic, reference = views(model, rank=16)
     actor.save_pretrained("folder")        # an ordinary model, adapter merged into its weights
-    actor.save_adapter("folder")           # the adapter alone, for peft
+    actor.save_adapter("another")          # the adapter alone, for peft
 
 LoRA (Hu et al. 2021): W x becomes W x + (alpha / rank) B A x, only A and B learn, B starts at 0. The layers are peft's;
 a `View` has what `token_logps`, `generate` and `ScalarModel` ask of a model. Left out: adapters on embeddings.

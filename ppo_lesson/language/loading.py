@@ -19,6 +19,7 @@ from transformers import AutoConfig
 from transformers.utils import logging
 
 REASONS = tomllib.loads(files(__package__).joinpath("loading.toml").read_text("utf-8"))["reason"]
+ADAPTER = "adapter_config.json"
 FINE = torch.float32, torch.float64  # what sums are made in, too
 
 
@@ -45,10 +46,12 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     ValueError that names the weights if some are missing (tied ones are not), or if the trunk has no use for some: both
     are another model than the one that was trained. Of other heads, which are not used, there is a warning.
     """
+    _refuse_adapter(folder)
     config = without_code(AutoConfig, folder)
     config._attn_implementation = None  # how its authors' machine computed attention; a name of the hub there is code
     with _without_report():
         model, found = without_code(kind, folder, {"config": config, "dtype": dtype, "output_loading_info": True})
+    _refuse_adapter(folder, model)
     named = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
     loaded = {id(x) for name, x in named.items() if name not in found["missing_keys"]}
     missing = [name for name in sorted(found["missing_keys"]) if id(named.get(name)) not in loaded]
@@ -122,6 +125,7 @@ def refuse_a_look_ahead(folder, model, numbers: Callable[[Tensor], Tensor]) -> N
 
 def refuse_another_kind(folder) -> None:
     """ValueError if this folder is a critic or a reward model: its trunk would do for a language model, and be none."""
+    _refuse_adapter(folder)
     if (Path(folder) / "head.safetensors").exists():
         raise ValueError(
             f"{folder} holds a critic or a reward model (head.safetensors), not a language model; name the folder of "
@@ -132,6 +136,14 @@ def refuse_another_kind(folder) -> None:
         raise ValueError(
             f"{folder} holds a {wrong[0]}, not a language model: its trunk was trained for another answer. Name the "
             f"folder of the language model that it was made from"
+        )
+
+
+def _refuse_adapter(folder, model=None) -> None:
+    if (Path(folder) / ADAPTER).exists() or getattr(model, "_hf_peft_config_loaded", False):  # the second: from the hub
+        raise ValueError(
+            f"{folder} holds an adapter ({ADAPTER}), which would be laid over the weights beside it, or over others. "
+            f"Merge it first (peft: merge_and_unload, then save_pretrained), or take the file away if that was done"
         )
 
 
@@ -175,7 +187,7 @@ def _why(error: BaseException, name: str) -> str:
         kinds, text = kinds | {kind.__name__ for kind in type(error).__mro__}, f"{text} {error}"
         error = error.__cause__ or error.__context__
     if here := path.is_dir():
-        if not any((path / file).exists() for file in ("config.json", "tokenizer_config.json")):
+        if not any((path / file).exists() for file in ("config.json", "tokenizer_config.json", ADAPTER)):
             kinds.add("no model")
         for file in path.glob("*.json"):
             try:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny_language import MLP, SMALL, build, prompts
 
 from ppo_lesson.commands import main as cli
+from ppo_lesson.hardware.lora import views
 from ppo_lesson.language import checks, rlhf
 from ppo_lesson.language.loading import refuse_a_look_ahead
 from ppo_lesson.language.models import Models, ScalarModel, load_language_model
@@ -199,6 +200,30 @@ def test_the_allowance_is_that_of_the_dtype(dtype, small, large):
         else:
             with pytest.raises(ValueError, match="x: this LlamaForCausalLM looks to the right"):
                 refuse_a_look_ahead("x", model, numbers)
+
+
+def test_an_adapter_is_not_laid_over_the_weights_beside_it(tmp_path, capsys):
+    """It would be a third model; and what was trained on top would be saved as an adapter alone."""
+    pytest.importorskip("peft")
+    folder = saved(tmp_path / "model")
+    views(build("llama"), rank=2)[0].save_adapter(folder)
+    with pytest.raises(ValueError, match=r"holds an adapter .* Merge it first"):
+        load_language_model(folder)
+    ScalarModel.reward(build("llama")).save(folder)
+    with pytest.raises(ValueError, match=r"holds an adapter .* Merge it first"):
+        ScalarModel.load(folder)
+    for file in ("head.safetensors", "config.json", "model.safetensors"):
+        (folder / file).unlink()
+        if file != "model.safetensors":
+            refused_by_command(capsys, folder, tmp_path / file, "holds an adapter", "merge_and_unload")
+
+
+@pytest.mark.parametrize(
+    "change", [{"hidden_act": "nosuch"}, {"num_attention_heads": 3}, {"rope_scaling": {"rope_type": "x"}}]
+)
+def test_a_config_that_transformers_cannot_build_is_named_with_its_error(change, tmp_path, capsys):
+    folder = says(saved(tmp_path / "model"), **change)
+    refused_by_command(capsys, folder, tmp_path, f"{folder} cannot be loaded: ", "do not fit together")
 
 
 # ---- sampling from a cache -------------------------------------------------------------------------------------------
