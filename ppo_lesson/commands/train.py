@@ -27,7 +27,7 @@ from ..language.sampling import context_limit, generate, token_logps
 from ..language.text import end_ids, pad_left, prompt_ids, reply_ids, reply_text
 from . import loading, options
 from .progress import follow
-from .report import finish
+from .report import finish, parts
 from .run_folder import begin, opened
 
 LONGEST = 64  # tokens of the sample replies after fine-tuning
@@ -65,7 +65,7 @@ def _sft(folder: Path, given: dict) -> None:
     def look() -> tuple[dict, list]:
         prompts = [pair.prompt for pair in spread(held or pairs)]
         with profile.autocast():
-            return ({"loss": [_loss(model, tokenizer, held)]} if held else {}), _replies(model, tokenizer, prompts)
+            return ({"loss": _losses(model, tokenizer, held)} if held else {}), _replies(model, tokenizer, prompts)
 
     _announce("sft", size, f"{len(pairs)} demonstrations, {len(held)} held out", config, profile)
     first = look()
@@ -95,7 +95,8 @@ def _reward(folder: Path, given: dict) -> None:
         some = spread(held or rankings)
         with profile.autocast():
             scores = reward.score_rankings(model, tokenizer, some)
-            facts = {"accuracy": [reward.accuracy(model, tokenizer, held)]} if held else {}
+            right = reward.rightly_ordered(model, tokenizer, held) if held else []
+        facts = {"accuracy": parts([x.sum().item() for x in right], [len(x) for x in right])} if held else {}
         samples = [
             (r.prompt, "\n".join(f"{x:+.2f}  {reply}" for x, reply in zip(s.tolist(), r.replies)))
             for r, s in zip(some, scores)
@@ -124,6 +125,7 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     names = ("iterations", "batch", "epochs", "max_new_tokens", "lr", "target_kl", "seed", "checkpoint_every")
     start = rlhf.RLHFConfig(checkpoint_every=options.CHECKPOINT_EVERY["rlhf"])
     config = options.with_kl(options.changed(start, given, names), given)
+    config = _warmed(config, config.iterations, given)
     settings.check(config)
     profile = _profile(given, team)
     actor = loading.language_model(given["model"])
@@ -173,12 +175,25 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
 
 
 def hold_out(examples: list, count: int | None) -> tuple[list, list]:
-    """(held, rest): every k-th example, about a tenth of them and at most HELD, or as many as were asked for."""
-    count = min(options.HELD, len(examples) // 10) if count is None else count
-    if not 0 <= count < len(examples):
-        raise ValueError(f"--held {count} must be at least 0 and less than the {len(examples)} examples there are")
-    places = {i * len(examples) // count for i in range(count)} if count else set()
-    return [x for i, x in enumerate(examples) if i in places], [x for i, x in enumerate(examples) if i not in places]
+    """(held, rest): every k-th of the prompts, about a tenth of them and at most HELD, or as many as were asked for.
+
+    With a prompt all examples that begin with it are held out, longer dialogues too: none of it is seen in training.
+    """
+    begins = [_begins(example) for example in examples]
+    prompts = list(dict.fromkeys(begins))
+    count = min(options.HELD, len(prompts) // 10) if count is None else count
+    if not 0 <= count < len(prompts):
+        raise ValueError(f"--held {count} must be at least 0 and less than the {len(prompts)} different prompts")
+    chosen = {prompts[i * len(prompts) // count] for i in range(count)}
+    sides = [[x for x, begin in zip(examples, begins) if (begin in chosen) is side] for side in (True, False)]
+    return sides[0], sides[1]
+
+
+def _begins(example) -> str:
+    """The first thing that a user says in it."""
+    prompt = getattr(example, "prompt", example)
+    turns = getattr(prompt, "turns", [{"role": "user", "content": prompt}])
+    return next(turn["content"] for turn in turns if turn["role"] == "user")
 
 
 def spread(examples: list) -> list:
@@ -195,9 +210,15 @@ def _supervised(given: dict, model, count: int, profile: machine.Profile) -> sup
     config = supervised.SupervisedConfig(batch=min(options.BATCH, count), lr=lr, checkpoint_every=every)
     config = options.changed(config, given, ("steps", "batch", "lr", "checkpoint_every"))
     steps = config.steps if options.said(given, "steps") else max(1, math.ceil(2 * count / max(1, config.batch)))
-    config = replace(config, steps=steps)
+    config = _warmed(replace(config, steps=steps), steps, given)
     settings.check(config)
     return config
+
+
+def _warmed(config, count: int, given: dict):
+    """A short run leaves its warm-up: where nothing was said, it takes a fifth of the `count` steps at most."""
+    short = min(config.warmup, max(0, count) // 5) if isinstance(count, int) else config.warmup
+    return config if options.said(given, "warmup") else replace(config, warmup=short)
 
 
 def _check_fit(model, tokenizer, pairs: list[tuple[str, str]]) -> None:
@@ -225,16 +246,17 @@ def _profile(given: dict, team: processes.Processes = processes.ALONE) -> machin
 
 
 @torch.no_grad()
-def _loss(model, tokenizer, pairs: list[data.Pair]) -> float:
-    """Mean loss over the reply tokens, in nats."""
-    total = tokens = 0.0
+def _losses(model, tokenizer, pairs: list[data.Pair]) -> list[float]:
+    """Mean loss over the reply tokens, in nats, as one number a demonstration: see `report.parts`."""
+    sums, tokens = [], []
     for pair in pairs:
         reply = reply_ids(tokenizer, pair.reply, prompt=pair.prompt)
         rows = supervised.rows_of([prompt_ids(tokenizer, pair.prompt)], [reply], 0)
         rows = [x.to(device(model)) for x in rows]
         logp = token_logps(model, *rows[:2], rows[2].shape[-1])
-        total, tokens = total - logp.sum().item(), tokens + logp.numel()
-    return total / tokens
+        sums.append(-logp.sum().item())
+        tokens.append(logp.numel())
+    return parts(sums, tokens)
 
 
 def _replies(model, tokenizer, prompts: list[str]) -> list[tuple[str, str]]:

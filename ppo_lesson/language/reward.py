@@ -127,13 +127,17 @@ def normalize(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> None:
     model.std.copy_(std)
 
 
+def rightly_ordered(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> list[Tensor]:
+    """For each ranking, which of its pairs (n,) the model orders as it does: 1, or 0, or a half for a tie."""
+    pairs = [
+        (s, *torch.tensor(pairs_from_ranking(range(len(s)))).T) for s in score_rankings(model, tokenizer, rankings)
+    ]
+    return [_right(s[better], s[worse]) for s, better, worse in pairs]
+
+
 def accuracy(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> float:
     """Share of all pairs that the model orders as the rankings do; a tie, as of two equal texts, is half right."""
-    right = []
-    for s in score_rankings(model, tokenizer, rankings):
-        better, worse = torch.tensor(pairs_from_ranking(range(len(s)))).T
-        right.append(_right(s[better], s[worse]))
-    return torch.cat(right).mean().item()
+    return torch.cat(rightly_ordered(model, tokenizer, rankings)).mean().item()
 
 
 def calibration(margins: Tensor, preferred: Tensor, *, bins: int = 10) -> list[tuple[float, float, int]]:

@@ -394,7 +394,7 @@ SETTINGS = {
     "gradients of no number": (["--set", "max_grad_norm=nan"], ["max_grad_norm must be positive; got nan"]),
     "all scores alike": (["--set", "score_clip=-1"], ["score_clip must be positive, or None for no limit; got -1.0"]),
     "no mini-batch": (["--set", "minibatches=0"], ["minibatches must be at least 1; got 0"]),
-    "all held out": (["--held", "24"], ["--held 24", "24 examples"]),
+    "all held out": (["--held", "24"], ["--held 24", "24 different prompts"]),
     "plain texts": (["--set", "ptx_coef=1"], ["needs documents"]),
     "threads": (["--threads", "-1"], ["--threads must be at least 1; got -1"]),
 }
@@ -586,7 +586,7 @@ def test_a_run_that_diverges_stops_with_a_diagnosis_and_the_last_good_checkpoint
         list(start(models=models, resume=path))
     safe, found = caught.value.__notes__
     assert "in iteration 3" in safe and "holds the run up to iteration 2" in safe
-    assert found.startswith("What the 3 rows before it show: No symptom in 3 rows")
+    assert found.startswith("What the 3 rows before it show: 1. score without spread")  # it is always 1
     tensors, facts = checkpoint.load(path)
     assert len(facts["rows"]) == 2 and all(x.isfinite().all() for x in tensors.values())
     assert all(p.isfinite().all() for model in models for p in model.parameters())
