@@ -20,7 +20,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from .history import ALWAYS, ENOUGH, Table
+from .history import ALWAYS, ENOUGH, History
 
 SHARE = 0.25  # of the seeds must show a symptom before it is named
 ROUNDING = 1e-3  # known numbers may be off by this much (float32 needs less than 1e-5)
@@ -46,9 +46,9 @@ def diagnose(history: Iterable[dict], *, eps: float = 0.2) -> list[Symptom]:
     Trends need at least 20 rows. TypeError for rows that are not dicts, ValueError for arrays of different lengths.
     """
     symptoms = []
-    for rule, sick, numbers in _asked(Table(history), eps):
+    for rule, sick, numbers in _asked(History(history), eps):
         if sick.sum() >= max(1, SHARE * sick.size):
-            words = rule.words.format(*(np.nanmedian(np.broadcast_to(x, sick.shape)[sick]) for x in numbers))
+            words = rule.evidence.format(*(np.nanmedian(np.broadcast_to(x, sick.shape)[sick]) for x in numbers))
             if sick.size > 1:
                 words += f" ({sick.sum()} of {sick.size} seeds)"
             symptoms.append(Symptom(rule.name, words, rule.try_first))
@@ -60,7 +60,7 @@ def report(history: Iterable[dict], *, eps: float = 0.2) -> str:
 
     Columns of another library whose names diagnose.toml knows are read as ours, and it says so.
     """
-    table = Table(history)
+    table = History(history)
     symptoms, n = diagnose(table.rows, eps=eps), len(table)
     asked = f"{len(_asked(table, eps))} of {len(RULES)} rules could be asked"
     if n == 0:
@@ -77,14 +77,14 @@ def report(history: Iterable[dict], *, eps: float = 0.2) -> str:
     return "\n".join(lines)
 
 
-def _asked(table: Table, eps: float) -> list[tuple]:
+def _asked(table: History, eps: float) -> list[tuple]:
     """(rule, which seeds are sick, its numbers) of every rule that could be asked: its first number is one."""
     found = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # "all NaN": nothing to judge
         language = len(table) and np.isfinite(table["kl_ref"]).any()
         for rule in [rule for rule in RULES if language or not rule.replies] if len(table) else ():
-            sick, *numbers = rule.judge(table, eps)
+            sick, *numbers = rule.check(table, eps)
             if np.isfinite(numbers[0]).any():
                 found.append((rule, sick, numbers))
     return found
@@ -102,21 +102,21 @@ def _not_finite(table, eps):
 def _limits(read: Callable, column: str, above=np.inf, upto=np.inf, below=-np.inf, tell: str = ""):
     """read(table, column) must be at most `above` (or more than `upto`), and not below `below`. tell: column told."""
 
-    def judge(table, eps):
+    def check(table, eps):
         x = read(table, column)
         return ((x > above) & (x <= upto)) | (x < below), x, *([table[tell][-1]] if tell else [])
 
-    return judge
+    return check
 
 
 def _trend(column: str, more: float = np.inf, less: float = -np.inf, start: float = -np.inf):
     """A number that in the end is `more` times what it was at first, or `less`. start: where it must have begun."""
 
-    def judge(table, eps):
+    def check(table, eps):
         first, last = table.trend(table[column])
         return ((last > more * first) | (last < less * first)) & (first > start), first, last
 
-    return judge
+    return check
 
 
 def _target_error(table, eps):
@@ -249,19 +249,19 @@ class Rule:
     """
 
     name: str
-    words: str
+    evidence: str
     try_first: str
-    judge: Callable
+    check: Callable
     replies: bool = False
 
 
-KINDS = {  # of judges whose numbers stand in diagnose.toml
-    "largest": partial(_limits, Table.largest),
+BY_NUMBERS = {  # of judges whose numbers stand in diagnose.toml
+    "largest": partial(_limits, History.largest),
     "late": partial(_limits, lambda table, column: np.nanmedian(table.second_half(column), 0)),
     "last_three": partial(_limits, lambda table, column: table[column][-3:].max(0) + (0 if len(table) > 2 else np.nan)),
     "trend": _trend,
 }
-JUDGES = {
+CHECKS = {
     "not finite": _not_finite,
     "wrong value targets": _target_error,
     "weights not whitened": _not_whitened,
@@ -284,8 +284,8 @@ JUDGES = {
 
 
 def _rule(symptom: dict) -> Rule:
-    made = [make(**symptom.pop(kind)) for kind, make in KINDS.items() if kind in symptom]
-    return Rule(**symptom, judge=made[0] if made else JUDGES[symptom["name"]])
+    made = [make(**symptom.pop(kind)) for kind, make in BY_NUMBERS.items() if kind in symptom]
+    return Rule(**symptom, check=made[0] if made else CHECKS[symptom["name"]])
 
 
 _READ = tomllib.loads(files(__package__).joinpath("diagnose.toml").read_text("utf-8"))

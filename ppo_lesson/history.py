@@ -10,10 +10,10 @@ from .columns import COLUMNS
 
 ENOUGH = 20  # rows before a trend is a trend
 ALWAYS = tuple(name for name, column in COLUMNS.items() if column.finite)  # defined whenever they are there
-ELSEWHERE = tomllib.loads(files(__package__).joinpath("diagnose.toml").read_text("utf-8"))["elsewhere"]
+FOREIGN = tomllib.loads(files(__package__).joinpath("diagnose.toml").read_text("utf-8"))["elsewhere"]
 
 
-class Table:
+class History:
     """table[name]: (T, K) numbers of T rows and K seeds, NaN where a row has none.
 
     foreign: {their name: ours} of the columns that the rows have from another library.
@@ -24,7 +24,7 @@ class Table:
         for row in history:
             if not isinstance(row, dict):
                 raise TypeError(f"history must be rows as a trainer yields them, dicts; got {type(row).__name__}")
-            theirs = {name: ELSEWHERE[name] for name in row if name in ELSEWHERE and ELSEWHERE[name] not in row}
+            theirs = {name: FOREIGN[name] for name in row if name in FOREIGN and FOREIGN[name] not in row}
             self.foreign |= theirs
             self.rows.append({theirs.get(name, name): x for name, x in row.items() if x is not None})
         sizes = {np.size(row[name]) for row in self.rows for name in (*ALWAYS, "return_mean") if name in row}

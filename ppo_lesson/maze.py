@@ -196,7 +196,7 @@ class MazeBatch:
         """Every robot takes `steps` steps from where it stands."""
         return fixed_steps(self, policy, steps, critic)
 
-    def about(self) -> str:
+    def fingerprint(self) -> str:
         """What must be the same when a run goes on."""
         names = ("start", "goal", "step_reward", "bump_reward", "goal_reward", "max_steps")
         return ", ".join([repr(self.maze), *(f"{name}={getattr(self.maze, name)}" for name in names)])

@@ -68,15 +68,15 @@ class Adam:
             self.grad.mul_((max_norm / (norm + 1e-6)).clamp(max=1.0))
         return norm[..., 0]
 
-    def step(self, *, scale: float = 1.0, active: Tensor | None = None) -> None:
-        """One step with `scale` times the learning rates; seeds that are not `active` keep parameters and moments."""
+    def step(self, *, factor: float = 1.0, active: Tensor | None = None) -> None:
+        """One step with `factor` times the learning rates; seeds that are not `active` keep parameters and moments."""
         for p, value in self.others:
             value.copy_(p.detach())  # it may have been loaded meanwhile
         b1, b2 = self.betas
         on = torch.ones_like(self.steps) if active is None else active[..., None].to(self.steps)  # 0: stands still
         self.steps += on
         t = self.steps.clamp(min=1)
-        rate, left = on * scale / (1 - b1**t), 1 - b2**t  # both undo that the moments start at 0
+        rate, left = on * factor / (1 - b1**t), 1 - b2**t  # both undo that the moments start at 0
         on, rate, left = on.to(self.flat), rate.to(self.flat), left.to(self.flat)
         self.mean.lerp_(self.grad, on * (1 - b1))
         self.square.lerp_(self.grad.square(), on * (1 - b2))

@@ -116,10 +116,10 @@ def ppo(
                 raise
             if scale_rewards is not None:
                 rollout.rewards = scale_rewards(rollout.rewards, rollout.ended, rollout.mask)
-            scale = 1 - iteration / config.iterations if config.anneal else 1.0
-            row = {"iteration": iteration, "lr": config.lr * scale}
+            factor = 1 - iteration / config.iterations if config.anneal else 1.0
+            row = {"iteration": iteration, "lr": config.lr * factor}
             with torch.enable_grad():  # whatever surrounds the loop over our rows
-                row |= ppo_update(policy, critic, optimizer, rollout, config, controller, batch, scale)
+                row |= ppo_update(policy, critic, optimizer, rollout, config, controller, batch, factor)
             if controller is not None:  # beta is the one that this update used; the next may use another
                 row["beta"] = torch.as_tensor(controller.beta, dtype=torch.float64).expand(batch.seeds)
                 if isinstance(controller, PaperKL):
@@ -153,14 +153,14 @@ class Losses(NamedTuple):
     entropy: Tensor | None  # asked for only if it has a coefficient
 
 
-def ppo_update(policy, critic, optimizer, rollout: Rollout, config: PPOConfig, controller, batch, scale=1.0) -> dict:
+def ppo_update(policy, critic, optimizer, rollout: Rollout, config: PPOConfig, controller, batch, factor=1.0) -> dict:
     """Several epochs of mini-batches over one rollout. Returns diagnostics, one number a seed."""
     advantages, returns = rollout.gae(config.gamma, config.lam)  # (*seeds, robots, T)
     old = copy.deepcopy(policy).requires_grad_(False)  # the policy that collected the data
     logp_old = old(rollout.observations).log_prob(rollout.actions)  # rescored, so that the first ratio is exactly 1
     steps = Steps(rollout.observations, rollout.actions, logp_old, advantages, returns, rollout.values)
     steps = _real_steps(steps, rollout.mask, batch.seeds)  # each (*seeds, n, ...)
-    config, beta = _annealed(config, scale), controller and controller.beta
+    config, beta = _annealed(config, factor), controller and controller.beta
     active = torch.ones(batch.seeds, dtype=torch.bool)  # the seeds that still learn
     row, taken = {}, []
     for part in minibatches(steps, config, batch):
@@ -174,7 +174,7 @@ def ppo_update(policy, critic, optimizer, rollout: Rollout, config: PPOConfig, c
         if not taken:
             row["gradient_error"] = watch.gradient_error(optimizer, losses, part, config)
         norm = optimizer.clip(config.max_grad_norm)
-        optimizer.step(scale=scale, active=active)
+        optimizer.step(factor=factor, active=active)
         taken.append(watch.Taken(losses.policy.detach(), losses.value.detach(), norm, active))
     return row | watch.of_steps(taken) | _diagnostics(policy, critic, old, steps, config)
 
@@ -233,11 +233,11 @@ def _real_steps(steps: Steps, mask: Tensor, seeds: tuple) -> Steps:
     return Steps(*(x.flatten(len(seeds), len(seeds) + 1) for x in steps))
 
 
-def _annealed(config: PPOConfig, scale: float) -> PPOConfig:
+def _annealed(config: PPOConfig, factor: float) -> PPOConfig:
     """The settings of one update: the clip widths shrink with the learning rate if `anneal_clip` asks for it."""
     if not config.anneal_clip:
         return config
-    return replace(config, eps=config.eps * scale, eps_high=config.eps_high and config.eps_high * scale)
+    return replace(config, eps=config.eps * factor, eps_high=config.eps_high and config.eps_high * factor)
 
 
 @torch.no_grad()
@@ -266,7 +266,7 @@ def _settings(batch, config: PPOConfig) -> dict:
     """What must be the same when a run goes on."""
     seeds = batch.seed_numbers if batch.seeds else batch.seed_numbers[0]
     given = {f.name: repr(getattr(config, f.name)) for f in fields(config)}
-    return {"env": batch.about(), "seed": repr(seeds)} | given
+    return {"env": batch.fingerprint(), "seed": repr(seeds)} | given
 
 
 def _check_ppo(config: PPOConfig, critic, resume) -> FixedKL | PaperKL | None:

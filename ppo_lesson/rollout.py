@@ -53,7 +53,7 @@ class Rollout:
 @torch.no_grad()
 def whole_episodes(batch, policy, critic=None) -> Rollout:
     """Every robot walks one episode from the start. T = the longest (at most `max_steps`); the rest is masked."""
-    maze, probs = batch.maze, table(policy, batch)
+    maze, probs = batch.maze, policy_probs(policy, batch)
     thresholds, draws = action_thresholds(probs), batch.draws(maze.max_steps)
     batch.reset()
     states, observations, actions, executed = batch.states, [], [], []
@@ -81,7 +81,7 @@ def whole_episodes(batch, policy, critic=None) -> Rollout:
 @torch.no_grad()
 def fixed_steps(batch, policy, steps: int, critic=None) -> Rollout:
     """Every robot takes `steps` steps from where it stands; one that ends an episode starts anew. Mask all true."""
-    probs = table(policy, batch)
+    probs = policy_probs(policy, batch)
     thresholds = action_thresholds(probs)
     columns = []
     for u in batch.draws(validate.integer("steps", steps, 1)):
@@ -96,7 +96,7 @@ def fixed_steps(batch, policy, steps: int, critic=None) -> Rollout:
     return _finish(probs, critic, observations, actions, rewards, terminated, truncated, mask, arrived, returns)
 
 
-def table(policy, batch) -> Tensor:
+def policy_probs(policy, batch) -> Tensor:
     """The policy's probabilities on every square, (*seeds, S, 4): asked once, for collecting does not change it."""
     states = torch.arange(batch.maze.n_states).expand(*batch.seeds, -1)
     probs = policy(states).probs.detach()

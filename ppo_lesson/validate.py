@@ -57,7 +57,7 @@ def settings(config) -> None:
                 number(f.name, value, *bounds)
             case {"positive": without}:
                 positive(f.name, value, without=without if optional else "")
-            case {"words": words} if value not in words:
+            case {"one_of": words} if value not in words:
                 known = " or ".join(", ".join(map(repr, part)) for part in (words[:-1], words[-1:]))
                 raise ValueError(f"{f.name} must be one of {known}; got {value!r}")
             case "bool" if not isinstance(value, bool):

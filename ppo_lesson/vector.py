@@ -77,7 +77,7 @@ class VectorBatch:
         """`steps` steps of every environment, from where it stands."""
         return vector_steps(self, policy, steps, critic)
 
-    def about(self) -> str:
+    def fingerprint(self) -> str:
         """What must be the same when a run goes on."""
         spec = self.env.spec
         given = {} if spec is None else {k: v for k, v in spec.kwargs.items() if isinstance(v, int | float | str)}

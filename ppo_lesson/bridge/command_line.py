@@ -10,7 +10,7 @@ import yaml  # it comes with transformers
 from ..language.settings import RLHFConfig
 from .keys import DEFAULTS, FOLLOWS, ROWS, VERSIONS
 
-COLUMNS = {"verl": "verl", "trl": "TRL 1.12", "openrlhf": "OpenRLHF"}
+LIBRARIES = {"verl": "verl", "trl": "TRL 1.12", "openrlhf": "OpenRLHF"}
 
 
 def table() -> list[dict[str, str]]:
@@ -23,7 +23,7 @@ def table() -> list[dict[str, str]]:
     rows = []
     for row in ROWS:
         line = {"ours": row.ours or "-", "default": ours.get(row.ours, "-")}
-        for library, column in COLUMNS.items():
+        for library, column in LIBRARIES.items():
             key = getattr(row, library)
             line |= {column: key or "-", f"{column} default": _default(library, key)}
         rows.append(line | {"meaning": row.meaning, "trap": row.trap})

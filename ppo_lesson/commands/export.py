@@ -33,7 +33,7 @@ from . import options
 TEXTS = tomllib.loads(files(__package__).joinpath("export.toml").read_text("utf-8"))  # of the two files it writes
 
 
-def run(options) -> int:
+def execute(options) -> int:
     """Write everything; options as argparse or a dict has them. ValueError or OSError for what its user can mend."""
     given = dict(options) if isinstance(options, dict) else dict(vars(options))
     config, began = read_config(given["config"])

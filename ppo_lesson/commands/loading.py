@@ -42,10 +42,10 @@ def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
         return _function(spec)
     if not Path(spec).is_dir():
         raise ValueError(f"--reward: there is no folder {spec}; give one that `reward` wrote, or FILE.py:FUNCTION")
-    judge = _loaded("--reward", partial(ScalarModel.load, kind="reward"), _inside(spec, "head.safetensors"))
+    reward_model = _loaded("--reward", partial(ScalarModel.load, kind="reward"), _inside(spec, "head.safetensors"))
     there = any((Path(spec) / file).exists() for file in TOKENIZERS)
     theirs = _loaded("--reward", load_tokenizer, spec).get_vocab() if there else None
-    sizes = [x.config.get_text_config().vocab_size for x in (judge, model)]
+    sizes = [x.config.get_text_config().vocab_size for x in (reward_model, model)]
     ours = tokenizer.get_vocab()
     if theirs != ours if theirs else sizes[0] != sizes[1]:
         how = f"{len(theirs)} tokens against {len(ours)}" if theirs else f"{sizes[0]} tokens against {sizes[1]}"
@@ -55,7 +55,7 @@ def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
             f"--reward {spec} was trained with another tokenizer ({how}). Train it with this one: python -m ppo_lesson "
             f"reward --model ... --tokenizer ..."
         )
-    return judge
+    return reward_model
 
 
 def _loaded(option: str, load: Callable, name: str):

@@ -44,11 +44,11 @@ def _plainly(command, given):
         if command == "export":
             from ppo_lesson.commands import export
 
-            export.run(given)
+            export.execute(given)
         else:
             from ppo_lesson.commands import train
 
-            train.run(command, given)
+            train.execute(command, given)
     except KeyboardInterrupt:
         print("\n" + _how_to_go_on(command, given), file=sys.stderr)
         return STOPPED

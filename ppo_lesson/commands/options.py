@@ -14,8 +14,8 @@ from typing import get_args, get_type_hints
 
 _READ = tomllib.loads(files(__package__).joinpath("options.toml").read_text("utf-8"))
 COMMANDS, OPTIONS = _READ["commands"], _READ["option"]  # the three that train; every option of all four
-KINDS = {None: {}, "flag": {"action": "store_true"}}
-KINDS |= {"int": {"type": int, "metavar": "N"}, "float": {"type": float, "metavar": "X"}}
+OPTION_KINDS = {None: {}, "flag": {"action": "store_true"}}
+OPTION_KINDS |= {"int": {"type": int, "metavar": "N"}, "float": {"type": float, "metavar": "X"}}
 SMALL = 20_000_000  # parameters; larger models want other learning rates
 SMALL_LR, LARGE_LR, ADAPTER_LR, LARGE_ACTOR_LR = 1e-3, 1e-5, 1e-4, 1e-6  # the last: of rlhf, whose critic has LARGE_LR
 BATCH, HELD, SHOW_EVERY = 16, 64, 10  # examples in a step of sft and reward; held out at most; iterations
@@ -40,7 +40,7 @@ def add_options(parser, command: str, *, helps: bool = True) -> None:
     for option in OPTIONS:
         given = dict(option)
         if command in given.pop("of", COMMANDS):
-            name, kind = given.pop("name"), KINDS[given.pop("kind", None)]
+            name, kind = given.pop("name"), OPTION_KINDS[given.pop("kind", None)]
             parser.add_argument(name, **given | kind | {"help": given["help"].format_map(known)})
 
 

@@ -16,7 +16,7 @@ from ..metrics import record
 from .options import SHOW_EVERY
 from .run_folder import saved
 
-LINE = "[{bar:20}] {n_fmt}/{total_fmt}  {desc}  {remaining} left"
+BAR = "[{bar:20}] {n_fmt}/{total_fmt}  {desc}  {remaining} left"
 
 
 def follow(trainer: Iterator[dict], folder: Path, total: int, given: dict) -> tuple[list[dict], float]:
@@ -66,7 +66,7 @@ class Progress:
     def __init__(self, total: int, stored: int = 0):
         self.total, self.stored, self.watched = total, min(stored, total), sys.stderr.isatty()
         file = sys.stderr if self.watched else io.StringIO()  # str(bar) is the line, for those who keep it
-        look = {"bar_format": LINE, "ascii": " #", "smoothing": 0, "miniters": 1, "leave": False}
+        look = {"bar_format": BAR, "ascii": " #", "smoothing": 0, "miniters": 1, "leave": False}
         self.bar = tqdm(total=total, initial=self.stored, file=file, **look)
 
     def show(self, row: dict, done: int) -> None:

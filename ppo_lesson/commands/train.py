@@ -35,7 +35,7 @@ SMALLER = "; or compute less at a time: --set micro_batch=4"
 SHOWN = 4  # prompts whose replies stand in the report
 
 
-def run(command: str, given: dict) -> None:
+def execute(command: str, given: dict) -> None:
     """One of the three commands with its options; errors are ValueError, OSError or FloatingPointError."""
     team = processes.start()
     if team.size > 1 and command != "rlhf":
@@ -130,18 +130,18 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     profile = _profile(given, team)
     actor = loading.language_model(given["model"])
     tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], actor)
-    judge = loading.reward_of(given["reward"], tokenizer, actor)
+    reward_model = loading.reward_of(given["reward"], tokenizer, actor)
     held, prompts = hold_out(data.read_prompts(given["prompts"]), given["held"])
     rates = options.rates(size := loading.parameters(actor), adapters=bool(profile.lora_rank))
     config = replace(config, **{name: x for name, x in rates.items() if not options.said(given, name)})
     team.check(config)
     if profile.memory:
         longest = max(len(prompt_ids(tokenizer, text)) for text in prompts)
-        memory.enough(actor.config, profile, config, prompt=longest, reward=getattr(judge, "config", None))
+        memory.enough(actor.config, profile, config, prompt=longest, reward=getattr(reward_model, "config", None))
     actor, critic, reference = machine.roles(actor, profile, seed=given["seed"] or 0, critic=config.advantages == "gae")
-    judge = judge.to(profile.device) if isinstance(judge, ScalarModel) else judge
+    reward_model = reward_model.to(profile.device) if isinstance(reward_model, ScalarModel) else reward_model
     documents = loading.documents_of(given["documents"])
-    models, hardware = Models(actor, critic, reference, judge), Hardware(profile, team)
+    models, hardware = Models(actor, critic, reference, reward_model), Hardware(profile, team)
     checks.own_controller(config, models, prompts, documents)
     checks.encode(config, models, [*held, *prompts], tokenizer)
 

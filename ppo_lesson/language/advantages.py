@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .. import validate
 from ..returns import gae, whiten
-from .rollout import Rollout
+from .rollout import ReplyRollout
 
 
 def shape_rewards(scores: Tensor, logp: Tensor, logp_ref: Tensor, mask: Tensor, beta: float) -> Tensor:
@@ -57,7 +57,7 @@ def group_advantages(scores: Tensor, group_ids: Tensor, *, scale: bool = True) -
     return centred / (variance.sqrt()[group] + 1e-6)
 
 
-def advantages_of(rollout: Rollout, config, beta: float, group_ids: Tensor) -> tuple[Tensor, Tensor | None]:
+def advantages_of(rollout: ReplyRollout, config, beta: float, group_ids: Tensor) -> tuple[Tensor, Tensor | None]:
     """(B, T) advantages, by the maze's own `gae` or by groups, and the critic's targets (None without a critic)."""
     if config.advantages == "group":
         weights = group_advantages(rollout.scores - beta * rollout.kl_ref, group_ids, scale=config.scale_groups)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-SHOWN = 10  # bad lines that an error message lists in full
+LISTED = 10  # bad lines that an error message lists in full
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _read(path, make: Callable) -> list:
     if not rows and not bad:
         raise ValueError(f"{path} is empty: give at least one line of JSON")
     if bad:
-        listed = "".join(bad[:SHOWN]) + (f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else "")
+        listed = "".join(bad[:LISTED]) + (f"\n  and {len(bad) - LISTED} more" if len(bad) > LISTED else "")
         of = len(rows) + len(bad)
         raise ValueError(f"{path}: {len(bad)} of {of} lines cannot be used; mend or delete them{listed}")
     return rows

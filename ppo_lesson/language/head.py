@@ -14,7 +14,7 @@ from ..objectives import entropy
 
 LOGITS = 2**21  # how many exist at the same time, at most: 8 MiB in float32, which a processor's cache may hold
 LOGITS_ON_GPU = 2**26  # 256 MiB: a GPU wants large pieces of work
-COLUMNS = 2048  # tokens of the vocabulary at a time, where it does not fit
+TOKENS = 2048  # tokens of the vocabulary at a time, where it does not fit
 
 
 def chunk(device) -> int:
@@ -102,7 +102,7 @@ class _InBlocks(torch.autograd.Function):
 
 
 def _columns(weight: Tensor, limit: int) -> int:
-    return min(len(weight), COLUMNS, limit)
+    return min(len(weight), TOKENS, limit)
 
 
 def _blocks(hidden: Tensor, weight: Tensor, limit: int) -> Iterator[tuple[int, slice, slice]]:

@@ -29,7 +29,7 @@ from .checks import encode, own_controller
 from .microbatch import by_length, micro_batches
 from .models import Models, device
 from .optim import adamw
-from .rollout import Rollout, roll_out, scores_of
+from .rollout import ReplyRollout, roll_out, scores_of
 from .sampling import token_logps, token_values
 from .settings import RLHFConfig
 from .text import document_ids
@@ -130,7 +130,7 @@ def rlhf(
 def update(
     models: Models,
     optimizers: dict,
-    rollout: Rollout,
+    rollout: ReplyRollout,
     advantages: Tensor,
     returns: Tensor | None,
     config: RLHFConfig,
@@ -194,13 +194,15 @@ def _forget(optimizers: dict) -> None:
         optimizer.zero_grad()
 
 
-def actor_loss(actor, rollout: Rollout, advantages, batch: tuple, tokens: int, replies: int, config: RLHFConfig):
+def actor_loss(
+    actor, rollout: ReplyRollout, advantages, micro_batch: tuple, tokens: int, replies: int, config: RLHFConfig
+):
     """-clipped_surrogate - entropy_coef * entropy + kl_loss * k: this micro-batch's part of the mini-batch's loss.
 
-    batch: a micro-batch, see `micro_batches`. tokens, replies: of the whole mini-batch, so that its size changes no
+    micro_batch: see `micro_batches`. tokens, replies: of the whole mini-batch, so that its size changes no
     gradient. Returns the loss, its facts (they sum to means over the mini-batch), and the largest |ratio - 1|.
     """
-    which, ids, attention, T = batch  # (n,), (n, L), (n, L); all below are (n, T)
+    which, ids, attention, T = micro_batch  # (n,), (n, L), (n, L); all below are (n, T)
     mask, old, ref, weights = (x[which, :T] for x in (rollout.mask, rollout.logp, rollout.logp_ref, advantages))
     with_entropy = bool(config.entropy_coef)  # it costs as much as the log-probabilities
     logp = token_logps(actor, ids, attention, T, temperature=config.temperature, with_entropy=with_entropy)
@@ -229,9 +231,9 @@ def actor_loss(actor, rollout: Rollout, advantages, batch: tuple, tokens: int, r
     return loss, facts, ((logp.detach() - old).exp() - 1).abs().max().item()
 
 
-def critic_loss(critic, rollout: Rollout, returns, batch: tuple, tokens: int, config: RLHFConfig) -> Tensor:
+def critic_loss(critic, rollout: ReplyRollout, returns, micro_batch: tuple, tokens: int, config: RLHFConfig) -> Tensor:
     """value_loss of this micro-batch: its part of the mini-batch's mean over tokens. See `actor_loss`."""
-    which, ids, attention, T = batch
+    which, ids, attention, T = micro_batch
     mask = rollout.mask[which, :T]
     values = token_values(critic, ids, attention, T).where(mask, 0)
     clip = {} if config.value_clip is None else {"values_old": rollout.values[which, :T], "clip": config.value_clip}
@@ -278,7 +280,7 @@ def _minibatches(count: int, config, generator) -> Iterator[Tensor]:
         yield from order.tensor_split(config.minibatches)
 
 
-def _facts(rollout: Rollout) -> dict[str, float]:
+def _facts(rollout: ReplyRollout) -> dict[str, float]:
     """What the rollout alone tells."""
     facts = {
         "score": rollout.scores.mean().item(),

@@ -20,7 +20,7 @@ from .text import end_ids, pad_left, reply_text
 
 
 @dataclass
-class Rollout:
+class ReplyRollout:
     """B replies to B prompts. P: columns of the prompts, T: columns of the replies.
 
     ids, attention_mask: (B, P + T). mask: (B, T), the reply's real tokens. ended: (B,), an EOS was sampled.
@@ -55,7 +55,7 @@ def roll_out(
     *,
     hardware: Hardware = CPU,
     decode: Callable | None = None,
-) -> Rollout:
+) -> ReplyRollout:
     """Sample one reply to each prompt, and let the four models judge it. prompts: (text, ids) pairs.
 
     Each process does its part of the prompts, and all get the whole. decode: what does the same as `generate`.
@@ -93,7 +93,7 @@ def roll_out(
     def scored(model) -> Tensor:
         return of_tokens(lambda *batch: token_logps(model, *batch, temperature=config.temperature))
 
-    own = Rollout(
+    own = ReplyRollout(
         ids=out,
         attention_mask=attention,
         mask=mask,
@@ -105,7 +105,7 @@ def roll_out(
         prompts=[text for text, _ in prompts],
         texts=texts,
     )
-    return Rollout(**{f.name: hardware.gather(getattr(own, f.name), count) for f in fields(own)})
+    return ReplyRollout(**{f.name: hardware.gather(getattr(own, f.name), count) for f in fields(own)})
 
 
 def scores_of(

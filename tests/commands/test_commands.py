@@ -111,7 +111,7 @@ def test_a_report_shows_samples_from_all_over_the_file():
 def test_the_commands_of_the_readme_are_understood(monkeypatch):
     """Options and files of the three lines that "run as they stand"; that they train is tested above."""
     given = {}
-    monkeypatch.setattr(train, "run", lambda command, options: given.update({command: options}))
+    monkeypatch.setattr(train, "execute", lambda command, options: given.update({command: options}))
     root = Path(cli.__file__).parents[2]
     for line in re.findall(
         r"(?m)^python -m ppo_lesson ((?:sft|reward|rlhf) .*--output.*)$", (root / "README.md").read_text()

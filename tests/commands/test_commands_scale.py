@@ -80,7 +80,7 @@ def test_two_processes_leave_what_one_leaves(folder, tmp_path):
 def test_only_rlhf_runs_in_several_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(train.processes, "start", lambda: train.processes.Processes(0, 2))
     with pytest.raises(ValueError, match="sft trains in one process; 2 were started"):
-        train.run("sft", {"output": str(tmp_path)})
+        train.execute("sft", {"output": str(tmp_path)})
 
 
 # ---- sft and reward --------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def call(place, *more, config="defaults", **changed):
     given = {"config": config, "model": "some/model", "prompts": place / "prompts.jsonl", "format": "jsonl"}
     given |= {"reward": f"{place / 'my_reward.py'}:score", "output": place / "verl", **changed}
     said = [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None]
-    assert export.run(parser.parse_args(["verl", *said, *more])) == 0
+    assert export.execute(parser.parse_args(["verl", *said, *more])) == 0
     return given["output"]
 
 

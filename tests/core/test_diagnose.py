@@ -18,7 +18,7 @@ from course.settings import CARTPOLE
 from ppo_lesson import diagnose
 from ppo_lesson.columns import COLUMNS
 from ppo_lesson.diagnose import Symptom, report
-from ppo_lesson.history import ELSEWHERE
+from ppo_lesson.history import FOREIGN
 from ppo_lesson.kl import FixedKL, PaperKL
 from ppo_lesson.maze import Maze
 from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
@@ -410,7 +410,7 @@ def test_rows_of_other_libraries_are_recognised(library):
     assert names(log(library, loss=np.nan)) == ["not finite"]
     assert names(log(library, kl=5.0, clipped=0.9)) == ["KL runaway", "clip fraction saturated"]
     known = [name for name in LOGS[library] if name and name != "policy_loss"]
-    assert all(f"{name} as {ELSEWHERE[name]}" in report(log(library)) for name in known)
+    assert all(f"{name} as {FOREIGN[name]}" in report(log(library)) for name in known)
     assert all(name in report(log(library, kl=5.0)) for name in known)
 
 
@@ -427,8 +427,8 @@ def test_rows_whose_names_nobody_knows_have_no_disease():
 
 
 def test_every_name_of_another_library_is_read_as_a_column_of_ours():
-    ours = set(ELSEWHERE.values())
-    assert ours <= set(COLUMNS) and not ours & set(ELSEWHERE)
+    ours = set(FOREIGN.values())
+    assert ours <= set(COLUMNS) and not ours & set(FOREIGN)
 
 
 def test_a_word_in_the_place_of_a_number_is_named():
@@ -575,6 +575,6 @@ def test_it_stands_on_numpy_alone():
 def test_every_symptom_has_its_judge_and_every_judge_its_symptom():
     names = [rule.name for rule in diagnose.RULES]
     table = tomllib.loads(Path(diagnose.__file__).with_suffix(".toml").read_text("utf-8"))["symptom"]
-    by_numbers = [symptom["name"] for symptom in table if diagnose.KINDS.keys() & symptom.keys()]
-    assert sorted(names) == sorted([*diagnose.JUDGES, *by_numbers]) and len(set(names)) == len(names)
-    assert all(rule.words.endswith((".", "?")) and rule.try_first.endswith((".", "?")) for rule in diagnose.RULES)
+    by_numbers = [symptom["name"] for symptom in table if diagnose.BY_NUMBERS.keys() & symptom.keys()]
+    assert sorted(names) == sorted([*diagnose.CHECKS, *by_numbers]) and len(set(names)) == len(names)
+    assert all(rule.evidence.endswith((".", "?")) and rule.try_first.endswith((".", "?")) for rule in diagnose.RULES)

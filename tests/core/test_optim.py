@@ -45,7 +45,7 @@ def test_one_seed_equals_torch(max_norm, dtype):
         reference.step()
         optimizer.backward(loss(ours, t))
         assert optimizer.clip(max_norm).item() == pytest.approx(norm.item(), rel=1e-5)
-        optimizer.step(scale=scale)
+        optimizer.step(factor=scale)
     for a, b in zip(ours, theirs):
         assert a.dtype == dtype and torch.allclose(a, b, rtol=1e-5 if dtype == torch.float32 else 1e-10, atol=1e-6)
 

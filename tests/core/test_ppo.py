@@ -245,9 +245,9 @@ def spy_on_steps(monkeypatch):
     """Records which seeds took each optimizer step."""
     seen, step = [], Adam.step
 
-    def watched(self, *, scale=1.0, active=None):
+    def watched(self, *, factor=1.0, active=None):
         seen.append(active.clone())
-        step(self, scale=scale, active=active)
+        step(self, factor=factor, active=active)
 
     monkeypatch.setattr(Adam, "step", watched)
     return seen

@@ -1,6 +1,7 @@
 """Names: none that is private crosses a file, functions take few parameters, and old words do not come back."""
 
 import ast
+import re
 
 import pytest
 from source import dotted, files, functions, is_private, tree
@@ -91,3 +92,52 @@ def test_no_old_word_comes_back(file):
             old = arguments & (OLD_PARAMETERS | OLD_NAMES.keys()) - FIXED.get(name, set())
             found += [f"{name}({each}=)" for each in sorted(old)]
     assert not found
+
+
+# Words that had several meanings. Those that are left have one: what it is, and every public name that says it.
+ONE_MEANING = {
+    "run": ("one training, with its checkpoint", {"checkpoint.Run"}),
+    "report": ("symptoms as text", {"diagnose.report"}),
+    "table": (
+        "rows of numbers: logits a state; the map of settings",
+        {"policies.TableCategorical", "bridge.command_line.table"},
+    ),
+    "words": ("", set()),
+    "judge": ("", set()),
+    "look": ("seeing a later token", {"language.loading.refuse_a_look_ahead"}),
+    "collect": ("take steps with a policy", {"maze.MazeBatch.collect", "vector.VectorBatch.collect"}),
+    "scale": ("divide by a spread", {"normalize.RewardScale", "language.settings.RLHFConfig.scale_groups"}),
+    "most": ("", set()),
+    "about": ("", set()),
+    "again": ("", set()),
+    "once": ("", set()),
+    "some": ("", set()),
+    "how": ("", set()),
+}
+
+
+def said(name):
+    """The words of a name: RewardScale and reward_scale are "reward" and "scale"."""
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+
+
+def test_one_word_has_one_meaning():
+    names = [
+        (f"{dotted(file)}.{where}".removeprefix("ppo_lesson."), name)
+        for file in files("ppo_lesson")
+        for where, name in public(file)
+    ]
+    for word, (_, allowed) in ONE_MEANING.items():
+        assert {where for where, name in names if word in said(name)} == allowed, word
+
+
+def test_no_two_files_offer_one_name():
+    """`execute` is what each file with a command offers to the command line."""
+    offers = {}
+    for file in files("ppo_lesson"):
+        for where, name in public(file):
+            if where == name:
+                offers.setdefault(name, set()).add(dotted(file))
+    assert {name: found for name, found in offers.items() if len(found) > 1} == {
+        "execute": {"ppo_lesson.commands.export", "ppo_lesson.commands.train"}
+    }

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from ppo_lesson.language.data import SHOWN, Pair, Ranking, read_pairs, read_prompts, read_rankings, write
+from ppo_lesson.language.data import LISTED, Pair, Ranking, read_pairs, read_prompts, read_rankings, write
 
 GOOD = {"prompt": "Why?", "reply": "So.", "replies": ["a", "b"]}
 READERS = (read_prompts, read_pairs, read_rankings)
@@ -157,11 +157,11 @@ def test_the_length_that_is_allowed_can_be_chosen(file):
 
 
 def test_all_bad_lines_are_listed_up_to_a_number(file):
-    bad = [b"?"] * (SHOWN + 5)
-    with pytest.raises(ValueError, match=f"{SHOWN + 5} of {SHOWN + 6} lines cannot be used") as caught:
+    bad = [b"?"] * (LISTED + 5)
+    with pytest.raises(ValueError, match=f"{LISTED + 5} of {LISTED + 6} lines cannot be used") as caught:
         read_prompts(file(GOOD, *bad))
     lines = str(caught.value).splitlines()
-    assert [x.split(":")[0] for x in lines[1:-1]] == [f"  line {i}" for i in range(2, SHOWN + 2)]
+    assert [x.split(":")[0] for x in lines[1:-1]] == [f"  line {i}" for i in range(2, LISTED + 2)]
     assert lines[-1] == "  and 5 more"
 
 

@@ -18,7 +18,7 @@ from ppo_lesson.language.advantages import advantages_of, group_advantages, shap
 from ppo_lesson.language.microbatch import micro_batches
 from ppo_lesson.language.models import Models, ScalarModel, without_dropout
 from ppo_lesson.language.rlhf import RLHFConfig
-from ppo_lesson.language.rollout import Rollout, roll_out
+from ppo_lesson.language.rollout import ReplyRollout, roll_out
 from ppo_lesson.language.sampling import full_mask, token_logps
 
 SHORT = RLHFConfig(iterations=3, batch=8, minibatches=2, micro_batch=4, max_new_tokens=6, lr=1e-3, critic_lr=1e-3)
@@ -126,7 +126,9 @@ def test_the_gradient_is_that_of_J_over_all_sequences():
     J = (p * (scores - 0.1 * (logp - ref).sum(-1))).sum()
     exact = torch.autograd.grad(J, list(actor.parameters()))
 
-    rollout = Rollout(ids, attention, mask, mask.any(-1), logp.detach(), ref, torch.zeros(mask.shape), scores, [], [])
+    rollout = ReplyRollout(
+        ids, attention, mask, mask.any(-1), logp.detach(), ref, torch.zeros(mask.shape), scores, [], []
+    )
     config = RLHFConfig(lam=1.0, whiten_advantages=False, aggregate="seq-mean-token-sum")
     advantages, _ = advantages_of(rollout, config, 0.1, torch.zeros(len(ids)))
     weights = advantages * p.detach()[:, None] * len(ids)

@@ -88,7 +88,7 @@ def test_words_side_by_side():
 
 def test_key_table_holds_every_key_and_trap():
     table = parsed(
-        key_table(bridge.table(), list(bridge.command_line.COLUMNS.values()))
+        key_table(bridge.table(), list(bridge.command_line.LIBRARIES.values()))
         .replace("<br>", "<br/>")
         .replace("<wbr>", "")
     )

@@ -3,7 +3,7 @@
     memory_card("7 B", {"all weights": plan, "LoRA": plan}, card=80)     stacked bars against GPUs of 80 GiB
     batch_card(optimizer_steps(64, 1, 32), epochs=1)                     steps of one iteration, and what may clip there
     words_card([("batch=64", ["data.train_batch_size=64"])], notes)      ours beside theirs
-    key_table(bridge.table(), bridge.COLUMNS)                            the whole key map, in HTML
+    key_table(bridge.table(), bridge.command_line.LIBRARIES)             the whole key map, in HTML
 
 The cards are SVG strings for `Panel`. They draw numbers that the planner and the bridge found, and compute none.
 """
