@@ -6,7 +6,8 @@
 It draws what `sampling.generate` draws from the same uniforms, where rounding allows. A step of `generate` costs a GPU
 the time to start hundreds of kernels, whatever the batch; a replayed one costs the kernels. On a CPU the same steps run
 one by one, which is for tests: there `generate` is faster, as it drops replies that have ended. The graph itself was
-written without a GPU. Left out: sliding windows, for which `decoder` falls back to `generate`.
+written without a GPU. Left out: sliding windows, and models that such a cache misleads (GPT-J, MPT, Bloom), for which
+`decoder` falls back to `generate`.
 """
 
 import inspect
@@ -17,6 +18,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, StaticCache
 
 from ..language.head import logits_of
+from ..language.models import device, sampling_error
 from ..language.sampling import check_generate, check_temperature, generate, inverse_cdf, is_end, positions
 
 EVERY = 16  # steps between two questions whether all replies have ended; each makes the CPU wait for the GPU
@@ -25,10 +27,22 @@ WARM = 3  # steps before the capture, in which libraries allocate what they need
 
 def decoder(actor, prompts, profile) -> Callable:
     """What `roll_out` samples with: a `Decoder`, or `generate` where that is faster or the model cannot do it."""
-    kinds = getattr(actor.config.get_text_config(), "layer_types", None) or ["full_attention"]
-    if set(kinds) != {"full_attention"} or not profile.static_decode:
+    text = actor.config.get_text_config()
+    window = getattr(text, "sliding_window", None) or getattr(text, "window_size", None)
+    kinds = getattr(text, "layer_types", None) or ["sliding_attention" if window else "full_attention"]
+    if set(kinds) != {"full_attention"} or not profile.static_decode or not _samples(actor):
         return generate
     return Decoder(prompt=max(len(ids) for _, ids in prompts), half=profile.half)
+
+
+def _samples(actor) -> bool:
+    """Whether a cache of fixed size gives what one pass gives: some make their positions, or windows, of its size."""
+    try:
+        with torch.autocast(device(actor).type, enabled=False):
+            error, allowed = sampling_error(actor, Decoder(prompt=5))
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError, NotImplementedError):
+        return False
+    return error <= allowed
 
 
 class Decoder:

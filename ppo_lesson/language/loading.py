@@ -90,13 +90,13 @@ def examined(folder, model) -> Iterator[None]:
         ) from error
 
 
-def rounding(model) -> float:
+def rounding(model, dtype: torch.dtype | None = None) -> float:
     """How far results of the model may differ by rounding, as a share of their size, where the order of sums differs.
 
     In each layer some 8 results are rounded one after the other, and each is a sum of about as many terms as the model
-    is wide.
+    is wide. dtype: of its weights, if not that of the first.
     """
-    text, dtype = model.config.get_text_config(), next(model.parameters()).dtype
+    text, dtype = model.config.get_text_config(), dtype or next(model.parameters()).dtype
     steps = 8 * (text.num_hidden_layers + 1)
     exact = steps * text.hidden_size**0.5 * torch.finfo(dtype if dtype in FINE else torch.float32).eps
     return exact + (0.0 if dtype in FINE else 2 * steps**0.5 * torch.finfo(dtype).eps)  # halves: of each result, once

@@ -49,21 +49,31 @@ def _refuse_other_logits(folder, model) -> None:
 
 
 def _refuse_another_sampler(folder, model) -> None:
-    """Sampled from a cache, padded on the left, one row dropped: as probable as scored in one pass, or ValueError."""
-    size = model.config.get_text_config().vocab_size
-    ids, mask = torch.arange(12).remainder(size).view(3, 4), torch.arange(4) >= torch.tensor([[2], [0], [1]])
-    about = {"pad_id": 0, "return_logps": True}  # uniforms: from one end of the vocabulary, and from the other
-    about["uniforms"] = torch.tensor([[1e-6], [0.5], [1 - 1e-6]], dtype=torch.float64).expand(3, 4)
-    first = int(generate(model, ids, mask, max_new_tokens=4, eos_id=size, **about)[0][0, 4])
-    out, sampled = generate(model, ids, mask, max_new_tokens=4, eos_id=first, **about)
-    scored = token_logps(model, out, full_mask(mask, response_mask(out[:, 4:], first)), 4)
-    error, largest = (scored - sampled).abs().max().item(), sampled.abs().max().item()
-    if not error <= rounding(model) * max(1.0, largest):
+    error, allowed = sampling_error(model, generate)
+    if not error <= allowed:
         raise ValueError(
             f"{folder}: a {type(model).__name__} samples tokens with log-probabilities that are {error:.3g} nats away "
             f"from those it gives the same text in one pass: it minds padding on the left, or its cache is another. "
             f"Take a model that counts its positions with position_ids, as the Llamas and Qwens do"
         )
+
+
+@torch.no_grad()
+def sampling_error(model, sample: Callable) -> tuple[float, float]:
+    """How far log-probabilities of sampled tokens are from those of one pass, in nats, and how far they may be.
+
+    sample: `generate`, or what does the same. Three prompts, padded on the left, one of whose replies ends at once.
+    """
+    size, where = model.config.get_text_config().vocab_size, device(model)
+    ids = torch.arange(12, device=where).remainder(size).view(3, 4)
+    mask = torch.arange(4, device=where) >= torch.tensor([[2], [0], [1]], device=where)
+    about = {"max_new_tokens": 4, "pad_id": 0, "return_logps": True}
+    u = torch.tensor([[1e-6], [0.5], [1 - 1e-6]], dtype=torch.float64, device=where)  # from both ends of the vocabulary
+    first = int(sample(model, ids, mask, eos_id=size, uniforms=u.expand(3, 4), **about)[0][0, 4])
+    out, sampled = sample(model, ids, mask, eos_id=first, uniforms=u.expand(3, 4), **about)
+    scored = token_logps(model, out, full_mask(mask, response_mask(out[:, 4:], first)), 4)
+    allowed = rounding(model, model.get_output_embeddings().weight.dtype) * max(1.0, sampled.abs().max().item())
+    return (scored - sampled).abs().max().item(), allowed
 
 
 def without_dropout(model: nn.Module) -> nn.Module:
