@@ -140,26 +140,6 @@ def accuracy(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> float:
     return torch.cat(rightly_ordered(model, tokenizer, rankings)).mean().item()
 
 
-def calibration(margins: Tensor, preferred: Tensor, *, bins: int = 10) -> list[tuple[float, float, int]]:
-    """Reliability: for bins of the predicted probability sigma(margin): (mean prediction, share preferred, count).
-
-    margins: (n,) score differences; preferred: (n,), true where the person chose the first of the two.
-
-    >>> bins = calibration(torch.tensor([2.0, 2.0, -2.0, -2.0]), torch.tensor([True, True, False, True]), bins=2)
-    >>> [(round(prediction, 3), share, count) for prediction, share, count in bins]
-    [(0.119, 0.5, 2), (0.881, 1.0, 2)]
-    """
-    validate.same_shape({"margins": margins, "preferred": preferred})
-    validate.integer("bins", bins, 1)
-    predicted = torch.sigmoid(margins)
-    place = (predicted * bins).long().clamp(max=bins - 1)
-    return [
-        (predicted[place == b].mean().item(), preferred[place == b].float().mean().item(), int((place == b).sum()))
-        for b in range(bins)
-        if (place == b).any()
-    ]
-
-
 def _encode(tokenizer, prompts, replies, ended) -> list[tuple[list[int], list[int]]]:
     """(prompt ids, reply ids) of every reply; a prompt that comes again is encoded once."""
     known = {prompt: prompt_ids(tokenizer, prompt) for prompt in dict.fromkeys(prompts)}

@@ -1,9 +1,8 @@
-"""Supervised training of a language model: pretraining on plain texts, then fine-tuning on demonstrations (SFT).
+"""Supervised training of a language model: fine-tuning on demonstrations (SFT), and the loop that others share.
 
-Both minimise the mean of -log p(token) over the tokens that count: all of them in pretraining, the reply's in SFT. Both
-are generators that yield one dict a step. `resume` names a file, as in `ppo`; `hardware`: see there, and `roles` of its
-`profile` makes the model for it. Left out: dropout, which a later ratio of probabilities would not forgive, masks
-between the documents of a pretraining row, and micro-batches: all examples of a step are computed at once.
+SFT minimises the mean of -log p(token) over the tokens of replies; a generator yields one dict a step. `resume` names a
+file, as in `ppo`; `hardware`: see there, and `roles` of its `profile` makes the model for it. Left out: dropout, which
+a later ratio of probabilities would not forgive, and micro-batches: all examples of a step are computed at once.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from .models import device
 from .optim import adamw, schedule
 from .sampling import full_mask, token_logps
 from .settings import check
-from .text import document_ids, pad_left, pad_right, prompt_ids, reply_ids
+from .text import pad_left, pad_right, prompt_ids, reply_ids
 
 
 @validate.helpful
@@ -46,38 +45,7 @@ class SupervisedConfig:
     checkpoint_every: int | None = None
 
 
-PRETRAIN = SupervisedConfig(steps=900, batch=16, lr=6e-3)
 SFT = SupervisedConfig(steps=350, batch=48, lr=4e-3)
-
-
-def pretrain(
-    model,
-    tokenizer,
-    documents: list[str],
-    config=PRETRAIN,
-    *,
-    seed: int,
-    width: int = 80,
-    resume=None,
-    hardware: Hardware = CPU,
-) -> Iterator[dict]:
-    """Next-token prediction on `documents`, joined with EOS and cut into rows of `width` tokens. The model learns.
-
-    Rows: step, loss (nats per token), lr, grad_norm, tokens (that were predicted).
-    """
-    validate.integer("width", width, 2)
-    stream = torch.tensor([i for text in documents for i in document_ids(tokenizer, text)])
-    count = len(stream) // width
-    if count < config.batch:
-        raise ValueError(f"documents hold {len(stream)} tokens, too few for {config.batch} rows of {width}; give more")
-    rows = stream[: count * width].view(count, width)
-
-    def batch_loss(index: Tensor):
-        ids = rows[index].to(device(model))
-        logp = token_logps(model, ids, torch.ones_like(ids, dtype=torch.bool), width - 1)
-        return -aggregate(logp), {"tokens": logp.numel()}
-
-    yield from train_steps(model, batch_loss, rows.tolist(), config, seed, resume, hardware)
 
 
 def sft(

@@ -11,6 +11,7 @@ import torch
 from tiny_language import Letters, build
 from transformers import Gemma3Config
 
+from course.desk import tiny
 from ppo_lesson import kl, objectives, returns
 from ppo_lesson.hardware.hardware import CPU, Hardware
 from ppo_lesson.hardware.processes import Processes
@@ -58,7 +59,7 @@ def test_no_formula_names_the_machine(formula):
     assert not names & {"hardware", "Hardware", "profile", "Profile", "processes", "Processes", "scaler"}
 
 
-@pytest.mark.parametrize("trainer", [supervised.pretrain, supervised.sft, reward.train_reward, supervised.train_steps])
+@pytest.mark.parametrize("trainer", [tiny.pretrain, supervised.sft, reward.train_reward, supervised.train_steps])
 def test_the_loss_of_a_supervised_trainer_does_not_name_it_either(trainer):
     """The trainer hands its machine to the loop; what it minimises, a function inside of it, does not know it."""
     tree = ast.parse(inspect.getsource(trainer))

@@ -10,7 +10,8 @@ from tiny_language import KINDS, build
 
 from course.desk import world
 from course.desk.gold import rank
-from course.desk.tiny import tiny_llama, train_tokenizer
+from course.desk.measure import calibration
+from course.desk.tiny import pretrain, tiny_llama, train_tokenizer
 from ppo_lesson.hardware.hardware import Hardware
 from ppo_lesson.hardware.profile import Profile, checkpoint_gradients, choose
 from ppo_lesson.language import reward, supervised
@@ -20,7 +21,6 @@ from ppo_lesson.language.optim import schedule
 from ppo_lesson.language.reward import (
     accuracy,
     bradley_terry_loss,
-    calibration,
     last_token_scores,
     normalize,
     pairs_from_ranking,
@@ -29,7 +29,7 @@ from ppo_lesson.language.reward import (
     train_reward,
 )
 from ppo_lesson.language.sampling import positions
-from ppo_lesson.language.supervised import SupervisedConfig, pretrain, rows_of
+from ppo_lesson.language.supervised import SupervisedConfig, rows_of
 from ppo_lesson.language.text import prompt_ids, reply_ids
 
 FAST = SupervisedConfig(steps=5, batch=4, warmup=2, lr=3e-3, checkpoint_every=2)

@@ -9,6 +9,7 @@ from tiny_language import build
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from course.desk.tiny import pretrain
 from ppo_lesson.hardware.decode import Decoder
 from ppo_lesson.language import reward, rlhf, supervised, text
 from ppo_lesson.language.models import Models, ScalarModel, without_dropout
@@ -74,7 +75,7 @@ def test_plain_texts_of_pretraining_begin_with_it_too():
     forward = model.base_model.forward
     model.base_model.forward = lambda **named: seen.append(named["input_ids"]) or forward(**named)
     config = supervised.SupervisedConfig(steps=1, batch=2)
-    next(supervised.pretrain(model, tokenizer, ["abcdefg"] * 4, config, seed=0, width=10))
+    next(pretrain(model, tokenizer, ["abcdefg"] * 4, config, seed=0, width=10))
     assert (seen[0][:, 0] == 0).all() and (seen[0][:, -1] == 1).all(), "BOS, a space, seven letters, EOS"
 
 

@@ -26,12 +26,12 @@ import torch
 from ppo_lesson.language.data import Pair, write
 from ppo_lesson.language.models import ScalarModel
 from ppo_lesson.language.reward import REWARD, normalize, train_reward
-from ppo_lesson.language.supervised import PRETRAIN, SFT, pretrain, sft
+from ppo_lesson.language.supervised import SFT, sft
 from ppo_lesson.language.text import load_tokenizer
 
 from . import world
 from .measure import LONGEST, REPLIES, agreement, make_rankings, quality, reward_quality
-from .tiny import tiny_llama, train_tokenizer
+from .tiny import PRETRAIN, pretrain, tiny_llama, train_tokenizer
 
 ROOT = Path(__file__).resolve().parents[3]
 DATA, UNFINISHED = ROOT / "data", ROOT / "runs" / "language"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 
 import torch
+from torch import Tensor
 
+from ppo_lesson import validate
 from ppo_lesson.language.data import Ranking
 from ppo_lesson.language.models import ScalarModel
 from ppo_lesson.language.reward import accuracy, score_rankings
@@ -121,3 +123,23 @@ def _ordered_as_gold(scores: list, rankings: list[Ranking]) -> float:
                     pairs += 1
                     right += (s[a] > s[b]) + 0.5 * (s[a] == s[b])
     return right / pairs
+
+
+def calibration(margins: Tensor, preferred: Tensor, *, bins: int = 10) -> list[tuple[float, float, int]]:
+    """Reliability: for bins of the predicted probability sigma(margin): (mean prediction, share preferred, count).
+
+    margins: (n,) score differences; preferred: (n,), true where the person chose the first of the two.
+
+    >>> bins = calibration(torch.tensor([2.0, 2.0, -2.0, -2.0]), torch.tensor([True, True, False, True]), bins=2)
+    >>> [(round(prediction, 3), share, count) for prediction, share, count in bins]
+    [(0.119, 0.5, 2), (0.881, 1.0, 2)]
+    """
+    validate.same_shape({"margins": margins, "preferred": preferred})
+    validate.integer("bins", bins, 1)
+    predicted = torch.sigmoid(margins)
+    place = (predicted * bins).long().clamp(max=bins - 1)
+    return [
+        (predicted[place == b].mean().item(), preferred[place == b].float().mean().item(), int((place == b).sum()))
+        for b in range(bins)
+        if (place == b).any()
+    ]

@@ -1,4 +1,4 @@
-"""A language model small enough for a laptop, before any training, and a tokenizer for it: a byte-level BPE.
+"""A language model small enough for a laptop, its tokenizer, a byte-level BPE, and how it is pretrained.
 
 EOS is not PAD here. Every Chinese character of the training texts is one token, and none is merged with its neighbours.
 """
@@ -6,13 +6,20 @@ EOS is not PAD here. Every Chinese character of the training texts is one token,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ppo_lesson.language.text import CHAT
+from ppo_lesson import validate
+from ppo_lesson.hardware.hardware import CPU, Hardware
+from ppo_lesson.language.models import device
+from ppo_lesson.language.sampling import token_logps
+from ppo_lesson.language.supervised import SupervisedConfig, train_steps
+from ppo_lesson.language.text import CHAT, document_ids
+from ppo_lesson.objectives import aggregate
 
 SPECIAL = ("<pad>", "<eos>", "<user>", "<reply>")
 HAN = "[\u4e00-\u9fff]"
@@ -66,3 +73,36 @@ def tiny_llama(vocab_size: int, *, width: int = 96, layers: int = 3, heads: int 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return LlamaForCausalLM(config).eval()
+
+
+PRETRAIN = SupervisedConfig(steps=900, batch=16, lr=6e-3)
+
+
+def pretrain(
+    model,
+    tokenizer,
+    documents: list[str],
+    config=PRETRAIN,
+    *,
+    seed: int,
+    width: int = 80,
+    resume=None,
+    hardware: Hardware = CPU,
+) -> Iterator[dict]:
+    """Next-token prediction on `documents`, joined with EOS and cut into rows of `width` tokens. The model learns.
+
+    Rows: step, loss (nats per token), lr, grad_norm, tokens (that were predicted).
+    """
+    validate.integer("width", width, 2)
+    stream = torch.tensor([i for text in documents for i in document_ids(tokenizer, text)])
+    count = len(stream) // width
+    if count < config.batch:
+        raise ValueError(f"documents hold {len(stream)} tokens, too few for {config.batch} rows of {width}; give more")
+    rows = stream[: count * width].view(count, width)
+
+    def batch_loss(index: Tensor):
+        ids = rows[index].to(device(model))
+        logp = token_logps(model, ids, torch.ones_like(ids, dtype=torch.bool), width - 1)
+        return -aggregate(logp), {"tokens": logp.numel()}
+
+    yield from train_steps(model, batch_loss, rows.tolist(), config, seed, resume, hardware)
