@@ -79,10 +79,12 @@ def execute(options) -> int:
 
 def rows(prompts: list[str], source: str, split: str) -> list[dict]:
     """Prompts as verl's data: one row each."""
+    from ..language.data import turns_of  # only now: heavy
+
     return [
         {
             "data_source": source,
-            "prompt": [{"role": "user", "content": prompt}],
+            "prompt": turns_of(prompt),
             "reward_model": {"style": "rule", "ground_truth": ""},
             "extra_info": {"split": split, "index": i, "prompt": prompt},
         }

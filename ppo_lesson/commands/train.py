@@ -24,7 +24,7 @@ from ..language import checks, data, reward, rlhf, settings, supervised
 from ..language.models import Models, ScalarModel, device
 from ..language.rollout import roll_out
 from ..language.sampling import context_limit, generate, token_logps
-from ..language.text import end_ids, pad_left, prompt_ids, reply_ids, reply_text
+from ..language.text import end_ids, pad_left, pair_ids, prompt_ids, reply_text
 from . import loading, options
 from .progress import follow
 from .report import finish, parts
@@ -56,8 +56,9 @@ def _sft(folder: Path, given: dict) -> None:
     profile = _profile(given)
     model = loading.language_model(given["model"])
     tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], model)
-    everything = data.read_pairs(given["data"])
-    _check_fit(model, tokenizer, [(pair.prompt, pair.reply) for pair in everything])
+    everything, places, said = data.read(given["data"], "demonstrations")
+    print(said)
+    _check_fit(model, tokenizer, [(pair.prompt, pair.reply) for pair in everything], places)
     held, pairs = hold_out(everything, given["held"])
     config, size = _supervised(given, model, len(pairs), profile), loading.parameters(model)
     model, *_ = machine.roles(model, profile, seed=given["seed"] or 0, critic=False)
@@ -83,8 +84,10 @@ def _reward(folder: Path, given: dict) -> None:
     profile, seed = _profile(given), given["seed"] or 0
     base = loading.language_model(given["model"])
     tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], base)
-    everything = data.read_rankings(given["data"])
-    _check_fit(base, tokenizer, [(ranking.prompt, reply) for ranking in everything for reply in ranking.replies])
+    everything, places, said = data.read(given["data"], "rankings")
+    print(said)
+    pairs = [(r.prompt, reply, place) for r, place in zip(everything, places) for reply in r.replies]
+    _check_fit(base, tokenizer, [pair[:2] for pair in pairs], [place for *_, place in pairs])
     held, rankings = hold_out(everything, given["held"])
     config, size = _supervised(given, base, len(rankings), profile), loading.parameters(base)
     base, *_ = machine.roles(base, profile, seed=seed, critic=False)
@@ -131,18 +134,23 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     actor = loading.language_model(given["model"])
     tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], actor)
     reward_model = loading.reward_of(given["reward"], tokenizer, actor)
-    held, prompts = hold_out(data.read_prompts(given["prompts"]), given["held"])
+    everything, places, said = data.read(given["prompts"], "prompts")
+    lengths = [len(prompt_ids(tokenizer, text)) for text in everything]
+    if team.first:
+        print(said)
+    held, prompts = hold_out(everything, given["held"])
     rates = options.rates(size := loading.parameters(actor), adapters=bool(profile.lora_rank))
     config = replace(config, **{name: x for name, x in rates.items() if not options.said(given, name)})
     team.check(config)
     if profile.memory:
-        longest = max(len(prompt_ids(tokenizer, text)) for text in prompts)
-        memory.enough(actor.config, profile, config, prompt=longest, reward=getattr(reward_model, "config", None))
+        memory.enough(actor.config, profile, config, prompt=max(lengths), reward=getattr(reward_model, "config", None))
     actor, critic, reference = machine.roles(actor, profile, seed=given["seed"] or 0, critic=config.advantages == "gae")
     reward_model = reward_model.to(profile.device) if isinstance(reward_model, ScalarModel) else reward_model
     documents = loading.documents_of(given["documents"])
     models, hardware = Models(actor, critic, reference, reward_model), Hardware(profile, team)
     checks.own_controller(config, models, prompts, documents)
+    readers = {"actor": actor} | ({"reward model": reward_model} if isinstance(reward_model, ScalarModel) else {})
+    checks.check_lengths(everything, lengths, readers, config.max_new_tokens, places)
     checks.encode(config, models, [*held, *prompts], tokenizer)
 
     def look() -> tuple[dict, list]:
@@ -191,8 +199,7 @@ def hold_out(examples: list, count: int | None) -> tuple[list, list]:
 
 def _begins(example) -> str:
     """The first thing that a user says in it."""
-    prompt = getattr(example, "prompt", example)
-    turns = getattr(prompt, "turns", [{"role": "user", "content": prompt}])
+    turns = data.turns_of(getattr(example, "prompt", example))
     return next(turn["content"] for turn in turns if turn["role"] == "user")
 
 
@@ -221,11 +228,9 @@ def _warmed(config, count: int, given: dict):
     return config if options.said(given, "warmup") else replace(config, warmup=short)
 
 
-def _check_fit(model, tokenizer, pairs: list[tuple[str, str]]) -> None:
-    lengths = [
-        len(prompt_ids(tokenizer, prompt)) + len(reply_ids(tokenizer, reply, prompt=prompt)) for prompt, reply in pairs
-    ]
-    checks.check_lengths([prompt for prompt, _ in pairs], lengths, {"model": model})
+def _check_fit(model, tokenizer, pairs: list[tuple[str, str]], places: list[str]) -> None:
+    lengths = [sum(map(len, pair_ids(tokenizer, *pair))) for pair in pairs]
+    checks.check_lengths([prompt for prompt, _ in pairs], lengths, {"model": model}, places=places)
 
 
 def _announce(command: str, size: int, examples: str, config, profile, team=processes.ALONE) -> None:
@@ -250,8 +255,7 @@ def _losses(model, tokenizer, pairs: list[data.Pair]) -> list[float]:
     """Mean loss over the reply tokens, in nats, as one number a demonstration: see `report.parts`."""
     sums, tokens = [], []
     for pair in pairs:
-        reply = reply_ids(tokenizer, pair.reply, prompt=pair.prompt)
-        rows = supervised.rows_of([prompt_ids(tokenizer, pair.prompt)], [reply], 0)
+        rows = supervised.rows_of(*([x] for x in pair_ids(tokenizer, pair.prompt, pair.reply)), 0)
         rows = [x.to(device(model)) for x in rows]
         logp = token_logps(model, *rows[:2], rows[2].shape[-1])
         sums.append(-logp.sum().item())

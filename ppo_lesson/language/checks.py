@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ..kl import FixedKL, ZieglerKL
 from . import settings
+from .data import LISTED
 from .models import KINDS, Models, ScalarModel
 from .sampling import context_limit
 from .text import prompt_ids
@@ -63,18 +64,19 @@ def encode(config, models: Models, prompts, tokenizer) -> list[tuple[str, list[i
     return encoded
 
 
-def check_lengths(texts: Sequence[str], lengths: Sequence[int], models: dict, more: int = 0) -> None:
+def check_lengths(texts: Sequence[str], lengths: Sequence[int], models: dict, more: int = 0, places=()) -> None:
     """ValueError if a text of so many tokens, and `more` behind it, is longer than a model has positions for.
 
-    models: what to call each in the message -> the model, or None.
+    models: what to call each in the message -> the model, or None. places: "line 3" of their file, for each of them.
     """
     for name, model in models.items():
         limit = context_limit(model)
         long = [i for i, n in enumerate(lengths) if limit and n + more > limit]
         if long:
             worst = max(long, key=lambda i: lengths[i])
+            where = f" ({', '.join(dict.fromkeys(places[i] for i in long[:LISTED]))})" if places else ""
             reply = f", and its reply may have {more} more (max_new_tokens)" if more else ", its reply included"
             raise ValueError(
-                f"{len(long)} of {len(lengths)} prompts are too long for the {name}, which reads {limit} tokens: "
-                f"{texts[worst]!r:.60} has {lengths[worst]}{reply}. Shorten or drop these"
+                f"{len(long)} of {len(lengths)} prompts are too long for the {name}, which reads {limit} tokens{where}:"
+                f" {texts[worst]!r:.60} has {lengths[worst]}{reply}. Shorten or drop these"
             )

@@ -1,22 +1,53 @@
-"""Readers of JSONL files: prompts, demonstrations, rankings. One JSON object a line.
+"""Readers of prompts, demonstrations and rankings, one object of JSON a row (in the files that files.py reads).
 
-    {"prompt": "..."}                                          read_prompts
-    {"prompt": "...", "reply": "..."}                          read_pairs       ("response", "chosen" mean the same)
-    {"prompt": "...", "replies": ["best", ..., "worst"]}       read_rankings    (or "chosen" and "rejected")
-                                                               "cut": [2] if the third reply was cut before its end
+    {"prompt": "..."}                                        read_prompts
+    {"prompt": "...", "reply": "..."}                        read_pairs         ("response", "completion" mean the same)
+    {"prompt": "...", "replies": ["best", ..., "worst"]}     read_rankings      "cut": [2] if the third was cut short
+    {"prompt": "...", "chosen": "...", "rejected": "..."}    all three; without "prompt" it is what both begin with
+    {"messages": [{"role": "user", "content": "..."}, ...]}  prompts, and a pair for each turn of the assistant
 
-A bad line never disappears: reading goes on to the end of the file, then one error lists the bad lines with their
-numbers and what is wrong. What is odd but usable (a duplicate, a byte-order mark) is reported as a warning. Blank
-lines, blanks around a text, and other names in a line ("language", "kind") mean nothing here.
+A text may also be such a list of turns, or be written like hh-rlhf: "\\n\\nHuman: ...\\n\\nAssistant: ...".
+
+A bad row never disappears: one error lists all with their numbers and what is wrong. A good row with nothing to teach
+(a prompt that comes again, a reply twice) is left out, and counted. Blank lines and other names ("id") mean nothing.
 """
 
 import json
+import re
 import warnings
-from collections.abc import Callable
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-LISTED = 10  # bad lines that an error message lists in full
+from .files import KNOWN, Bad, conversion, read_rows, short
+
+LISTED = 10  # bad rows that an error message lists in full
+FORM_OF, FIELDS, (ROLES, UNREAD, SPOKEN) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
+TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):(.*?)(?=\n\n(?:Human|Assistant):|\Z)", re.S)
+COMMON = re.compile(
+    r"(.*(?:[.?!:](?=\s)|[。？！：\n])) ?(.+)\0\1 ?(.+)", re.S
+)  # the sentences that both begin with; the rest
+
+
+class Dialogue(str):
+    """A prompt of several turns, {"role", "content"} each; as a text, what a person and a reward function read.
+
+    spoken: the data wrote them as that text, so that a tokenizer without a chat template may, too.
+    """
+
+    def __new__(cls, turns: list[dict], spoken: bool = False):
+        said = [f"{SPOKEN[turn['role']]}: {turn['content']}" for turn in turns]
+        self = super().__new__(cls, "\n\n".join(["", *said, "Assistant:"]))
+        self.turns, self.spoken = turns, spoken
+        return self
+
+    def __getnewargs__(self):  # for other processes
+        return self.turns, self.spoken
+
+
+def turns_of(prompt: str) -> list[dict]:
+    """What a chat template gets: the turns of a Dialogue, or one of the user."""
+    return prompt.turns if isinstance(prompt, Dialogue) else [{"role": "user", "content": prompt}]
 
 
 @dataclass(frozen=True)
@@ -42,35 +73,61 @@ class Ranking:
 
     def row(self) -> dict:
         """As a line of JSON; "cut" stands only where something was cut."""
-        return {"prompt": self.prompt, "replies": list(self.replies)} | ({"cut": list(self.cut)} if self.cut else {})
+        prompt = self.prompt.turns if isinstance(self.prompt, Dialogue) else self.prompt
+        return {"prompt": prompt, "replies": list(self.replies)} | ({"cut": list(self.cut)} if self.cut else {})
 
 
-def read_prompts(path, *, longest: int = 4000) -> list[str]:
-    """The prompts of a file, each once, in order. longest: characters; a longer prompt is an error."""
-    good = _read(path, lambda line: _text(line, ("prompt",), longest))
-    once = list(dict.fromkeys(good))
-    if len(once) < len(good):
-        warnings.warn(
-            f"{path}: {len(good) - len(once)} of {len(good)} lines repeat an earlier prompt; each prompt is used once",
-            stacklevel=2,
-        )
-    return once
+def read_prompts(path) -> list[str]:
+    """The prompts of a file, each once, in order; those of several turns as a Dialogue."""
+    return read(path, "prompts", warn=True)[0]
 
 
-def read_pairs(path, *, longest: int = 4000) -> list[Pair]:
+def read_pairs(path) -> list[Pair]:
     """Prompts with demonstrations, for supervised fine-tuning."""
-    replies = ("reply", "response", "chosen")
-    return _read(path, lambda line: Pair(_text(line, ("prompt",), longest), _text(line, replies, longest)))
+    return read(path, "demonstrations", warn=True)[0]
 
 
-def read_rankings(path, *, longest: int = 4000) -> list[Ranking]:
+def read_rankings(path) -> list[Ranking]:
     """Prompts with two or more replies each, the best first."""
+    return read(path, "rankings", warn=True)[0]
 
-    def ranking(line: dict) -> Ranking:
-        prompt, replies = _text(line, ("prompt",), longest), _replies(line, longest)
-        return Ranking(prompt, replies, _cut(line, len(replies)))
 
-    return _read(path, ranking)
+def read(path, kind: str, *, warn: bool = False) -> tuple[list, list[str], str]:
+    """The rows, where each stood ("line 3"), and one line that says what was recognised and what was left out.
+
+    kind: prompts, demonstrations or rankings. warn: with a warning of what was left out. ValueError for bad rows.
+    """
+    container, unit, lines = read_rows(path)
+    found, bad, left, forms, remedy = {}, [], defaultdict(list), {}, ()
+    for number, line in lines:
+        try:
+            for i, row in enumerate(_examples(line, kind)):
+                key = row.strip() if kind == "prompts" else (number, i)
+                if key in found:
+                    raise _Left("repeat an earlier prompt")
+                found[key] = row, f"{unit} {number}"
+            forms[", ".join(f'"{name}"' for name in ("prompt", *FORM_OF) if name in line)] = None
+        except _Left as why:
+            left[str(why)].append(number)
+        except Bad as why:
+            bad.append(f"\n  {unit} {number}: {why.args[0]}")
+            remedy = why.args[1:] or remedy
+    rows, places = [row for row, _ in found.values()], [place for _, place in found.values()]
+    each = [(r.prompt, x) for r in rows if kind != "prompts" for x in (r.replies if kind == "rankings" else [r.reply])]
+    if not bad and each and all(x.startswith(prompt) and x[len(prompt) :][:1].isspace() for prompt, x in each):
+        bad, remedy = ["\n  every reply begins with its own prompt, which would be read twice"], [KNOWN["repeated"]]
+    if bad:
+        words = f"{path}: {len(bad)} of {len(lines)} {unit}s cannot be used; mend or delete them"
+        more = f"\n  and {len(bad) - LISTED} more" * (len(bad) > LISTED)
+        raise ValueError("".join([words, *bad[:LISTED], more, conversion(path, *remedy) if remedy else ""]))
+    counted = [f"{len(n)} of {len(lines)} {unit}s {why} ({short(n)[1:-1]})" for why, n in left.items()]
+    said = f"{path}: {container} with {'; or '.join(forms)}, {len(rows)} {kind}"
+    said += f"; left out: {', '.join(counted)}" * bool(counted)
+    if not rows:
+        raise ValueError(f"nothing is left of {said}")
+    if counted and warn:
+        warnings.warn(said, stacklevel=3)
+    return rows, places, said
 
 
 def write(path, rows: list[dict]) -> None:
@@ -79,100 +136,116 @@ def write(path, rows: list[dict]) -> None:
     Path(path).write_bytes(text.encode())
 
 
-# ---- one line ----------------------------------------------------------------------------------------------------
+# ---- one row -----------------------------------------------------------------------------------------------------
 
 
-class _BadLine(Exception):
-    """What is wrong with a line."""
+class _Left(Exception):
+    """Why a row that is well made has nothing to teach."""
 
 
-def _read(path, make: Callable) -> list:
-    """make(line) of every line that is not blank, or one ValueError that lists all bad lines."""
-    data = Path(path).read_bytes()
-    if data.startswith(b"\xef\xbb\xbf"):
-        warnings.warn(f"{path} begins with a byte-order mark; it is ignored", stacklevel=3)
-        data = data[3:]
-    rows, bad = [], []
-    for number, raw in enumerate(data.split(b"\n"), 1):
-        try:
-            rows += [make(_parse(raw))] if raw.strip() else []
-        except _BadLine as why:
-            bad.append(f"\n  line {number}: {why}")
-    if not rows and not bad:
-        raise ValueError(f"{path} is empty: give at least one line of JSON")
-    if bad:
-        listed = "".join(bad[:LISTED]) + (f"\n  and {len(bad) - LISTED} more" if len(bad) > LISTED else "")
-        of = len(rows) + len(bad)
-        raise ValueError(f"{path}: {len(bad)} of {of} lines cannot be used; mend or delete them{listed}")
-    return rows
+def _examples(row: dict | Bad, kind: str) -> list:
+    """The prompts, pairs or rankings of one row."""
+    if isinstance(row, Bad):
+        raise row
+    names = [name for name in FORM_OF if name in row]
+    for other in KNOWN["form"]:
+        ours = {"prompt", *names} & row.keys() - set(other["keys"])
+        if row.keys() >= set(other["keys"]) and not ours and type(row.get("label", True)) is bool:
+            raise Bad(f"is of the form {other['name']}", other)
+    form = FORM_OF[next((name for name in FIELDS[kind] if name in names), names[0])] if names else ""
+    drop = [name for name in names if FORM_OF[name] != form] + ["prompt"] * (form == "dialogue" and "prompt" in row)
+    if drop:
+        raise Bad(f"fits two forms, as it has {short([*names[:1], *drop])}; keep the fields of one", KNOWN["two"], drop)
+    if form == "comparison" and not any(isinstance(x, list) or _is_spoken(x) for x in row.values()) | ("prompt" in row):
+        texts = [_text(name, row.get(name)) for name in ("chosen", "rejected")]
+        if not (alike := COMMON.fullmatch("\0".join(texts))):
+            raise Bad('has no "prompt", and "chosen" and "rejected" do not begin with the same sentence or line')
+        row = dict(zip(("prompt", "chosen", "rejected"), alike.groups()))
+    fields = [name for name in FIELDS[kind] if name in row]
+    if "prompt" not in row and (form not in ("dialogue", "comparison") or (kind == "prompts" and not fields)):
+        raise Bad(f'has no "prompt"; it has {short(sorted(row))}')
+    spoken = _is_spoken(row.get("prompt", row.get("chosen")))
+    before = _turns("prompt", row["prompt"], "user") if "prompt" in row else []
 
+    def whole(name: str, value) -> list[dict]:
+        turns = _turns(name, value, "assistant", spoken)
+        return _in_order(name, turns if turns[: len(before)] == before else [*before, *turns], spoken)
 
-def _parse(raw: bytes) -> dict:
-    try:
-        text = raw.decode()
-        line = json.loads(text, object_pairs_hook=_once)
-    except UnicodeDecodeError as error:
-        raise _BadLine(f"not UTF-8 ({error.reason} at byte {error.start + 1}); save the file as UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise _BadLine(f"not JSON ({error.msg} at character {error.pos + 1}): {_short(text.strip())}") from None
-    except ValueError as error:
-        raise _BadLine(f"{error}: {_short(text.strip())}") from None
-    except RecursionError:
-        raise _BadLine(f"is nested too deeply: {_short(text.strip())}") from None
-    if not isinstance(line, dict):
-        raise _BadLine(f"must be an object like {{...}}; got {_short(line)}")
-    return line
+    def prompt(turns: list[dict]) -> str:
+        return Dialogue(turns, spoken) if spoken or len(turns) > 1 else turns[0]["content"]
 
-
-def _once(items: list[tuple]) -> dict:
-    """A JSON object; Python alone would keep the last of two values with one name and forget the other."""
-    names = [name for name, _ in items]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f'has "{twice[0]}" more than once')
-    return dict(items)
-
-
-def _text(line: dict, names: tuple[str, ...], longest: int) -> str:
-    """The text under the one of `names` that is there."""
-    there = [name for name in names if name in line]
-    if not there:
-        raise _BadLine(f'has no "{names[0]}"; it has {_short(sorted(line))}')
-    if len(there) > 1:
-        raise _BadLine(f'has "{there[0]}" and "{there[1]}", which mean the same; keep one')
-    return _good_text(there[0], line[there[0]], longest)
-
-
-def _good_text(name: str, text, longest: int) -> str:
-    if not isinstance(text, str) or not text.strip():
-        raise _BadLine(f'"{name}" must be a text that is not empty; got {_short(text)}')
-    if len(text) > longest:
-        raise _BadLine(f'"{name}" has {len(text)} characters, more than {longest}; shorten it, or set longest=')
-    if any("\ud800" <= c <= "\udfff" for c in text):
-        raise _BadLine(f'"{name}" holds half a character (a lone surrogate such as \\ud83d); mend it')
-    return text.strip()
-
-
-def _replies(line: dict, longest: int) -> tuple[str, ...]:
-    names = [name for name in ("replies", "chosen", "rejected") if name in line]
-    if names == ["replies"] and isinstance(line["replies"], list) and len(line["replies"]) > 1:
-        replies = tuple(_good_text("replies", reply, longest) for reply in line["replies"])
-    elif names == ["chosen", "rejected"]:
-        replies = tuple(_good_text(name, line[name], longest) for name in names)
-    else:
-        raise _BadLine(f'needs "replies", a list of two or more, or else "chosen" and "rejected"; has {names}')
-    if len(set(replies)) == 1:
-        raise _BadLine(f"ranks a reply above itself: {_short(replies[0])}")
-    return replies
-
-
-def _cut(line: dict, count: int) -> tuple[int, ...]:
-    """The places under "cut"."""
-    cut, places = line.get("cut", []), range(count)
+    if kind == "prompts":
+        turns = before or _turns(fields[0], row[fields[0]], "assistant")
+        asked = turns if before or turns[-1]["role"] == "user" else turns[:-1]
+        return [prompt(_in_order(fields[0], [*asked, {"role": "assistant", "content": "?"}], spoken)[:-1])]
+    if kind == "demonstrations":
+        if len(fields) != 1:
+            two = f'has "{fields[0]}" and "{fields[1]}", which mean the same; keep one' if fields else ""
+            raise Bad(two or f'has no "reply"; it has {short(sorted(row))}')
+        turns = whole(fields[0], row[fields[0]])
+        ends = [i for i, turn in enumerate(turns) if turn["role"] == "assistant" and i >= len(before)]
+        return [Pair(prompt(turns[:i]), turns[i]["content"]) for i in (ends[-1:] if form == "comparison" else ends)]
+    values = {name: row[name] for name in fields}
+    if isinstance(several := values.get("replies"), list):
+        values = {f"replies[{i}]": x for i, x in enumerate(several)}
+    if len(values) < 2:
+        raise Bad(f'needs "replies", a list of two or more, or else "chosen" and "rejected"; has {names}')
+    wholes = [whole(name, value) for name, value in values.items()]
+    if any(turns[:-1] != wholes[0][:-1] for turns in wholes):
+        raise _Left("part before their last reply")
+    replies = tuple(turns[-1]["content"] for turns in wholes)
+    if len({reply.strip() for reply in replies}) == 1:
+        raise (
+            Bad(f"ranks a reply above itself: {short(replies[0])}")
+            if form == "ours"
+            else _Left("hold the same reply twice")
+        )
+    cut, places = row.get("cut", []), range(len(replies))
     if not isinstance(cut, list) or not all(type(i) is int and i in places for i in cut) or len(set(cut)) < len(cut):
-        raise _BadLine(f'"cut" must list places of replies, each once, from 0 to {count - 1}; got {_short(cut)}')
-    return tuple(cut)
+        raise Bad(f'"cut" must list places of replies, each once, from 0 to {places[-1]}; got {short(cut)}')
+    return [Ranking(prompt(wholes[0][:-1]), replies, tuple(cut))]
 
 
-def _short(x) -> str:
-    """How a value looks, cut to 60 characters."""
-    return repr(x) if len(repr(x)) <= 60 else repr(x)[:60] + "..."
+# ---- one field ---------------------------------------------------------------------------------------------------
+
+
+def _turns(name: str, value, role: str, spoken: bool = False) -> list[dict]:
+    """{"role", "content"} of each turn: of a list of them, of a text of Human: and Assistant:, or of one text alone."""
+    if _is_spoken(value):
+        turns = [{"role": ROLES[1 + (x != "Human")], "content": y.strip()} for x, y in TURN.findall(value.strip())]
+        return turns[: -1 if role == "user" and not turns[-1]["content"] else None]  # a prompt ends with "Assistant:"
+    if not isinstance(value, list) or not value:
+        return [{"role": role, "content": _text(name, value).removeprefix(" " * spoken)}]  # of "Assistant: So."
+    turns = []
+    for i, turn in enumerate(value):
+        if not isinstance(turn, dict) or turn.get("role") not in ROLES:
+            raise Bad(f'"{name}[{i}]" must have "content" and a "role": {", ".join(ROLES)}; got {short(turn)}')
+        if unread := [x for x in UNREAD if turn.get(x) not in (None, 1, "", [])]:
+            raise Bad(f'"{name}[{i}]" has "{unread[0]}", which is not read here and changes what is to be learned')
+        turns.append({"role": turn["role"], "content": _text(f"{name}[{i}].content", turn.get("content"))})
+    return turns
+
+
+def _is_spoken(value) -> bool:
+    return isinstance(value, str) and value.lstrip().startswith("Human:") and "\n\nAssistant:" in value
+
+
+def _in_order(name: str, turns: list[dict], spoken: bool) -> list[dict]:
+    """The turns, if user and assistant take turns up to a reply. spoken: a text that was cut into turns only here."""
+    roles = [turn["role"] for turn in turns]
+    talk = roles[roles[:1] == ["system"] :]
+    right = talk and talk == ["user", "assistant"] * (len(talk) // 2)
+    if spoken and not (right and all(turn["content"] for turn in turns)):
+        raise _Left("have an empty turn, or two of one speaker in a row")
+    if not right:
+        words = "user and assistant must take turns, up to a reply, with nothing but a system prompt before"
+        raise Bad(f'"{name}": {words}; got {short(roles)}')
+    return turns
+
+
+def _text(name: str, text) -> str:
+    if not isinstance(text, str) or not text.strip():
+        raise Bad(f'"{name}" must be a text that is not empty; got {short(text)}')
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise Bad(f'"{name}" holds half a character (a lone surrogate such as \\ud83d); mend it')
+    return text

@@ -24,7 +24,7 @@ from .models import device
 from .optim import adamw, schedule
 from .sampling import full_mask, token_logps
 from .settings import check
-from .text import pad_left, pad_right, prompt_ids, reply_ids
+from .text import pad_left, pad_right, pair_ids
 
 
 @validate.helpful
@@ -55,22 +55,16 @@ def sft(
 
     Rows: step, loss (nats per reply token), lr, grad_norm, tokens.
     """
-    prompts = [prompt_ids(tokenizer, pair.prompt) for pair in pairs]
-    replies = [reply_ids(tokenizer, pair.reply, prompt=pair.prompt) for pair in pairs]
-    check_lengths(
-        [pair.prompt for pair in pairs], list(map(len, map(list.__add__, prompts, replies))), {"model": model}
-    )
+    examples = [pair_ids(tokenizer, pair.prompt, pair.reply) for pair in pairs]
+    check_lengths([pair.prompt for pair in pairs], [len(x) + len(y) for x, y in examples], {"model": model})
 
     def batch_loss(index: Tensor):
-        some = index.tolist()
-        ids, mask, reply_mask = (
-            x.to(device(model))
-            for x in rows_of([prompts[i] for i in some], [replies[i] for i in some], tokenizer.pad_token_id)
-        )
+        some = zip(*(examples[i] for i in index.tolist()))
+        ids, mask, reply_mask = (x.to(device(model)) for x in rows_of(*some, tokenizer.pad_token_id))
         logp = token_logps(model, ids, mask, reply_mask.shape[-1])
         return -aggregate(logp, reply_mask), {"tokens": int(reply_mask.sum())}
 
-    yield from train_steps(model, batch_loss, list(zip(prompts, replies)), config, seed, resume, hardware)
+    yield from train_steps(model, batch_loss, examples, config, seed, resume, hardware)
 
 
 def rows_of(prompts, replies, pad_id: int) -> tuple[Tensor, Tensor, Tensor]:

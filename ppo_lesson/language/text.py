@@ -3,6 +3,7 @@
 Whether EOS is also PAD changes nothing, because masks are made from lengths and never from ids.
 """
 
+import contextlib
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,6 +15,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .. import validate
+from .data import Dialogue, turns_of
 from .loading import without_code
 
 CHAT = (  # with a space before a reply that begins in ASCII, as in `reply_ids`
@@ -42,17 +44,52 @@ def start_ids(tokenizer) -> list[int]:
 
 
 def prompt_ids(tokenizer, prompt: str) -> list[int]:
-    """Ids of one prompt, with everything up to where the reply begins; without a chat template the prompt as it is."""
+    """Ids of one prompt, with everything up to where the reply begins; without a chat template the prompt as it is.
+
+    ValueError for a Dialogue without a template, and for a template that fails on a turn or has no place for it.
+    """
+    turns = turns_of(prompt)
     if not tokenizer.chat_template:
+        if isinstance(prompt, Dialogue) and not prompt.spoken:
+            raise ValueError(f"the tokenizer has no chat template for the turns of {prompt!r:.60}: give it one")
         return [*start_ids(tokenizer), *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
     try:
-        text = _chat(tokenizer, [{"role": "user", "content": prompt}], add_generation_prompt=True)
+        text = _chat(tokenizer, turns, add_generation_prompt=True)
     except TemplateError as error:
+        who = f"turns of {', '.join(x['role'] for x in turns)}" if len(turns) > 1 else "one turn of a user"
         raise ValueError(
-            f"the tokenizer's chat template fails on one turn of a user ({error}), here {prompt!r:.60}. Mend it, "
+            f"the tokenizer's chat template fails on {who} ({error}), here {prompt!r:.60}. Mend it, "
             f"or take it out of tokenizer_config.json (or chat_template.jinja) if prompts are complete as they are"
         ) from error
+    lost = [x["role"] for x in turns if isinstance(prompt, Dialogue) and x["content"].strip() not in text]
+    if turns[0]["role"] == "system":  # which a template for two roles may write as it writes a reply
+        with contextlib.suppress(TemplateError):
+            other = [turns[0] | {"role": "assistant"}, *turns[1:]]
+            lost += ["system"] * (text == _chat(tokenizer, other, add_generation_prompt=True))
+    if lost:
+        words = f"has no place for a turn of the {lost[0]}, as in {prompt!r:.60}; take another, or leave such turns out"
+        raise ValueError(f"the tokenizer's chat template {words}")
     return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def pair_ids(tokenizer, prompt: str, reply: str) -> tuple[list[int], list[int]]:
+    """Ids of a prompt, and of the reply that is learned: those that the template marks (generation), if it marks any.
+
+    ValueError if the template, with the reply to a Dialogue as one more turn, does not go on where the prompt ends.
+    """
+    asked, said = prompt_ids(tokenizer, prompt), reply_ids(tokenizer, reply, prompt=prompt)
+    chat = [*turns_of(prompt), {"role": "assistant", "content": reply}]
+    if tokenizer.chat_template and re.search(r"\{%-?\s*generation\b", tokenizer.get_chat_template()):
+        out = _chat(tokenizer, chat, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+        end = (marked := bytes(out["assistant_masks"])).rfind(1) + 1
+        start = marked.rfind(0, 0, end) + 1
+        return (out["input_ids"][:start], out["input_ids"][start:end]) if end else (asked, said)
+    if tokenizer.chat_template and isinstance(prompt, Dialogue):
+        whole, begin = _chat(tokenizer, chat), _chat(tokenizer, chat[:-1], add_generation_prompt=True)
+        if not whole.startswith(begin) or reply.strip() not in whole[len(begin) :]:
+            words = f"writes {prompt!r:.60} otherwise when its reply follows; mark replies in it with generation"
+            raise ValueError(f"the tokenizer's chat template {words}, or take another")
+    return asked, said
 
 
 def document_ids(tokenizer, text: str) -> list[int]:
@@ -60,11 +97,10 @@ def document_ids(tokenizer, text: str) -> list[int]:
     return [*start_ids(tokenizer), *reply_ids(tokenizer, text, ended=False), tokenizer.eos_token_id]
 
 
-def _chat(tokenizer, turns: list[dict], *, add_generation_prompt: bool) -> str:
+def _chat(tokenizer, turns: list[dict], **more):
     """What the chat template writes, on the same day for ever."""
     template = DATED.sub(lambda said: repr(TODAY.strftime(said[2])), tokenizer.get_chat_template())
-    about = {"chat_template": template, "tokenize": False, "add_generation_prompt": add_generation_prompt}
-    return tokenizer.apply_chat_template(turns, **about)
+    return tokenizer.apply_chat_template(turns, chat_template=template, **{"tokenize": False} | more)
 
 
 def end_ids(tokenizer, model=None) -> list[int]:
@@ -83,9 +119,7 @@ def _turn_end(tokenizer, template: str) -> int:
     if not tokenizer.chat_template:
         return tokenizer.eos_token_id
     try:
-        text = _chat(
-            tokenizer, [{"role": r, "content": MARK} for r in ("user", "assistant")], add_generation_prompt=False
-        )
+        text = _chat(tokenizer, [{"role": role, "content": MARK} for role in ("user", "assistant")])
     except TemplateError:  # `prompt_ids` says so where it matters
         return tokenizer.eos_token_id
     behind = tokenizer(text.rpartition(MARK)[2], add_special_tokens=False)["input_ids"]

@@ -125,8 +125,8 @@ def test_the_command_on_empty_and_repeated_files(folder, tmp_path, capsys):
     refused(folder, tmp_path, capsys, prompts="bad.jsonl", words=["1 of 2 lines", 'line 2: has no "prompt"'])
     shop.write(folder / "twice.jsonl", [{"prompt": x} for x in ("tea", "tea", "milk")])
     assert shop.rlhf(folder, tmp_path, prompts="twice.jsonl") == 0
-    message = capsys.readouterr().err
-    assert "note: " in message and "1 of 3 lines repeat an earlier prompt" in message and "UserWarning" not in message
+    message = capsys.readouterr()
+    assert "left out: 1 of 3 lines repeat an earlier prompt (2)" in message.out and "UserWarning" not in message.err
 
 
 # ---- rewards ---------------------------------------------------------------------------------------------------------
