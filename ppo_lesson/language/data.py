@@ -22,7 +22,7 @@ from pathlib import Path
 from .files import KNOWN, Bad, conversion, read_rows, short
 
 LISTED = 10  # bad rows that an error message lists in full
-FORM_OF, FIELDS, (ROLES, UNREAD, SPOKEN) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
+FORM_OF, HOLDS, (ROLES, UNREAD, SPOKEN) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
 TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):(.*?)(?=\n\n(?:Human|Assistant):|\Z)", re.S)
 COMMON = re.compile(
     r"(.*(?:[.?!:](?=\s)|[。？！：\n])) ?(.+)\0\1 ?(.+)", re.S
@@ -152,7 +152,7 @@ def _examples(row: dict | Bad, kind: str) -> list:
         ours = {"prompt", *names} & row.keys() - set(other["keys"])
         if row.keys() >= set(other["keys"]) and not ours and type(row.get("label", True)) is bool:
             raise Bad(f"is of the form {other['name']}", other)
-    form = FORM_OF[next((name for name in FIELDS[kind] if name in names), names[0])] if names else ""
+    form = FORM_OF[next((name for name in HOLDS[kind] if name in names), names[0])] if names else ""
     drop = [name for name in names if FORM_OF[name] != form] + ["prompt"] * (form == "dialogue" and "prompt" in row)
     if drop:
         raise Bad(f"fits two forms, as it has {short([*names[:1], *drop])}; keep the fields of one", KNOWN["two"], drop)
@@ -161,7 +161,7 @@ def _examples(row: dict | Bad, kind: str) -> list:
         if not (alike := COMMON.fullmatch("\0".join(texts))):
             raise Bad('has no "prompt", and "chosen" and "rejected" do not begin with the same sentence or line')
         row = dict(zip(("prompt", "chosen", "rejected"), alike.groups()))
-    fields = [name for name in FIELDS[kind] if name in row]
+    fields = [name for name in HOLDS[kind] if name in row]
     if "prompt" not in row and (form not in ("dialogue", "comparison") or (kind == "prompts" and not fields)):
         raise Bad(f'has no "prompt"; it has {short(sorted(row))}')
     spoken = _is_spoken(row.get("prompt", row.get("chosen")))
