@@ -36,6 +36,8 @@ def _cases():
         _sweep([0.1, 0.005, 0.3, 0.02, 0.05], mixed, 5.0),
         _sweep([0.0, 0.1, 0.3], [[52.0, NAN], [3.5, NAN], [1.9, 2.0]], 4.0),
         _sweep([0.3, 0.1], [[1.9, 2.0], [4.0, 3.0]], 4.0),
+        _sweep([0.02, 0.1, 0.3], [[9.0, 8.0, 3.0], [9.0, 3.0, 2.0], [3.9, 3.0, 2.0]], 4.0),
+        _sweep([0.05, 0.1, 0.02], [[3.0, 2.9], [3.4, 3.5], [8.0, 1.0]], 4.0),  # noise: the KL does not fall with beta
         _sweep([0.02, 0.1], [[9.0, 8.0], [3.0, 5.0]], 4.0),  # none
     ]
 
@@ -81,11 +83,11 @@ BETA = Exercise(
         ),
         Mistake(
             edited(choose_beta, {WITHIN: "kls.median(-1).values <= budget"}, "_median"),
-            "The median lets nearly half of the seeds run away. Your next run is one seed: the worst must fit.",
+            "Most of the seeds, as a median has it, are not enough. Your next run may be the worst: it must fit.",
         ),
         Mistake(
             edited(choose_beta, {"all(-1)": "any(-1)"}, "_any_seed"),
-            "One seed within the budget is not enough: `.all(-1)`, not `.any(-1)`.",
+            "One seed within the budget is not enough: `.all(-1)` asks for every one.",
         ),
         Mistake(
             edited(choose_beta, {WITHIN: "kls[:, 0] <= budget"}, "_first_seed"),
@@ -126,6 +128,10 @@ BETA = Exercise(
                 "_nearest",
             ),
             "The nearest KL may lie above the budget. First keep those within it.",
+        ),
+        Mistake(
+            edited(choose_beta, {SMALLEST: "betas[within][kls[within].mean(-1).argmax()].item()"}, "_largest_kl"),
+            "The largest KL within the budget need not be the smallest beta's: runs are noisy. Compare the betas.",
         ),
         Mistake(
             edited(choose_beta, {RAISE: "return betas.max().item()"}, "_anything"),
