@@ -83,14 +83,7 @@ def penalized_surrogate(logp: Tensor, logp_old: Tensor, advantages: Tensor, kl: 
 
 @torch.no_grad()
 def clip_fraction(
-    logp: Tensor,
-    logp_old: Tensor,
-    advantages: Tensor,
-    eps: float = 0.2,
-    *,
-    eps_high: float | None = None,
-    mask: Tensor | None = None,
-    dim: int | tuple[int, ...] | None = None,
+    logp: Tensor, logp_old: Tensor, advantages: Tensor, eps=0.2, *, eps_high=None, mask=None, dim=None
 ) -> Tensor:
     """Share of elements whose gradient clipping really removes: the clipped objective is below the unclipped one.
 
@@ -106,9 +99,7 @@ def clip_fraction(
     return aggregate(binds.to(ratio), mask, dim=dim)
 
 
-def value_loss(
-    values: Tensor, returns: Tensor, *, values_old: Tensor | None = None, clip: float | None = None
-) -> Tensor:
+def value_loss(values: Tensor, returns: Tensor, *, values_old: Tensor | None = None, clip=None) -> Tensor:
     """1/2 (V - R)^2 per element, to be minimised; with `clip`, the larger of the clipped and the unclipped one.
 
     values, returns, values_old: (...). clip: V may leave values_old by at most this much before its gradient stops
@@ -145,12 +136,7 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 def aggregate(
-    x: Tensor,
-    mask: Tensor | None = None,
-    how: str = "token-mean",
-    *,
-    dim: int | tuple[int, ...] | None = None,
-    denominator: float | None = None,
+    x: Tensor, mask: Tensor | None = None, how="token-mean", *, dim=None, denominator: float | None = None
 ) -> Tensor:
     """Per-element numbers -> one number. x (..., T); mask (..., T), true on real steps; masked entries never count.
 

@@ -4,8 +4,6 @@ Tables are enough for the maze: one row of numbers a square; small networks serv
 the maze. `seeds` adds a leading axis, so that many independent trainings run as one: seed k learns only row k.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Integral
@@ -35,7 +33,7 @@ class TabularPolicy(nn.Module):
         """The whole table of probabilities, (*seeds, n_states, n_actions), without gradient."""
         return torch.softmax(self.logits.detach(), -1)
 
-    def forward(self, observations: Tensor) -> TableCategorical:
+    def forward(self, observations: Tensor) -> "TableCategorical":
         return TableCategorical(self.logits, observations)
 
 

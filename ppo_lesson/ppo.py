@@ -7,8 +7,6 @@ The same function trains in the maze and in any Gymnasium vector environment. Ro
 out: networks that share layers, recurrent policies, several machines.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace

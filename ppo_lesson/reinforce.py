@@ -8,8 +8,6 @@ The policy you pass in is the one that learns. `seed=0` trains one robot and yie
 A diagnostic that is not defined (no critic, no episode ended) is absent, or NaN for some of many seeds; never 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

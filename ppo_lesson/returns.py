@@ -77,14 +77,7 @@ def gae(
     return advantages, advantages + values
 
 
-def whiten(
-    x: Tensor,
-    mask: Tensor | None = None,
-    *,
-    dim: int | tuple[int, ...] | None = None,
-    shift_mean: bool = True,
-    eps: float = 1e-8,
-) -> Tensor:
+def whiten(x: Tensor, mask: Tensor | None = None, *, dim=None, shift_mean=True, eps=1e-8) -> Tensor:
     """(x - mean) / sqrt(variance + eps) over the valid entries; unbiased variance; a single entry becomes 0.
 
     x: any shape. mask: same shape, true on valid entries; the others become 0. dim: the axes reduced together (None:

@@ -8,8 +8,6 @@ Works for any policy whose distribution torch can compare with `kl_divergence`. 
 critic inside the trust region: `trpo` fits it by itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Integral

@@ -6,12 +6,7 @@ from .. import validate
 
 
 def optimizer_steps(
-    train_batch_size: int,
-    n: int,
-    ppo_mini_batch_size: int,
-    ppo_epochs: int = 1,
-    gpus: int = 1,
-    micro: int | None = None,
+    train_batch_size: int, n: int, ppo_mini_batch_size: int, ppo_epochs=1, gpus=1, micro: int | None = None
 ) -> dict:
     """The arithmetic of verl's batches, with the refusals of verl 0.9.1. Sizes are prompts, n replies to each of them.
 

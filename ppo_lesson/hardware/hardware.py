@@ -6,10 +6,9 @@
 What else there is, number formats, a loss scale, a CUDA graph, other processes, stays behind these few words.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +36,7 @@ class Hardware:
             self.scale["scaler.growth"] = torch.zeros((), dtype=torch.int32)
         self.fits = False  # whether the scaler knows what stands in self.scale
 
-    def fresh(self) -> Hardware:
+    def fresh(self) -> Self:
         """The same machine for another run."""
         return Hardware(self.profile, self.processes)
 

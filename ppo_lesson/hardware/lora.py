@@ -8,10 +8,9 @@ LoRA (Hu et al. 2021): W x becomes W x + (alpha / rank) B A x, only A and B lear
 a `View` has what `token_logps`, `generate` and `ScalarModel` ask of a model. Left out: adapters on embeddings.
 """
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
+from typing import Self
 
 import torch
 from safetensors.torch import save_file
@@ -38,7 +37,7 @@ class View(nn.Module):
         self.eval()
 
     @property
-    def base_model(self) -> View:
+    def base_model(self) -> Self:
         """The trunk, as a language model has it."""
         return self
 
@@ -61,7 +60,7 @@ class View(nn.Module):
         """The head, which is shared and has no adapter."""
         return self.whole[0].get_output_embeddings()
 
-    def train(self, mode: bool = True) -> View:
+    def train(self, mode: bool = True) -> Self:
         """Of the whole model: gradient checkpointing asks for it."""
         self.whole[0].train(mode)
         return super().train(mode)

@@ -1,12 +1,10 @@
 """The models of RLHF: a language model, and the same trunk with one number per token, for values and for rewards."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from safetensors import safe_open
@@ -98,19 +96,6 @@ KINDS = {  # and how one is told from the other
 }
 
 
-class Models(NamedTuple):
-    """The four of RLHF: two that learn, two that never do.
-
-    actor, reference: causal language models. critic: a `ScalarModel`, or None with advantages="group". reward: a
-    `ScalarModel`, or any function (prompt, reply) -> number.
-    """
-
-    actor: nn.Module
-    critic: ScalarModel | None
-    reference: nn.Module
-    reward: ScalarModel | Callable[[str, str], float]
-
-
 class ScalarModel(nn.Module):
     """A transformer trunk with a linear head of one number per token. kind: "critic" or "reward".
 
@@ -129,12 +114,12 @@ class ScalarModel(nn.Module):
         without_dropout(self)
 
     @classmethod
-    def critic(cls, language_model) -> ScalarModel:
+    def critic(cls, language_model) -> Self:
         """Values: a copy of the model's trunk, head 0, so that every value is 0 at first (Ziegler et al. 2019)."""
         return cls(copy.deepcopy(language_model.base_model), init_std=0.0, kind="critic")
 
     @classmethod
-    def reward(cls, language_model, *, seed: int = 0) -> ScalarModel:
+    def reward(cls, language_model, *, seed: int = 0) -> Self:
         """Scores: a copy of the trunk, head normal with variance 1/(d + 1) (Stiennon et al. 2020)."""
         trunk = copy.deepcopy(language_model.base_model)
         with torch.random.fork_rng(devices=[]):
@@ -154,7 +139,7 @@ class ScalarModel(nn.Module):
         share(folder)
 
     @classmethod
-    def load(cls, folder, *, kind: str | None = None) -> ScalarModel:
+    def load(cls, folder, *, kind: str | None = None) -> Self:
         """What `save` wrote. kind: what it must be; older folders do not say, and may be either.
 
         ValueError if the folder holds no head, another kind of model, or a trunk that `loading` refuses.
@@ -184,3 +169,16 @@ def _width(config) -> int:
     """Numbers in a last hidden state; OPT-350m projects them to the width of its embeddings."""
     text = config.get_text_config()
     return getattr(text, "word_embed_proj_dim", None) or text.hidden_size
+
+
+class Models(NamedTuple):
+    """The four of RLHF: two that learn, two that never do.
+
+    actor, reference: causal language models. critic: a `ScalarModel`, or None with advantages="group". reward: a
+    `ScalarModel`, or any function (prompt, reply) -> number.
+    """
+
+    actor: nn.Module
+    critic: ScalarModel | None
+    reference: nn.Module
+    reward: ScalarModel | Callable[[str, str], float]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from .. import validate
-from ..hardware.hardware import CPU, Hardware
+from ..hardware.hardware import CPU
 from .checks import check_lengths
 from .data import Ranking
 from .models import ScalarModel, device
@@ -53,13 +53,7 @@ def last_token_scores(model: ScalarModel, ids: Tensor, attention_mask: Tensor) -
 
 @torch.no_grad()
 def score(
-    model: ScalarModel,
-    tokenizer,
-    prompts: Sequence[str],
-    replies: Sequence[str],
-    ended: Sequence[bool] | None = None,
-    *,
-    rows: int = 64,
+    model: ScalarModel, tokenizer, prompts: Sequence[str], replies: Sequence[str], ended=None, *, rows=64
 ) -> Tensor:
     """Scores of replies, each to its prompt, (n,), read at the EOS, or at the last token of a reply that was cut.
 
@@ -86,14 +80,7 @@ REWARD = SupervisedConfig(steps=1200, batch=16, lr=1.5e-3)  # 16 prompts a step,
 
 
 def train_reward(
-    model: ScalarModel,
-    tokenizer,
-    rankings: list[Ranking],
-    config=REWARD,
-    *,
-    seed: int,
-    resume=None,
-    hardware: Hardware = CPU,
+    model: ScalarModel, tokenizer, rankings: list[Ranking], config=REWARD, *, seed: int, resume=None, hardware=CPU
 ) -> Iterator[dict]:
     """Bradley-Terry on all pairs; the pairs of one prompt are one element of the batch (Ouyang et al. 2022, sec. 3.5).
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .. import checkpoint
 from ..diagnose import report
-from ..hardware.hardware import CPU, Hardware
+from ..hardware.hardware import CPU
 from ..kl import ZieglerKL, estimate, estimate_off_policy
 from ..objectives import aggregate, clip_fraction, clipped_surrogate, explained_variance, value_loss
 from .advantages import advantages_of
@@ -40,14 +40,7 @@ ASKED = 32  # replies that a checkpoint holds
 
 
 def rlhf(
-    config: RLHFConfig,
-    models: Models,
-    prompts: Sequence[str],
-    *,
-    tokenizer,
-    documents=(),
-    hardware: Hardware = CPU,
-    resume=None,
+    config: RLHFConfig, models: Models, prompts: Sequence[str], *, tokenizer, documents=(), hardware=CPU, resume=None
 ) -> Iterator[dict]:
     """PPO on replies to `prompts`; actor and critic learn, reference and reward never do.
 
@@ -129,15 +122,15 @@ def rlhf(
 
 def update(
     models: Models,
-    optimizers: dict,
+    optimizers,
     rollout: ReplyRollout,
-    advantages: Tensor,
-    returns: Tensor | None,
-    config: RLHFConfig,
-    generator: torch.Generator,
-    stream: Tensor | None = None,
+    advantages,
+    returns,
+    config,
+    generator,
+    stream=None,
     *,
-    hardware: Hardware = CPU,
+    hardware=CPU,
 ) -> dict:
     """Several epochs of mini-batches of micro-batches over one rollout. Returns diagnostics, means over the steps.
 

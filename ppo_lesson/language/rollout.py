@@ -47,14 +47,7 @@ class ReplyRollout:
 
 @torch.no_grad()
 def roll_out(
-    models: Models,
-    tokenizer,
-    prompts: Sequence[tuple[str, list[int]]],
-    config,
-    generator,
-    *,
-    hardware: Hardware = CPU,
-    decode: Callable | None = None,
+    models: Models, tokenizer, prompts: Sequence[tuple[str, list[int]]], config, generator, *, hardware=CPU, decode=None
 ) -> ReplyRollout:
     """Sample one reply to each prompt, and let the four models judge it. prompts: (text, ids) pairs.
 

@@ -4,8 +4,6 @@
 Left out: what fits together with models and prompts, which `checks` looks at.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import torch

@@ -5,8 +5,6 @@ file, as in `ppo`; `hardware`: see there, and `roles` of its `profile` makes the
 a later ratio of probabilities would not forgive, and micro-batches: all examples of a step are computed at once.
 """
 
-from __future__ import annotations
-
 import math
 import zlib
 from collections.abc import Iterator

@@ -20,12 +20,10 @@ from ppo_lesson.reinforce import ActorCriticConfig, ReinforceConfig, actor_criti
 from ppo_lesson.trpo import TRPOConfig, trpo
 
 TRAINERS = {ReinforceConfig: reinforce, ActorCriticConfig: actor_critic, TRPOConfig: trpo, PPOConfig: ppo}
-NUMBERS = [
-    (kind, field.name, field.type)
-    for kind in TRAINERS
-    for field in dataclasses.fields(kind)
-    if field.type.split(" | ")[0] in ("int", "float")
+TYPES = [
+    (kind, f.name, getattr(f.type, "__name__", str(f.type))) for kind in TRAINERS for f in dataclasses.fields(kind)
 ]
+NUMBERS = [field for field in TYPES if field[2].split(" | ")[0] in ("int", "float")]
 
 
 def refused(kind, name, value):
@@ -59,7 +57,7 @@ def test_no_number_of_any_configuration_may_be_nan_or_a_word_or_far_below_0(kind
 @pytest.mark.parametrize("kind", [ReinforceConfig, ActorCriticConfig, PPOConfig])
 def test_a_switch_is_true_or_false(kind):
     """whiten="no" would switch it on."""
-    switches = [field.name for field in dataclasses.fields(kind) if field.type == "bool"]
+    switches = [field.name for field in dataclasses.fields(kind) if field.type is bool]
     switches = [name for name in switches if name != "normalize_rewards"]  # which the maze refuses altogether
     assert switches and all("must be True or False; got 'no'" in refused(kind, name, "no") for name in switches)
 
