@@ -7,7 +7,7 @@
     Panel({"gamma": slider("γ discount", 0, 1, 0.01, 0.9)}, draw, alt="Weights gamma^t at gamma = {gamma:.2f}.")
 
 How it is fast: what does not move is drawn once and kept as a bitmap; moving a slider draws only the animated artists
-on a copy of it (blitting), in about 15 ms. If anything else changed, `Figure.stale` tells, and everything is redrawn.
+on a copy of it (blit.py). If anything else changed, `Figure.stale` tells, and everything is redrawn.
 What takes long, a training, says so (`busy=`) and is done for the newest values only; see busy.py.
 How it survives: the output also carries a still picture, for GitHub and for notebooks that were not run yet (`page.py`
 says in which forms). Run, saved and opened again, it shows its last picture if JupyterLab saves the widgets' state:
@@ -24,10 +24,9 @@ import sys
 import time
 
 import ipywidgets as W
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
+from .blit import Blit
 from .busy import WhenAtRest, browsers_loop, card
 from .page import image, still, svg_size, white_card
 from .style import css_size, png, png_metadata, require_alt
@@ -85,46 +84,6 @@ def ends(control) -> list:
         return [False, True]
     low, high = control.min, control.max
     return [control.base**low, control.base**high] if isinstance(control, W.FloatLogSlider) else [low, high]
-
-
-# ---- the picture -------------------------------------------------------------
-
-
-class _Blit:
-    """Draws one figure again and again: what stands still once, the animated artists and all above them each time."""
-
-    def __init__(self, fig: Figure):
-        if "matplotlib.pyplot" in sys.modules:
-            sys.modules["matplotlib.pyplot"].close(fig)  # else a pyplot figure is shown again at the end of the cell
-        if not isinstance(fig.canvas, FigureCanvasAgg):
-            FigureCanvasAgg(fig)
-        self.fig, self.background, self.moving = fig, None, []
-
-    def image(self) -> Image.Image:
-        fig, canvas = self.fig, self.fig.canvas
-        if self.background is None or fig.stale:
-            self.moving = [a for ax in fig.axes for a in _front(ax)]
-            self.moving += [a for a in fig.get_children() if a.get_animated()]
-            canvas.draw()  # leaves animated artists out
-            fig.set_layout_engine("none")  # the axes stay where they are: no jumping while a slider moves
-            self.background = canvas.copy_from_bbox(fig.bbox)
-        else:
-            canvas.restore_region(self.background)
-        for artist in self.moving:
-            artist.draw(canvas.get_renderer())
-        fig.stale = False  # drawing itself may have set it
-        size = canvas.get_width_height(physical=True)
-        return Image.frombuffer("RGBA", size, canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
-
-
-def _front(ax) -> list:
-    """The artists of `ax` from the first animated one upwards, in the order of drawing; all become animated."""
-    frame = {ax.patch} if ax.axison else {ax.patch, ax.xaxis, ax.yaxis, *ax.spines.values()}
-    artists = sorted((a for a in ax.get_children() if a not in frame), key=lambda a: a.zorder)
-    first = next((i for i, a in enumerate(artists) if a.get_animated()), len(artists))
-    for artist in artists[first:]:
-        artist.set_animated(True)
-    return artists[first:]
 
 
 # ---- the panel ---------------------------------------------------------------
@@ -290,7 +249,7 @@ class Panel:
         if not isinstance(picture, Figure):
             raise TypeError(f"draw must return a matplotlib Figure or an SVG string; got {type(picture).__name__}")
         if self._blit is None or self._blit.fig is not picture:
-            self._blit = _Blit(picture)
+            self._blit = Blit(picture)
         self._image, size = self._blit.image(), css_size(picture)
         self.png = png(self._image)
         return white_card(image(self.png, "image/png", self.alt, **size), size["width"])
