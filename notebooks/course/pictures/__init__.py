@@ -43,7 +43,7 @@ Colours, always with the same meaning: POSITIVE (A > 0), NEGATIVE (A < 0), NEW, 
 (sampled), EXACT (the truth), MUTED (guides), INK (text).
 """
 
-from .curves import bars, cloud, distribution_bars, fan
+from .curves import bars, cloud, distribution_bars, fan, histogram
 from .maze_figures import MazePicture, draw_maze, maze_image
 from .panel import Panel, choice, slider, stops, text, toggle
 from .replay import Replay
@@ -73,6 +73,7 @@ __all__ = [
     "draw_maze",
     "fan",
     "figure",
+    "histogram",
     "key",
     "maze_image",
     "number",

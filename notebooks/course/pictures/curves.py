@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.collections import LineCollection
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 from matplotlib.patheffects import Normal, Stroke
 
 from .maze_figures import array
@@ -73,6 +75,23 @@ def cloud(ax, points, exact, *, label: str = "sampled", exact_label: str = "exac
         truth.xy = truth.xy if exact is None else array(exact)
 
     return update
+
+
+def histogram(ax, edges, *, gap: float = 0.0, **look):
+    """Columns over bins, all of them one artist: a histogram that moves. edges: (n + 1,), from left to right.
+
+    gap: left free between two of them. look: of a matplotlib patch. Returns update(heights), (n,); below 0 they hang.
+    """
+    left, right = np.asarray(edges)[:-1] + gap / 2, np.asarray(edges)[1:] - gap / 2
+    codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(left)
+
+    def shape(heights):
+        x = np.stack([left, left, right, right, left], 1)
+        y = np.stack([0 * heights, heights, heights, 0 * heights, 0 * heights], 1)
+        return Path(np.stack([x, y], -1).reshape(-1, 2), codes)
+
+    patch = ax.add_patch(PathPatch(shape(0 * left), linewidth=0, animated=True, **look))
+    return lambda heights: patch.set_path(shape(array(heights)))
 
 
 def bars(ax, names, values, *, colours=None, log: bool = False, fmt=number):
