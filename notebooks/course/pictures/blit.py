@@ -60,16 +60,19 @@ class _Letters:
         self.artist, self.parts, self.box = artist, artist.findobj(), None
 
     def draw(self, renderer) -> None:
+        if any(part.stale for part in self.parts):
+            self.box = None
+            self.artist.draw(renderer)
+            for part in self.parts:  # what is empty or hidden does not say that it was drawn
+                part.stale = False
+            return
         pixels = np.asarray(renderer.buffer_rgba())  # (height, width, 4): the picture itself
         box = self.artist.get_window_extent(renderer).padded(8)  # 8: soft edges and frames
         bottom, top = (max(0, len(pixels) - round(y)) for y in (box.y0, box.y1))
         place = pixels[top:bottom, max(0, round(box.x0)) : max(0, round(box.x1))]
-        kept = self.box == (box.bounds) and not any(part.stale for part in self.parts)
-        if kept and np.array_equal(place, self.ground):
+        if self.box == box.bounds and np.array_equal(place, self.ground):
             place[:] = self.face
             return
         self.box, self.ground = box.bounds, place.copy()
         self.artist.draw(renderer)
         self.face = place.copy()
-        for part in self.parts:  # what is empty or hidden does not say that it was drawn
-            part.stale = False
