@@ -9,7 +9,9 @@ import types
 
 import numpy as np
 import pytest
+import torch
 from IPython.core.formatters import DisplayFormatter
+from matplotlib.text import Text
 from PIL import Image
 
 from course.pictures import (
@@ -21,6 +23,7 @@ from course.pictures import (
     draw_maze,
     fan,
     figure,
+    histogram,
     key,
     slider,
     stops,
@@ -151,6 +154,59 @@ def test_only_what_moves_is_drawn_again(monkeypatch):
     monkeypatch.setattr(type(fig), "draw", lambda self, renderer: drawn.append(self))
     panel.set(gamma=0.3)
     assert not drawn
+
+
+def lettered_figure():
+    """Letters of three kinds: a title that moves, a word that stands, a legend with a curve below it."""
+    fig, ax = figure(ylim=(0, 10))
+    (line,) = ax.plot(T, T * 0.0, label="a curve", animated=True)
+    (other,) = ax.plot(T, T * 0.0 - 1, animated=True)
+    word, title = ax.text(2, 5, "still", zorder=9), ax.set_title(" ", animated=True)
+    legend = key(ax, loc="upper right")
+
+    def draw(height, say):
+        line.set_ydata(0 * T + height)
+        title.set_text(say)
+        legend.get_texts()[0].set_text("the line" if say == "b" else "a curve")
+        word.set_visible(say != "hide")
+        if height == 9.5:
+            word.set_position((3, 5))
+        return fig
+
+    return {"height": slider("h height", 0, 10, 0.5, 1), "say": choice("say", ["a", "b", "hide"], "a")}, draw
+
+
+def test_letters_are_copied_only_where_neither_they_nor_the_ground_changed():
+    panel = Panel(*lettered_figure(), "A line at {height}: {say}.")
+    moves = [(1, "a"), (1.5, "a"), (2, "a"), (9, "a"), (9.5, "a"), (2, "a"), (2, "b"), (9, "b"), (9, "hide"), (9, "a")]
+    there = False  # the word goes to another place once
+    for height, say in [*moves, *moves[::-1]]:
+        moved, there = pixels(panel.set(height=height, say=say).png), there or height == 9.5
+        controls, draw = lettered_figure()
+        draw(9.5 if there else 1, "a")
+        controls["height"].value, controls["say"].value = height, say
+        assert np.array_equal(moved, pixels(Panel(controls, draw, "The same, drawn whole.").png)), (height, say)
+
+
+def test_a_word_that_stands_still_is_set_once(monkeypatch):
+    panel, drawn = Panel(*lettered_figure(), "A line at {height}: {say}."), []
+    panel.set(height=2)
+    monkeypatch.setattr(Text, "draw", lambda self, renderer: drawn.append(self.get_text()))
+    panel.set(height=3)
+    panel.set(height=4)
+    assert drawn == [], "the word, the legend and a title that says the same"
+    panel.set(say="b")
+    assert set(drawn) == {"b", "the line"}
+
+
+def test_a_histogram_hangs_below_the_axis_and_moves_as_one_artist():
+    fig, ax = figure(ylim=(-5, 5))
+    update = histogram(ax, [0, 1, 3, 4], gap=0.5)
+    update(torch.tensor([2.0, -1.0, 0.0]))
+    (patch,) = ax.patches
+    boxes = patch.get_path().to_polygons()
+    spans = [(b[:, 0].min(), b[:, 0].max(), b[:, 1].min(), b[:, 1].max()) for b in boxes]
+    assert spans == [(0.25, 0.75, 0, 2), (1.25, 2.75, -1, 0), (3.25, 3.75, 0, 0)] and patch.get_animated()
 
 
 def test_a_change_of_what_stands_still_is_noticed():
