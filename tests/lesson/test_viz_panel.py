@@ -156,11 +156,10 @@ def test_only_what_moves_is_drawn_again(monkeypatch):
     assert not drawn
 
 
-def lettered_figure():
-    """Letters of three kinds: a title that moves, a word that stands, a legend with a curve below it."""
+def lettered_panel(whole=False):
+    """Letters of three kinds: a title that moves, a word that stands, a legend. whole: all is drawn each time."""
     fig, ax = figure(ylim=(0, 10))
     (line,) = ax.plot(T, T * 0.0, label="a curve", animated=True)
-    (other,) = ax.plot(T, T * 0.0 - 1, animated=True)
     word, title = ax.text(2, 5, "still", zorder=9), ax.set_title(" ", animated=True)
     legend = key(ax, loc="upper right")
 
@@ -171,36 +170,35 @@ def lettered_figure():
         word.set_visible(say != "hide")
         if height == 9.5:
             word.set_position((3, 5))
+        if whole:
+            fig.stale = True
         return fig
 
-    return {"height": slider("h height", 0, 10, 0.5, 1), "say": choice("say", ["a", "b", "hide"], "a")}, draw
+    controls = {"height": slider("h height", 0, 10, 0.5, 1), "say": choice("say", ["a", "b", "hide"], "a")}
+    return Panel(controls, draw, "A line at {height}: {say}.")
 
 
 def test_letters_are_copied_only_where_neither_they_nor_the_ground_changed():
-    panel = Panel(*lettered_figure(), "A line at {height}: {say}.")
-    moves = [(1, "a"), (1.5, "a"), (2, "a"), (9, "a"), (9.5, "a"), (2, "a"), (2, "b"), (9, "b"), (9, "hide"), (9, "a")]
-    there = False  # the word goes to another place once
+    quick, whole = lettered_panel(), lettered_panel(whole=True)
+    moves = [(1, "a"), (1.5, "a"), (2, "a"), (9, "a"), (9.5, "a"), (5, "a"), (2, "b"), (9, "b"), (9, "hide"), (9, "a")]
     for height, say in [*moves, *moves[::-1]]:
-        moved, there = pixels(panel.set(height=height, say=say).png), there or height == 9.5
-        controls, draw = lettered_figure()
-        draw(9.5 if there else 1, "a")
-        controls["height"].value, controls["say"].value = height, say
-        assert np.array_equal(moved, pixels(Panel(controls, draw, "The same, drawn whole.").png)), (height, say)
+        pictures = [pixels(panel.set(height=height, say=say).png) for panel in (quick, whole)]
+        assert np.array_equal(*pictures), (height, say)
 
 
 def test_a_word_that_stands_still_is_set_once(monkeypatch):
-    panel, drawn = Panel(*lettered_figure(), "A line at {height}: {say}."), []
+    panel, drawn = lettered_panel(), []
     panel.set(height=2)
     monkeypatch.setattr(Text, "draw", lambda self, renderer: drawn.append(self.get_text()))
     panel.set(height=3)
     panel.set(height=4)
     assert drawn == [], "the word, the legend and a title that says the same"
     panel.set(say="b")
-    assert set(drawn) == {"b", "the line"}
+    assert {"b", "the line"} <= set(drawn)
 
 
 def test_a_histogram_hangs_below_the_axis_and_moves_as_one_artist():
-    fig, ax = figure(ylim=(-5, 5))
+    ax = figure(ylim=(-5, 5))[1]
     update = histogram(ax, [0, 1, 3, 4], gap=0.5)
     update(torch.tensor([2.0, -1.0, 0.0]))
     (patch,) = ax.patches
