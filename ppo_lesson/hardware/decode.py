@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, StaticCache
 
 from ..language.head import logits_of
+from ..language.loading import with_trunk
 from ..language.models import device, sampling_error
 from ..language.sampling import check_generate, check_temperature, generate, inverse_cdf, is_end, positions
 
@@ -96,7 +97,7 @@ class Decoder:
         if self.twin is None:
             with torch.device(next(iter(weights.values())).device):
                 twin = AutoModelForCausalLM.from_config(model.config, dtype=self.half, trust_remote_code=False)
-            self.twin = twin.eval()
+            self.twin = with_trunk(twin).eval()
         for name, p in self.twin.named_parameters():
             p.requires_grad_(False).copy_(weights[name])
         return self.twin

@@ -51,6 +51,7 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     config._attn_implementation = None  # how its authors' machine computed attention; a name of the hub there is code
     with _without_report():
         model, found = without_code(kind, folder, {"config": config, "dtype": dtype, "output_loading_info": True})
+    model = with_trunk(model)
     _refuse_adapter(folder, model)
     named = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
     loaded = {id(x) for name, x in named.items() if name not in found["missing_keys"]}
@@ -71,6 +72,13 @@ def load_complete(kind, folder, *, dtype=torch.float32):
         )
     if others and model is not model.base_model:  # a trunk is without its head by intention
         warnings.warn(f"{folder} holds {_some(others)}, which a {what} does not use", stacklevel=3)
+    return model
+
+
+def with_trunk(model):
+    """The model, with its trunk as base_model; Llama 4 and older Gemma 3 name one that they lack, and so themselves."""
+    if model.base_model is model and model.get_output_embeddings() is not None and hasattr(model, "model"):
+        model.base_model_prefix = "model"
     return model
 
 

@@ -46,6 +46,7 @@ SAME = {
     "Gemma": HEADS,
     "Gemma2": HEADS | WINDOW | {"final_logit_softcapping": 2.0, "attn_logit_softcapping": 3.0},
     "Gemma3 Text": HEADS | WINDOW,
+    "Llama4 Text": HEADS | {"num_local_experts": 2, "attention_chunk_size": 6, "intermediate_size_mlp": 32},
     "Bloom": {"n_layer": 2, "n_head": 2},
     "Mpt": {"d_model": 16, "n_heads": 2, "n_layers": 2, "max_seq_len": 64, "expansion_ratio": 2},
     "Falcon": {"multi_query": True},
@@ -67,7 +68,7 @@ SAME = {
     "StableLm": MLP,
     "XGLM": {"ffn_dim": 32, "d_model": 16, "num_layers": 2, "attention_heads": 2},
 }
-WINDOWS = {"sliding_window", "window_size"}
+WINDOWS = {"sliding_window", "window_size", "attention_chunk_size"}
 USUAL = "Llama", "GPT2", "Gemma", "Phi", "Qwen2", "Qwen3", "Mixtral"  # that a GPU is fast with
 RECURRENT = {  # beside layers that attend; an older transformers had other caches for them
     "Jamba": MLP | {"attn_layer_period": 2, "attn_layer_offset": 1, "num_experts": 2, "use_mamba_kernels": False},
@@ -78,7 +79,7 @@ RECURRENT = {  # beside layers that attend; an older transformers had other cach
     "Qwen3Next": HEADS | EXPERTS | {"layer_types": ["linear_attention", "full_attention"], "num_experts": 2},
 }
 NO_CACHE, PADDING = "cannot be trained here .*past_key_values", "samples tokens with log-probabilities"
-AHEAD = "looks to the right"
+AHEAD, NO_POSITIONS = "looks to the right", "cannot be trained here .*position_ids"  # the second: in older ones
 REFUSED = {
     "Mamba": ({"state_size": 4}, NO_CACHE),
     "Mamba2": ({"state_size": 4, "num_heads": 4, "head_dim": 8, "n_groups": 1}, NO_CACHE),
@@ -86,8 +87,8 @@ REFUSED = {
     "OpenAIGPT": ({"n_positions": 64}, NO_CACHE),
     "XLM": ({"emb_dim": 16, "n_layers": 2, "n_heads": 2}, NO_CACHE),
     "RecurrentGemma": (HEADS | {"lru_width": 16, "attention_window_size": 8}, f"{NO_CACHE}|{PADDING}"),
-    "Bart": (DECODER, PADDING),
-    "Pegasus": (DECODER, PADDING),
+    "Bart": (DECODER, f"{PADDING}|{NO_POSITIONS}"),
+    "Pegasus": (DECODER, f"{PADDING}|{NO_POSITIONS}"),
     "Bert": ({"intermediate_size": 32}, AHEAD),
     "Roberta": ({"intermediate_size": 32}, AHEAD),
     "XLNet": ({"d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 32}, AHEAD),
