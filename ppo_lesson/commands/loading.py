@@ -75,7 +75,7 @@ def parameters(model) -> int:
 
 def documents_of(path: str | None) -> list[str]:
     """Plain texts, one a line."""
-    return [line.strip() for line in Path(path).read_text("utf-8").splitlines() if line.strip()] if path else []
+    return [line for line in Path(path).read_text("utf-8").splitlines() if line.strip()] if path else []
 
 
 # ---- a function of one's own -----------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from datetime import datetime
 from functools import lru_cache
 
 import torch
-from jinja2 import TemplateError
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -53,19 +52,15 @@ def prompt_ids(tokenizer, prompt: str) -> list[int]:
         if isinstance(prompt, Dialogue) and not prompt.spoken:
             raise ValueError(f"the tokenizer has no chat template for the turns of {prompt!r:.60}: give it one")
         return [*start_ids(tokenizer), *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
-    try:
-        text = _chat(tokenizer, turns, add_generation_prompt=True)
-    except TemplateError as error:
-        who = f"turns of {', '.join(x['role'] for x in turns)}" if len(turns) > 1 else "one turn of a user"
-        raise ValueError(
-            f"the tokenizer's chat template fails on {who} ({error}), here {prompt!r:.60}. Mend it, "
-            f"or take it out of tokenizer_config.json (or chat_template.jinja) if prompts are complete as they are"
-        ) from error
+    text = _chat(tokenizer, turns, add_generation_prompt=True)
     lost = [x["role"] for x in turns if isinstance(prompt, Dialogue) and x["content"].strip() not in text]
     if turns[0]["role"] == "system":  # which a template for two roles may write as it writes a reply
-        with contextlib.suppress(TemplateError):
+        with contextlib.suppress(ValueError):
             other = [turns[0] | {"role": "assistant"}, *turns[1:]]
             lost += ["system"] * (text == _chat(tokenizer, other, add_generation_prompt=True))
+    if prompt.strip() not in text:  # though it may write texts in a way of its own
+        any_ = _chat(tokenizer, [{"role": "user", "content": MARK}], add_generation_prompt=True)
+        lost += ["user"] * (text == any_)
     if lost:
         words = f"has no place for a turn of the {lost[0]}, as in {prompt!r:.60}; take another, or leave such turns out"
         raise ValueError(f"the tokenizer's chat template {words}")
@@ -98,9 +93,16 @@ def document_ids(tokenizer, text: str) -> list[int]:
 
 
 def _chat(tokenizer, turns: list[dict], **more):
-    """What the chat template writes, on the same day for ever."""
+    """What the chat template writes, on the same day for ever. ValueError if it fails, as somebody's program may."""
     template = DATED.sub(lambda said: repr(TODAY.strftime(said[2])), tokenizer.get_chat_template())
-    return tokenizer.apply_chat_template(turns, chat_template=template, **{"tokenize": False} | more)
+    try:
+        return tokenizer.apply_chat_template(turns, chat_template=template, **{"tokenize": False} | more)
+    except Exception as error:
+        who = f"turns of {', '.join(x['role'] for x in turns)}" if len(turns) > 1 else "one turn of a user"
+        raise ValueError(
+            f"the tokenizer's chat template fails on {who} ({error}), here {turns[-1]['content']!r:.60}. Mend it, "
+            f"or take it out of tokenizer_config.json (or chat_template.jinja) if prompts are complete as they are"
+        ) from error
 
 
 def end_ids(tokenizer, model=None) -> list[int]:
@@ -110,6 +112,7 @@ def end_ids(tokenizer, model=None) -> list[int]:
     """
     theirs = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     theirs = theirs if isinstance(theirs, list | tuple) else [] if theirs is None else [theirs]
+    theirs = [validate.integer("eos_token_id in the model's generation_config.json", i, 0) for i in theirs]
     return list(dict.fromkeys([_turn_end(tokenizer, str(tokenizer.chat_template)), tokenizer.eos_token_id, *theirs]))
 
 
@@ -120,7 +123,7 @@ def _turn_end(tokenizer, template: str) -> int:
         return tokenizer.eos_token_id
     try:
         text = _chat(tokenizer, [{"role": role, "content": MARK} for role in ("user", "assistant")])
-    except TemplateError:  # `prompt_ids` says so where it matters
+    except ValueError:  # `prompt_ids` says so where it matters
         return tokenizer.eos_token_id
     behind = tokenizer(text.rpartition(MARK)[2], add_special_tokens=False)["input_ids"]
     special = {*tokenizer.all_special_ids, *(i for i, x in tokenizer.added_tokens_decoder.items() if x.content.strip())}

@@ -174,6 +174,40 @@ def test_with_lora_a_reply_ends_the_same_way():
     assert end_ids(tokenizer, actor) == [T, 1, 7]
 
 
+@pytest.mark.parametrize("said", ["</s>", [1, "</s>"], -1, [1.5]])
+def test_an_end_that_is_no_id_is_named_with_its_file(said):
+    tokenizer = made()
+    model = actor_of(tokenizer)
+    model.generation_config.eos_token_id = said
+    with pytest.raises(ValueError, match=r"eos_token_id in the model's generation_config.json must be"):
+        end_ids(tokenizer, model)
+
+
+# ---- a template is somebody's program --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{{ 1 + messages[0].content }}", r"fails on one turn of a user \(unsupported operand"),
+        ("{{ messages[3].content.strip() }}", "fails on one turn of a user"),
+        ("{{ 1 / 0 }}", r"fails on one turn of a user \(division by zero"),
+        ("{{ messages[0].content | nosuch }}", r"fails on one turn of a user \(No filter named"),
+        ("{{ raise_exception('no') }}", r"fails on one turn of a user \(no\)"),
+        ("What can I do for you?", "no place for a turn of the user, as in 'Why"),
+        ("{{ messages | length }}", "no place for a turn of the user, as in 'Why"),
+    ],
+)
+def test_one_that_fails_or_forgets_the_prompt_is_refused(template, says):
+    with pytest.raises(ValueError, match=says):
+        prompt_ids(made(template=template), "Why?")
+
+
+def test_one_that_writes_prompts_in_a_way_of_its_own_is_followed():
+    tokenizer = made(template="{{ messages[0].content | upper | tojson }}")
+    assert tokenizer.decode(prompt_ids(tokenizer, "Why?\n")) == '"WHY?\\n"'
+
+
 # ---- a date ----------------------------------------------------------------------------------------------------------
 
 
