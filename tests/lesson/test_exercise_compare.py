@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from course.check.compare import difference, familiar
+from course.check.compare import difference
+from course.check.slips import familiar, shape_tip
 from course.check.spec import Wrong, close, mean_within, require
 
 
@@ -51,8 +52,6 @@ M = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
         (T.flip(0), T, "reverse order"),
         (torch.cat([T[:1] * 9, T[:-1]]), T, "stands at step t+1"),
         (torch.cat([T[1:], T[:1] * 9]), T, "stands at step t-1"),
-        (T.sum() / 4, T.sum(), "This is a mean, and a sum is expected"),
-        (T.sum(), T.sum() / 4, "This is a sum, and a mean is expected"),
         (3 * T, T, "3 times the expected one"),
         (T - 0.25, T, "minus 0.25"),
         (T.exp(), T, "is a logarithm missing"),
@@ -70,6 +69,76 @@ def test_familiar_slips_are_named(actual, expected, words):
 
 def test_a_slip_must_explain_every_case():
     assert familiar([(-T, T, (T,)), (T + 0.1, T, (T,))]) == ""
+
+
+W = torch.tensor([[1.0, 2.0, 4.0], [3.0, -5.0, 0.5]])
+
+
+@pytest.mark.parametrize(
+    "actual, expected, words",
+    [
+        (
+            lambda x: x.sum(-1),
+            lambda x: x.mean(-1),
+            "a sum, and a mean is expected: divide by the length of the last axis of `x`.",
+        ),
+        (lambda x: x.mean(-1), lambda x: x.sum(-1), "do not divide by the length of the last axis of `x`."),
+        (lambda x: x.sum(0), lambda x: x.mean(0), "divide by the length of axis 0 of `x`."),
+        (lambda x: x.sum(), lambda x: x.mean(), "divide by the number of all entries of `x`."),
+        (lambda x: x.sum(), lambda x: x.sum(-1).mean(), "divide by the length of axis 0 of `x`."),
+        (lambda x: x * 0, lambda x: x, "Only zeros come back."),
+        (lambda x: 1e-19 * x, lambda x: x, "Only zeros come back."),
+        (lambda x: x * 0 + 2, lambda x: x, "2 comes back in every case."),
+        (lambda x: x.clone(), lambda x: 3 * x + x**2, "In every case this is `x`, as it came."),
+        (lambda x: x > 0, lambda x: x <= 0, "True and false are exchanged."),
+        (lambda x: x > 99, lambda x: x <= 0, "False comes back in every case."),
+        (lambda x: (2.5 * x).int(), lambda x: 2.5 * x, "The decimals are cut off"),
+    ],
+)
+def test_what_is_said_names_the_axis_and_the_argument(actual, expected, words):
+    said = familiar([(actual(x), expected(x), (x,)) for x in (W, W[:, :2], torch.cat([W, -W, W**2]))], ("x",))
+    assert said.endswith(words) or (words in said and "cut off" in words)
+
+
+def test_one_number_names_no_slip():
+    """0.7 where 1.4 is expected once: half of it, a mean of two, 0.7 too little. Nobody can know."""
+    assert familiar([(0.7, 1.4, (T,))]) == ""
+
+
+@pytest.mark.parametrize(
+    "pairs, words",
+    [
+        ([((1, 3), (3,)), ((2, 3), (3,)), ((4, 2), (2,))], "Is a sum or a mean over axis 0 missing?"),
+        ([((4, 1), (4,)), ((2, 1), (2,))], "An axis of length 1 too many"),
+        ([((1, 1), (1,)), ((4, 4), (4,))], "Every entry met every other"),
+        ([((3,), (3,)), ((4, 4), (4,)), ((2, 3, 2, 3), (2, 3))], "Every entry met every other"),
+        ([((3, 2), (2, 3))], "Transposed?"),
+        ([((), (3,)), ((), (2, 2))], "One mean or sum too many?"),
+        ([((3, 4), (3,)), ((2,), ())], "Is a sum or a mean over the last axis missing?"),
+        ([((3,), ()), ((2,), ())], "Is a mean or a sum missing?"),
+        ([((1, 2), (2,)), ((5,), (3,))], ""),
+    ],
+)
+def test_a_tip_about_shapes_fits_every_case(pairs, words):
+    said = shape_tip([(torch.zeros(a), torch.zeros(e)) for a, e in pairs])
+    assert words in said if words else said == ""
+
+
+@pytest.mark.parametrize(
+    "actual, expected, kind, words",
+    [
+        (torch.tensor([1, 0]), torch.tensor([0.5, -1.0]), "value", "And the dtype is int64; expected float32"),
+        (torch.tensor([0, -1]), torch.tensor([0.5, -1.0]), "dtype", "cut the decimals off"),
+        (torch.tensor([2, -1]), torch.tensor([2.0, -1.0]), "dtype", "the dtype is int64; expected float32"),
+        (T.bfloat16(), T, "dtype", "Compute in float32 from the first line on"),
+        (T.float(), T.double() + 1e-9, "dtype", "Compute in float64 from the first line on"),
+        (T.double(), T, "dtype", "Something on the way is float64"),
+        (T.double() + 0.1, T, "value", "And the dtype is float64; expected float32"),
+    ],
+)
+def test_the_numbers_are_judged_before_their_dtype(actual, expected, kind, words):
+    found = difference(actual, expected)
+    assert found.kind == kind and words in found.message
 
 
 def test_mean_within():

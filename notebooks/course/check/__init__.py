@@ -1,9 +1,9 @@
 """Exercises that never block: predict, try, check, and read a hint for the very mistake you made.
 
 Here are `spec` (what an author writes), `answer` and `stub` (the exercise's cell), `grading`, `sandbox`, `ahead`,
-`compare` and `diagnosis` (right, or wrong and how), `edits` (wrong answers as edits of right ones), `prediction`,
-`quizzes`, `progress`, `records` (the one local file), `message` (how it is displayed), `index` (ids to exercises).
-Tests and tools use `grade`, `catalog` and `solution`. Left out: accounts, marks, a network, and anything that could
+`compare`, `slips` and `diagnosis` (right, or wrong and how), `edits` (wrong answers as edits of right ones),
+`prediction`, `quizzes`, `progress`, `records` (the one local file), `message` (how it is displayed), `index` (ids to
+exercises). Tests and tools use `grade`, `catalog` and `solution`. Left out: accounts, marks, a network, and anything that could
 stop a notebook.
 
 In a notebook an exercise is one cell, and the markdown cell below it folds its solution away:
@@ -42,9 +42,12 @@ How to write the data module, nb02_policy_gradient.py (copy nb00_start.py, and a
 * `gradient=True` also compares autograd's gradients for every floating-point argument; a tuple of names, for those.
 * `many_answers=True` where more than one answer is right: then the properties alone decide.
 * `mistakes`: at least four wrong functions that people really write, each with its own hint, at least one with the
-  thread it was seen in. A slip in a line is `edited(solution, {"right": "wrong"}, "its_name")`. They are recognised by
-  behaviour: whose function gives what the mistake gives, on every case, reads that hint. They must end, and must not
-  print.
+  thread it was seen in. A slip in a line is an edit of the solution's text, in the .toml beside the module, and
+  `*written(solution)` is their list. They are recognised by behaviour: whose function gives what the mistake gives, on
+  every case, reads that hint; and of two at once both. They must end, and must not print.
+* A wrong hint is worse than none. Answers of few bits (yes or no, an argument that comes back) need many cases: what
+  nobody can tell apart gets one hint that says "if". `tests/lesson/natural_answers/` holds what people really write.
+* A case stays within what the stub promises; tests/lesson/promises.toml says that in a form that is checked.
 * Sign, factor 2, mean for sum, transposed, shifted, swapped, None, dtype, shape, NaN, lost gradient, changed arguments,
   exceptions and endless loops are named without your help. Write mistakes for what is particular to the exercise.
 * `hints`: three, from a nudge to nearly the line itself; they open with attempts. `picture=` (optional) takes the

@@ -1,21 +1,25 @@
 """From "wrong" to the sentence that helps: the smallest failing case, and the explanation of this very mistake.
 
 A wrong answer is recognised by its behaviour. If it gives what one of the exercise's known mistakes gives, on every
-case, the learner reads what was written for that mistake. If not, `compare.familiar` looks for a flipped sign, a factor
-2 and the like.
+case, the learner reads what was written for that mistake. If not, two mistakes at once are looked for, and `slips` for
+a flipped sign, a factor 2 and the like. A wrong hint is worse than none: what fits two mistakes is left unsaid.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
 
 from . import sandbox
-from .compare import as_tensor, difference, familiar, name_of
+from .compare import as_tensor, difference, name_of
+from .edits import edited
 from .sandbox import Observation
-from .spec import Exercise, Mistake
+from .slips import familiar
+from .spec import Exercise
 
 
 @dataclass(frozen=True)
@@ -48,17 +52,12 @@ class Failure:
     rule: str = ""
     also: str = ""
     stopped: bool = False
+    tip: str = ""
 
 
 def explain(spec: Exercise, failure: Failure, seen: list[Observation], expected: list[Observation]) -> Grade:
     """The grade of a wrong answer. `seen` and `expected` are the observations of it and of the reference."""
-    known = _recognise(spec, failure, seen, expected)
-    if known:
-        helps, source = known.hint, known.source
-    else:
-        complete = bool(seen) and not any(o.error or o.value is None for o in [*seen, *expected])
-        triples = [(a.value, e.value, args) for a, e, args in zip(seen, expected, spec.cases())] if complete else []
-        helps, source = familiar(triples), ""
+    helps, source = _diagnose(spec, failure, seen, expected)
     if failure.rule and not spec.many_answers:
         failure = _smallest(spec, failure, seen, expected)
     problem = failure.problem[0].upper() + failure.problem[1:]
@@ -86,38 +85,119 @@ def _rows(spec: Exercise, failure: Failure):
 
 def _smallest(spec, failure, seen, expected) -> Failure:
     """The first case whose value is wrong, if there is one. The rule, which may not concern that case, goes below."""
-    for args, got, want in zip(spec.cases(), seen, expected):
-        if want.error or got.error:
-            continue
-        found = differs(spec, got, want)
-        if found:
-            return Failure(found.message, args, got.value, want.value, True, printed=got.printed, also=failure.rule)
+    for args, got, want, found in differences(spec, seen, expected):
+        return Failure(found.message, args, got.value, want.value, True, printed=got.printed, also=failure.rule)
     return failure
+
+
+def differences(spec: Exercise, seen: list[Observation], expected: list[Observation]) -> list[tuple]:
+    """(arguments, got, wanted, `Difference`) of every case that is off; wrong dtypes last, wrong numbers say more."""
+    calls = [each for each in zip(spec.cases(), seen, expected) if not (each[1].error or each[2].error)]
+    found = [(*call, off) for call in calls if (off := differs(spec, *call[1:]))]
+    return sorted(found, key=lambda each: each[-1].kind == "dtype")
 
 
 # ---- which mistake is it? ----------------------------------------------------
 
 
-def _recognise(spec, failure, seen, expected) -> Mistake | None:
-    """The mistake that a property has named, or the one that behaves as the learner's function does on every case."""
+def _diagnose(spec, failure, seen, expected) -> tuple[str, str]:
+    """(what helps, where the same mistake was seen): a known mistake, several, or a familiar slip; "" if none fits."""
+    theirs = [(m, sandbox.observe_all(spec, m.fn)) for m in spec.mistakes] if seen else []
+    for types in (True, False):  # whose numbers are those of a mistake has made it, whatever their dtype
+        wrong = [(m, o) for m, o in theirs if not _same(spec, o, expected, expected, types)]
+        for mistake, observed in wrong:
+            if _same(spec, seen, observed, expected, types):
+                return mistake.hint, mistake.source
     for mistake in spec.mistakes:
         if failure.mistake and mistake.fn.__name__ == failure.mistake:
-            return mistake
-    for mistake in spec.mistakes if seen else ():
-        theirs = sandbox.observe_all(spec, mistake.fn)
-        same = all(_alike(spec, a, b, e) for a, b, e in zip(seen, theirs, expected))
-        if same and not all(_alike(spec, b, e, e) for b, e in zip(theirs, expected)):
-            return mistake
-    return None
+            return mistake.hint, mistake.source
+    if not seen or any(o.error or o.value is None for o in [*seen, *expected]):
+        return failure.tip, ""
+    helps = _parts(spec, seen, wrong, expected) or _two_edits(spec, seen, expected)
+    helps = helps or familiar(_triples(spec, seen, expected), sandbox.names_of(spec)) or failure.tip
+    off = any(_far(spec, a.value, e.value) for a, e in zip(seen, expected))
+    return helps or (_on_top(spec, seen, wrong) if off else ""), ""
 
 
-def _alike(spec, a: Observation, b: Observation, expected: Observation) -> bool:
+def _triples(spec, seen, expected, key=None):
+    """(actual, expected, arguments) of each case; of one part of the result if a key is given."""
+    values = [
+        (a.value, e.value) if key is None else ({key: a.value[key]}, {key: e.value[key]})
+        for a, e in zip(seen, expected)
+    ]
+    return [(a, e, args) for (a, e), args in zip(values, spec.cases())]
+
+
+def _keys(value) -> tuple:
+    return tuple(value) if isinstance(value, dict) else tuple(range(len(value))) if isinstance(value, tuple) else ()
+
+
+def _parts(spec, seen, wrong, expected) -> str:
+    """Where the result has parts: the hint of the one mistake that explains each part, or the slip in it."""
+    keys = _keys(expected[0].value)
+    if len(keys) < 2 or any(_keys(o.value) != keys for o in [*seen, *expected]):
+        return ""
+
+    def off(a, b):
+        return {k for k in keys if any(_far(spec, x, y) for x, y, _ in _triples(spec, a, b, k))}
+
+    here, found = off(seen, expected), []
+    theirs = [(m.hint, o, off(o, expected)) for m, o in wrong if all(_keys(x.value) == keys for x in o)]
+    for key in sorted(here, key=keys.index):
+        fits = [hint for hint, o, bad in theirs if key in bad <= here and key not in off(seen, o)]
+        words = fits[0] if len(fits) == 1 else ""
+        found.append(words or familiar(_triples(spec, seen, expected, key), sandbox.names_of(spec)))
+    return " ".join(dict.fromkeys(words for words in found if words))
+
+
+def _on_top(spec, seen, wrong) -> str:
+    """Two slips at once: what a known mistake gives with another sign, factor or order, if it is one mistake alone."""
+    names, found = sandbox.names_of(spec), []
+    for mistake, observed in wrong:
+        if any(o.error or o.value is None for o in observed):
+            continue
+        words = familiar(_triples(spec, seen, observed), names)
+        found += [(short, mistake.hint) for start, short in _SHORT.items() if start in words]
+    return f"This fits two slips at once. One is {found[0][0]}; the other: {found[0][1]}" if len(found) == 1 else ""
+
+
+_SHORT = {
+    "sign is flipped": "the sign",
+    "wice the expected": "a factor 2",
+    "alf the expected": "a factor 1/2",
+    "are swapped": "the order of what you return",
+}
+
+
+def _two_edits(spec, seen, expected) -> str:
+    """Two known mistakes at once, where both are edits of the solution: their two hints."""
+    began, known = time.process_time(), [m for m in spec.mistakes if hasattr(m.fn, "edits")]
+    for one, other in combinations(known, 2):
+        try:
+            both = edited(spec.solution, one.fn.edits | other.fn.edits, "two_mistakes")
+        except ValueError:  # they change the same place
+            continue
+        first = sandbox.observe(both, spec.cases()[0], sandbox.names_of(spec))
+        like = not first.error and not _far(spec, first.value, seen[0].value)  # one case is quick, all are not
+        if like and _same(spec, sandbox.observe_all(spec, both), seen, expected):
+            return f"Two slips at once. {one.hint} And: {other.hint}"
+        if time.process_time() - began > 5:  # there are many pairs, and the reader waits
+            break
+    return ""
+
+
+def _same(spec, seen, others, expected, types=True) -> bool:
+    """Do two functions behave alike on every case?"""
+    return all(_alike(spec, a, b, e, types) for a, b, e in zip(seen, others, expected))
+
+
+def _alike(spec, a: Observation, b: Observation, expected: Observation, types: bool) -> bool:
     """Do two functions behave alike on a case? Where the reference raises too, only the types of exceptions count."""
     if a.changed != b.changed:
         return False
     if a.error or b.error:
         return a.error.split(":")[0] == b.error.split(":")[0] if expected.error else a.error == b.error
-    if differs(spec, a, b):
+    if differs(spec, a, b) if types else _far(spec, a.value, b.value):
         return False
     return difference(a.gradients or {}, b.gradients or {}, **gradient_tolerance(spec)) is None
 
@@ -125,6 +205,11 @@ def _alike(spec, a: Observation, b: Observation, expected: Observation) -> bool:
 def differs(spec: Exercise, a: Observation, b: Observation):
     """The `Difference` between two observed values within the exercise's tolerance, or None."""
     return difference(a.value, b.value, rtol=spec.rtol, atol=spec.atol, check_dtype=spec.check_dtype)
+
+
+def _far(spec: Exercise, a, b) -> bool:
+    """Do two values differ, whatever their dtypes?"""
+    return difference(a, b, rtol=spec.rtol, atol=spec.atol, check_dtype=False) is not None
 
 
 def gradient_tolerance(spec: Exercise) -> dict:

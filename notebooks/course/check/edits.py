@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from types import CodeType, FunctionType
+
+from .spec import Mistake
 
 
 def edited(solution: Callable, edits: dict[str, str], name: str) -> Callable:
     """`solution` with each text replaced by another, in order, called `name`; it sees the solution's own module.
 
-    ValueError unless each text stands there once: the solution has changed. `inspect` finds the wrong source.
+    ValueError unless each text stands there once: the solution has changed. `inspect` finds the wrong source, and
+    `.edits` are the edits.
     """
     source = inspect.getsource(solution)
     for right, wrong in edits.items():
@@ -26,4 +31,18 @@ def edited(solution: Callable, edits: dict[str, str], name: str) -> Callable:
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     module = compile("from __future__ import annotations\n" + source, file, "exec", dont_inherit=True)
     code = next(c for c in module.co_consts if isinstance(c, CodeType))
-    return FunctionType(code, solution.__globals__, name, solution.__defaults__)
+    made = FunctionType(code, solution.__globals__, name, solution.__defaults__)
+    made.edits = dict(edits)
+    return made
+
+
+def written(solution: Callable) -> list[Mistake]:
+    """The mistakes that stand under `wrong`, by the solution's name, in the .toml beside its module.
+
+    Each has a name, edits ([right, wrong], in order), a hint and perhaps a source.
+    """
+    table = tomllib.loads(Path(inspect.getfile(solution)).with_suffix(".toml").read_text("utf-8"))
+    return [
+        Mistake(edited(solution, dict(one["edits"]), one["name"]), one["hint"], one.get("source", ""))
+        for one in table["wrong"][solution.__name__]
+    ]

@@ -10,12 +10,13 @@ import inspect
 
 from . import diagnosis, sandbox
 from .ahead import go_ahead
-from .compare import difference
+from .compare import as_tensor, difference, leaves
 from .diagnosis import Failure, Grade
 from .index import find
 from .sandbox import Observation, TimeUp
+from .slips import error_tip, shape_tip
 from .spec import Exercise, Wrong
-from .stub import is_stub
+from .stub import is_stub, returns_something
 
 
 def grade(id: str, fn) -> Grade:
@@ -49,7 +50,7 @@ def _examine(spec: Exercise, fn, expected: list[Observation]) -> tuple[Failure |
         seen.extend(sandbox.observe_all(spec, fn, now))
         now.clear()
         return (
-            _structure(spec, seen, expected)
+            _structure(spec, fn, seen, expected)
             or _properties(spec.properties, fn, now)
             or _gradients(spec, seen, expected)
             or _properties(spec.statistics, fn, now)
@@ -66,27 +67,47 @@ def _examine(spec: Exercise, fn, expected: list[Observation]) -> tuple[Failure |
         return Failure(f"what came back could not be compared: {sandbox.describe_error(problem, fn)[0]}"), []
 
 
-def _structure(spec, seen, expected) -> Failure | None:
+def _structure(spec, fn, seen, expected) -> Failure | None:
     """Crashes, changed arguments, None, types, shapes, dtypes, NaN."""
     for args, got, want in zip(spec.cases(), seen, expected):
         if got.error and not want.error:
             where = f" ({got.line})" if got.line else ""
-            return Failure(f"your function raised {got.error}{where}", args, printed=got.printed)
+            text = f"{spec.raising}: {got.error}" if spec.raising else f"your function raised {got.error}"
+            return Failure(f"{text}{where}", args, printed=got.printed, tip=error_tip(got.error))
         if got.changed in sandbox.SWITCHES:
             advice = "It is the whole notebook's: do without it, or put it back before you return"
             return Failure(f"your function changed {got.changed}. {advice}", args)
         if got.changed and not want.changed:
-            advice = "The caller still needs it as it was: work on a copy"
-            return Failure(f"your function changed its argument {got.changed}. {advice}", args)
+            text = (
+                f"your function changed its argument {got.changed}. The caller still needs it as it was: work on a copy"
+            )
+            if got.tracked:
+                text += f", `{got.changed}.detach().clone().requires_grad_()`. Yours carries a gradient from now on"
+            return Failure(text, args)
         if want.error:
             continue
         if got.value is None and want.value is not None:
             text = "your function returned None. Is the `return` missing, or inside an `if`?"
+            if returns_something(fn):
+                text = (
+                    "your function returned None. Does the `return` stand inside an `if`, or behind it a call that "
+                    "gives None? `append`, `sort`, `reverse` and `print` change or show something and give nothing back"
+                )
             return Failure(text, args, printed=got.printed)
-        found = diagnosis.differs(spec, got, want)
-        if found and found.kind != "value":
-            return Failure(found.message, args, got.value, want.value, True, printed=got.printed)
+    for args, got, want, found in diagnosis.differences(spec, seen, expected):
+        if found.kind == "value":
+            continue
+        if found.kind == "dtype" and diagnosis.differences(spec, seen, expected)[0][-1].kind != "dtype":
+            return None  # the numbers are wrong too
+        tip = shape_tip(_parts(seen, expected, found.path)) if found.kind == "shape" else ""
+        return Failure(found.message + tip, args, got.value, want.value, True, printed=got.printed)
     return None
+
+
+def _parts(seen, expected, path) -> list[tuple]:
+    """(actual, expected) tensors at a part of the result, in every case."""
+    values = [(got.value, want.value) for got, want in zip(seen, expected) if not got.error and not want.error]
+    return [tuple(as_tensor(dict(leaves(v)).get(path)) for v in pair) for pair in values]
 
 
 def _properties(properties, fn, now) -> Failure | None:
@@ -98,7 +119,7 @@ def _properties(properties, fn, now) -> Failure | None:
             raise
         except BaseException as problem:
             error, line = sandbox.describe_error(problem, fn)
-            raise Wrong(f"your function raised {error}" + (f" ({line})" if line else ""), case=now[0]) from problem
+            raise Wrong(f"Your function raised {error}" + (f" ({line})" if line else ""), case=now[0]) from problem
 
     for check in properties:
         now.clear()
@@ -109,11 +130,14 @@ def _properties(properties, fn, now) -> Failure | None:
         except Wrong as wrong:
             case = wrong.case if wrong.case is not None else now[0] if now else None
             problem = " ".join(part for part in (rule, wrong.message) if part)
-            return Failure(problem, case, wrong.got, wrong.want, wrong.got is not None, wrong.mistake, rule=rule)
+            tip = error_tip(wrong.message)
+            return Failure(
+                problem, case, wrong.got, wrong.want, wrong.got is not None, wrong.mistake, rule=rule, tip=tip
+            )
         except Exception as problem:  # the property could not work with what came back
             error = sandbox.describe_error(problem, fn)[0]
             text = f"{rule} This could not be checked with what came back: {error}"
-            return Failure(text, now[0] if now else None, rule=rule)
+            return Failure(text, now[0] if now else None, rule=rule, tip=error_tip(error))
     return None
 
 
@@ -125,7 +149,9 @@ def _gradients(spec, seen, expected) -> Failure | None:
         for name, right in (want.gradients or {}).items():
             mine = (got.gradients or {}).get(name)
             if mine is None:
-                return Failure(f"the gradient with respect to {name} cannot be computed", args)
+                text = f"the gradient with respect to {name} cannot be computed"
+                text += f": {got.no_gradients}" if got.no_gradients else ""
+                return Failure(text, args, tip=error_tip(got.no_gradients))
             if not difference(mine, right, **diagnosis.gradient_tolerance(spec)):
                 continue
             if mine.isnan().any():
@@ -147,8 +173,9 @@ def _values(spec, seen, expected) -> Failure | None:
             kind = want.error.split(":")[0]
             if got.error.split(":")[0] == kind:
                 continue
-            return Failure(f"this must raise {kind}: {want.error.partition(': ')[2]}", args, got.value, None, True)
-        found = diagnosis.differs(spec, got, want)
-        if found:
-            return Failure(found.message, args, got.value, want.value, True, printed=got.printed)
+            text = f"this must raise {kind}: {want.error.partition(': ')[2]}"
+            text += f". Yours raised {got.error}" if got.error else ""
+            return Failure(text, args, got.value, None, not got.error, printed=got.printed)
+    for args, got, want, found in diagnosis.differences(spec, seen, expected):
+        return Failure(found.message, args, got.value, want.value, True, printed=got.printed)
     return None

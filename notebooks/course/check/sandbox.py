@@ -207,14 +207,17 @@ class Observation:
     """What one call did.
 
     Its value, or the exception ("type: message") and the line it came from; the name of an argument or of a switch that
-    it changed; what it printed. `gradients` is filled in when an exercise asks for them.
+    it changed, and whether an argument was only told to carry a gradient; what it printed. `gradients` is filled in
+    when an exercise asks for them, and `no_gradients` with the exception if there are none.
     """
 
     value: object = None
     error: str = ""
     line: str = ""
     changed: str = ""
+    tracked: bool = False
     gradients: dict | None = None
+    no_gradients: str = ""
     printed: str = ""
 
 
@@ -233,7 +236,7 @@ def observe_all(spec: Exercise, fn, now: list | None = None) -> list[Observation
             now[:] = [snapshot(args)]
         seen = observe(fn, args, names)
         if wanted and not seen.error and not seen.changed:
-            seen.gradients = gradients(fn, again[i], names, wanted)
+            seen.gradients, seen.no_gradients = gradients(fn, again[i], names, wanted)
         observations.append(seen)
     return observations
 
@@ -241,6 +244,7 @@ def observe_all(spec: Exercise, fn, now: list | None = None) -> list[Observation
 def observe(fn, args: tuple, names: list[str]) -> Observation:
     """fn(*args) once, watched."""
     before, seen, printed, switches = snapshot(args), Observation(), len(_prints()), _switches()
+    tracking = [isinstance(a, torch.Tensor) and a.requires_grad for a in args]
     reseed()
     try:
         seen.value = fn(*args)
@@ -250,27 +254,31 @@ def observe(fn, args: tuple, names: list[str]) -> Observation:
         seen.error, seen.line = describe_error(problem, fn)
     seen.printed = _prints()[printed:]
     changed = [name for name, a, b in zip(names, before, args) if not _equal(a, b)] + _put_back(switches)
-    seen.changed = changed[0] if changed else ""
+    tracked = [n for n, a, was in zip(names, args, tracking) if isinstance(a, torch.Tensor) and a.requires_grad != was]
+    seen.changed, seen.tracked = (*changed, *tracked, "")[0], not changed and bool(tracked)
     return seen
 
 
-def gradients(fn, args: tuple, names: list[str], wanted: list[str]) -> dict:
-    """{name: d(fixed weighted sum of all floating-point results) / d(argument)}; not connected: zeros, broken: {}."""
+def gradients(fn, args: tuple, names: list[str], wanted: list[str]) -> tuple[dict, str]:
+    """{name: d(fixed weighted sum of all floating-point results) / d(argument)}, ""; not connected: zeros.
+
+    {} and the exception in words if something was raised.
+    """
     args = [a.clone().requires_grad_() if n in wanted and _is_float(a) else a for a, n in zip(args, names)]
     inputs = {n: a for a, n in zip(args, names) if n in wanted and _is_float(a)}
     reseed()
     try:
         outputs = [v.double() for _, v in leaves(fn(*args)) if _is_float(v) and v.requires_grad]
         if not outputs:
-            return {n: torch.zeros_like(a) for n, a in inputs.items()}
+            return {n: torch.zeros_like(a) for n, a in inputs.items()}, ""
         weights = [torch.linspace(0.5, 1.5, v.numel(), dtype=v.dtype, device=v.device).view(v.shape) for v in outputs]
         total = sum((v * w).sum() for v, w in zip(outputs, weights))
         found = torch.autograd.grad(total, list(inputs.values()), allow_unused=True)
-        return {n: torch.zeros_like(a) if g is None else g for (n, a), g in zip(inputs.items(), found)}
+        return {n: torch.zeros_like(a) if g is None else g for (n, a), g in zip(inputs.items(), found)}, ""
     except (KeyboardInterrupt, TimeUp):
         raise
-    except BaseException:
-        return {}
+    except BaseException as problem:
+        return {}, describe_error(problem, fn)[0]
 
 
 def _is_float(value) -> bool:

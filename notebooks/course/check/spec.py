@@ -41,6 +41,7 @@ class Exercise:
     gradient: also compare gradients, with respect to every floating-point tensor argument (True) or the named ones.
     rtol, atol: how close is equal. check_dtype: float32 is not float64, and not int64.
     picture: fn -> (Figure, alt text), drawn for right and for wrong answers.
+    raising: what it means if a case raises ("a healthy batch was accused"), for "your function raised".
     many_answers: any answer with these properties is right; values are not compared with the solution's.
     """
 
@@ -57,6 +58,7 @@ class Exercise:
     atol: float = 1e-7
     check_dtype: bool = True
     picture: Callable | None = None
+    raising: str = ""
     many_answers: bool = False
 
 

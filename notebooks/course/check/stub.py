@@ -47,6 +47,19 @@ def body_of(fn: Callable) -> list[ast.stmt] | None:
     return next(found, None)
 
 
+def returns_something(fn: Callable) -> bool:
+    """Does a `return` with something behind it stand in the body? False too if the source cannot be read."""
+    found = [n for node in body_of(fn) or () for n in _own(node) if isinstance(n, ast.Return)]
+    return any(n.value is not None and ast.unparse(n.value) != "None" for n in found)
+
+
+def _own(node: ast.AST):
+    """A node and those below it, without the bodies of functions inside."""
+    yield node
+    for child in () if isinstance(node, (ast.FunctionDef, ast.Lambda)) else ast.iter_child_nodes(node):
+        yield from _own(child)
+
+
 def fingerprint(fn: Callable) -> str:
     """Eight characters that are the same for the same code, whatever its spacing, comments and docstring."""
     body = body_of(fn)

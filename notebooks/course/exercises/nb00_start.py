@@ -16,7 +16,8 @@ def total_reward(rewards):
 
 
 def _cases():
-    return [([1.0],), ([-0.1, 1.0],), ([-1.0, -0.1, 1.0],), ([-0.1] * 5 + [1.0],), ([-0.1, -1.0, -1.0, -0.1],)]
+    walks = [1.0], [-0.1, 1.0], [-1.0, -0.1, 1.0], [-0.1] * 5 + [1.0], [-0.1, -1.0, -1.0, -0.1], [0.5, 0.25]
+    return [(list(walk),) for walk in walks]
 
 
 def _one_more_step(fn):
@@ -49,6 +50,14 @@ def _best_step(rewards):
     return max(rewards)
 
 
+def _last_reward(rewards):
+    return rewards[-1]
+
+
+def _rounds(rewards):
+    return round(sum(rewards), 1)
+
+
 def _returns_inside_the_loop(rewards):
     total = 0.0
     for reward in rewards:
@@ -72,6 +81,10 @@ HELLO = Exercise(
         Mistake(_forgets_first, "The first reward is missing: Python counts from 0."),
         Mistake(_averages, "This is the mean. The robot keeps every reward, so do not divide by the number of steps."),
         Mistake(_best_step, "This is the largest single reward. The robot also pays for all the other steps."),
+        Mistake(
+            _last_reward, "This is the LAST reward alone. `total = reward` keeps the newest: write `total += reward`."
+        ),
+        Mistake(_rounds, "You rounded to one decimal: 0.5 and 0.25 make 0.75. Give the sum as it is."),
         Mistake(
             _returns_inside_the_loop,
             "Only the first reward came back: the `return` stands inside the loop. Move it one level to the left.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, asked, close, require
 from .nb01_step import STEP
 
@@ -96,6 +97,14 @@ def _clock_never_restarts(rewards, gamma):
     return [gamma**t * G for t, G in enumerate(returns(rewards, gamma))]
 
 
+def _times_k(rewards, gamma):
+    return [sum(gamma * k * r for k, r in enumerate(rewards[t:])) for t in range(len(rewards))]
+
+
+def _rewards_from_the_start(rewards, gamma):
+    return [sum(gamma**k * rewards[k] for k in range(len(rewards) - t)) for t in range(len(rewards))]
+
+
 def _starts_over_at_rewards(rewards, gamma):
     G, result = 0.0, []
     for reward in reversed(rewards):
@@ -147,6 +156,11 @@ RETURNS = Exercise(
             "The reward of step t itself is missing from G_t. Some textbooks call it R_{t+1}, because it is seen one "
             "moment later; it is still the first one that counts.",
         ),
+        Mistake(_times_k, "`gamma * k` is no power: the reward k steps ahead counts `gamma ** k` times."),
+        Mistake(
+            _rewards_from_the_start,
+            "The sum for step t takes the first rewards of the walk, from step 0 on. It begins at t: `rewards[t + k]`.",
+        ),
         Mistake(
             _shifted,
             "Step t got the return of step t+1. The action at t earned the reward at t, so that reward belongs to it.",
@@ -167,6 +181,7 @@ RETURNS = Exercise(
             "ends a round; here every step has a reward.",
             "titu1994/neural-architecture-search pull request 9",
         ),
+        *written(returns),
     ],
     hints=[
         "After the last step there is nothing, so its return is its reward. What is the return one step earlier?",
@@ -276,8 +291,10 @@ SOLVE_V = Exercise(
         ),
         Mistake(
             _thousand_sweeps,
-            "Close, but not exact: sweeps come nearer and never arrive. Solve (I - gamma * P) V = r, in float64.",
+            "Close, but not exact. Sweeps come nearer and never arrive, and float32 has seven digits only: solve "
+            "(I - gamma * P) V = r, in float64.",
         ),
+        *written(solve_v),
     ],
     hints=[
         "The unknown V stands on both sides of V = r + gamma * P V. Bring both to the left.",

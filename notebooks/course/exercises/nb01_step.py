@@ -46,7 +46,7 @@ def _whole_squares(fn):
     """The square is a whole number, an int: it picks a row of the policy's table."""
     for case in _step_cases():
         arrived = fn(*case)[0]
-        named = "_square_with_decimals" if isinstance(arrived, float) else ""
+        named = "_square_with_decimals" if isinstance(arrived, float) and arrived == step(*case)[0] else ""
         require(isinstance(arrived, (int, np.integer)), case=case, got=arrived, mistake=named)
 
 
@@ -110,6 +110,14 @@ def _up_is_down(state, action):
     return step(state, (1, 0, 2, 3)[action])
 
 
+def _left_is_right(state, action):
+    return step(state, (0, 1, 3, 2)[action])
+
+
+def _reward_first(state, action):
+    return step(state, action)[::-1]
+
+
 def _only_the_square(state, action):
     return step(state, action)[0]
 
@@ -155,6 +163,10 @@ STEP = Exercise(
             "Up and down are swapped. Row 0 is the top row, so up makes the row smaller.",
             "rlberry-py/rlberry issue 84",
         ),
+        Mistake(
+            _left_is_right, "Left and right are swapped. Column 0 is on the left, so left makes the column smaller."
+        ),
+        Mistake(_reward_first, "The two are swapped: first the square, then the reward, `return next_state, reward`."),
         Mistake(_only_the_square, "Only the square came back. Return two things: `return next_state, reward`."),
         Mistake(_square_with_decimals, "A square's number must be an int: write 4, not 4.0, and `//`, not `/`."),
     ],

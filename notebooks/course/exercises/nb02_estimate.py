@@ -8,6 +8,7 @@ from ppo_lesson.maze import Maze, MazeBatch, exact_policy_gradient
 from ppo_lesson.policies import TabularPolicy
 from ppo_lesson.rollout import whole_episodes
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, mean_within
 from .nb02_score import score_function
 
@@ -123,7 +124,7 @@ def _each_walk_by_its_length(logits, observations, actions, rewards, mask):
 def _counted_from_the_start(logits, observations, actions, rewards, mask):
     so_far = torch.where(mask, rewards, 0.0).cumsum(-1)
     steps = score_function(logits[observations], actions) * so_far[..., None]
-    return _table(logits, observations, steps, mask) / len(observations)
+    return _table(logits, observations, steps, torch.ones_like(mask)) / len(observations)
 
 
 def _whole_return(logits, observations, actions, rewards, mask):
@@ -216,6 +217,7 @@ ESTIMATE = Exercise(
             "step goes with its own reward-to-go.",
             "Farama-Foundation/Gymnasium issue 1336",
         ),
+        *written(policy_gradient_estimate),
     ],
     hints=[
         "Three pieces: the rewards from each step to the end, the score of each step, its square in the table.",

@@ -6,6 +6,7 @@ import torch
 
 from ppo_lesson.maze import Maze
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
 from .nb02_estimate import draw, every_walk, finite_horizon_gradient, reals
 
@@ -151,6 +152,7 @@ REPAIR = Exercise(
             _mean_of_everything,
             "You averaged over steps too. Sum over the steps of a walk, then mean over walks: `.sum(-1).mean()`.",
         ),
+        *written(repaired_objective),
     ],
     hints=[
         "A reward has no gradient of its own. What did you multiply it with in the last exercise?",

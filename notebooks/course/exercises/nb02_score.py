@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import one_hot
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close
 
 
@@ -47,6 +48,13 @@ def _mean_is_zero(fn):
     logits = _score_cases()[1][0]
     scores = torch.stack([fn(logits, torch.tensor(a)) for a in range(4)])  # (action, logit)
     close(torch.softmax(logits, -1) @ scores, torch.zeros(4), case=(logits, torch.arange(4)), atol=1e-7)
+
+
+def _no_autograd(fn):
+    """The formula itself is asked for: it must work without autograd."""
+    logits, actions = _score_cases()[1]
+    with torch.no_grad():
+        fn(logits, actions)
 
 
 def _probs_minus_one_hot(logits, actions):
@@ -92,7 +100,7 @@ SCORE = Exercise(
     title="The gradient of log pi with respect to the logits",
     solution=score_function,
     cases=_score_cases,
-    properties=[_sums_to_zero, _finite_differences, _mean_is_zero],
+    properties=[_sums_to_zero, _finite_differences, _mean_is_zero, _no_autograd],
     mistakes=[
         Mistake(
             _probs_minus_one_hot,
@@ -133,6 +141,7 @@ SCORE = Exercise(
             "This is the slope with respect to the probability. We want it with respect to the logits, so the softmax "
             "in between has a slope too.",
         ),
+        *written(score_function),
     ],
     hints=[
         "log pi(a) = logits[a] - log(sum over b of exp(logits[b])). Take the slope of each part separately.",

@@ -12,6 +12,7 @@ from ppo_lesson.policies import TabularPolicy
 from ppo_lesson.returns import discounted_returns
 from ppo_lesson.rollout import whole_episodes
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, asked, close, mean_within
 from .nb03_constant import CONSTANT
 from .nb03_critic import EXPLAINED, TD
@@ -160,6 +161,7 @@ GRADIENT = Exercise(
             "Every step got the weight of step 0. Each step has its own return and its own baseline.",
         ),
         Mistake(_no_baseline, "The baselines are not used: the weight of a step is its return minus its baseline."),
+        *written(baseline_gradient),
     ],
     hints=[
         "Each step has one number, its return minus its baseline, and one row, its score.",
@@ -185,7 +187,7 @@ def _bias_cases():
         return torch.softmax(_draw(g, squares, actions), -1), _draw(g, squares, actions)
 
     start = torch.full((1, 4), 0.25).double(), torch.tensor([[1.0, 0.0, 0.0, 0.0]]).double()
-    return [start, table(1, 4), table(3, 4), table(4, 4), table(5, 2), table(16, 4)]
+    return [start, table(1, 4), table(3, 4), table(4, 4), table(5, 4), table(16, 4)]
 
 
 def _only_the_square(fn):
@@ -276,6 +278,7 @@ BIAS = Exercise(
             _of_the_probabilities,
             "One factor probs too many: it was used for the mean over actions and once more inside the score.",
         ),
+        *written(baseline_bias),
     ],
     hints=[
         "The score with respect to logit b is 1 - pi(b) if a = b, and -pi(b) if not. Sum pi(a) * score * baseline(a) "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
 
 # ---- 03.best_constant_baseline -----------------------------------------------
@@ -93,9 +94,9 @@ CONSTANT = Exercise(
     mistakes=[
         Mistake(
             _mean_return,
-            "The mean return is the usual choice and often close, but not the best one: a sample with a long score "
-            "makes "
-            "more noise, so its return must count more.",
+            "This is the plain mean of the returns: the usual choice, and not the best one, as a sample with a long "
+            "score makes more noise. If you did weigh them with |score|^2: a column (N, 1) met a row (N,), and the "
+            "mean over that table (N, N) is the plain mean again. Keep both (N,).",
         ),
         Mistake(_median_return, "The median ignores how long the scores are. Weigh each return with |score|^2."),
         Mistake(
@@ -113,6 +114,7 @@ CONSTANT = Exercise(
             "one number: sum |score|^2 over the entries first.",
             "MushroomRL/mushroom-rl issue 89, where both forms are explained",
         ),
+        *written(best_constant_baseline),
     ],
     hints=[
         "The mean arrow does not depend on b, so the least variance is the least mean of |score|^2 * (return - b)^2.",

@@ -6,6 +6,7 @@ import torch
 
 from ppo_lesson.maze import Maze, optimal
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
 
 # ---- 03.td_update: a table of values moves towards r + gamma V(s') -----------
@@ -121,6 +122,16 @@ def _one_after_another(values, states, rewards, next_states, terminated, truncat
     return table
 
 
+def _leaves_out_ends(values, states, rewards, next_states, terminated, truncated, lr, gamma):
+    keep = ~terminated
+    return _as(values, states[keep], (rewards + gamma * values[next_states])[keep], lr)
+
+
+def _leaves_out_cuts(values, states, rewards, next_states, terminated, truncated, lr, gamma):
+    target = rewards + gamma * torch.where(terminated, 0.0, values[next_states])
+    return _as(values, states[~truncated], target[~truncated], lr)
+
+
 def _adds_the_target(values, states, rewards, next_states, terminated, truncated, lr, gamma):
     target = rewards + gamma * torch.where(terminated, 0.0, values[next_states])
     return _as(values, states, target + values[states], lr)
@@ -196,9 +207,19 @@ TD = Exercise(
             "The table moved by lr times the target. It must move by lr times the TD error: target minus V(s).",
         ),
         Mistake(
+            _leaves_out_ends,
+            "Transitions that reach the goal were left out. They are the ones that bring the news: their target is the "
+            "reward alone.",
+        ),
+        Mistake(
+            _leaves_out_cuts,
+            "Transitions that the step limit cut were left out. They are as good as any: r + gamma V(s').",
+        ),
+        Mistake(
             _backwards,
             "The table moves away from the target: the TD error is target minus V(s), not V(s) minus target.",
         ),
+        *written(td_update),
     ],
     hints=[
         "Three lines: the value of what comes next (0 after the goal), the TD errors, and the mean of the errors on "
@@ -312,6 +333,7 @@ EXPLAINED = Exercise(
             "This says how much the values vary, not whether they vary with the returns. Use the errors, returns - "
             "values.",
         ),
+        *written(explained_variance),
     ],
     hints=[
         "What a critic leaves unexplained is returns - values.",

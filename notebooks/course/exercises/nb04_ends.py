@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close
 
 # ---- 04.truncation: from a record of steps to what gae needs -----------------
@@ -45,7 +46,7 @@ def _the_loop_rests(fn):
     """One square, reward 1 for ever, cut after every second step, gamma 0.9: V = 10 must be its own target."""
     case = _record([10.0], [(0, 0, 0, 0, 0), (0, 0, 0, 0, 1)] * 2)
     next_values, cut = fn(*case)
-    close(1 + 0.9 * next_values, torch.full((4,), 10.0), case=case, mistake="_limit_is_the_goal")
+    close(1 + 0.9 * next_values, torch.full((4,), 10.0), case=case)
     close(cut.double(), [0.0, 1.0, 0.0, 1.0], case=case)
 
 
@@ -71,6 +72,10 @@ def _value_of_this_square(table, states, returned, final, terminated, truncated)
 
 def _cut_at_the_goal_only(table, states, returned, final, terminated, truncated):
     return what_follows(table, states, returned, final, terminated, truncated)[0], terminated
+
+
+def _cut_at_the_limit_only(table, states, returned, final, terminated, truncated):
+    return what_follows(table, states, returned, final, terminated, truncated)[0], truncated
 
 
 def _never_cut(table, states, returned, final, terminated, truncated):
@@ -132,6 +137,11 @@ TRUNCATION = Exercise(
             "The next values are right, but the trace is cut at the goal only. Behind a step limit too stands another "
             "episode.",
             "Toni-SM/skrl issues 224 and 449",
+        ),
+        Mistake(
+            _cut_at_the_limit_only,
+            "The second result is true at the step limit only. Either kind of end cuts the trace: behind the goal too "
+            "stands another episode.",
         ),
         Mistake(
             _never_cut,
@@ -304,6 +314,7 @@ RETURNS = Exercise(
         ),
         Mistake(_only_divides, "The mean is still in the weights. Whitening subtracts it, then divides."),
         Mistake(_not_whitened, "The weights are the advantages as they are. Subtract the mean, divide by the spread."),
+        *written(returns_and_weights),
     ],
     hints=[
         "An advantage is a return minus a value. Solve for the return.",

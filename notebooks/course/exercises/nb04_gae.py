@@ -154,6 +154,11 @@ def _starts_with_the_last_value(rewards, values, next_values, terminated, trunca
     return _recursion(deltas, gamma * lam * (~(terminated | truncated)).to(deltas), carry=next_values[..., -1])
 
 
+def _no_advantage_at_the_end(rewards, values, next_values, terminated, truncated, gamma, lam):
+    deltas, ended = gae(rewards, values, next_values, terminated, truncated, gamma, 0.0), terminated | truncated
+    return _recursion(torch.where(ended, 0.0, deltas), gamma * lam * (~ended).to(deltas))
+
+
 def _from_the_front(rewards, values, next_values, terminated, truncated, gamma, lam):
     deltas = rewards + gamma * torch.where(terminated, 0.0, next_values) - values
     trace = gamma * lam * (~(terminated | truncated)).to(deltas)
@@ -239,6 +244,10 @@ GAE = Exercise(
             _starts_with_the_last_value,
             "The value behind the row is counted twice: the last TD error holds it already. The sum starts at 0.",
             "simonsays1980/rl-triton pull request 4",
+        ),
+        Mistake(
+            _no_advantage_at_the_end,
+            "Where an episode ends, A itself became 0. Only A_t+1 is cut off: the TD error of the last step stays.",
         ),
         Mistake(
             _from_the_front,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close
 
 
@@ -107,6 +108,16 @@ def _no_value(rewards, values, n, gamma):
     return _pieces(rewards, values, n, gamma)[0]
 
 
+def _one_reward_too_many(rewards, values, n, gamma):
+    return (
+        n_step_returns(rewards, torch.zeros_like(values), n + 1, gamma) + gamma**n * _pieces(rewards, values, n, 1)[1]
+    )
+
+
+def _time_is_the_first_axis(rewards, values, n, gamma):
+    return n_step_returns(rewards.movedim(0, -1), values.movedim(0, -1), n, gamma).movedim(-1, 0)
+
+
 def _last_value_for_ever(rewards, values, n, gamma):
     total, _ = _pieces(rewards, values, n, gamma)
     T = rewards.shape[-1]
@@ -172,6 +183,14 @@ N_STEP = Exercise(
             "Past the goal you went on with the last value of the walk. There nothing comes any more: it is 0.",
         ),
         Mistake(
+            _one_reward_too_many,
+            "V is right, at step t + n, but the reward r_t+n was counted as well: n rewards end with r_t+n-1.",
+        ),
+        Mistake(
+            _time_is_the_first_axis,
+            "With one walk it is right. In (..., T) time is the LAST axis: `rewards.shape[-1]`, `rewards[..., t]`.",
+        ),
+        Mistake(
             _wraps_around, "`torch.roll` brings the first step back behind the last one. Behind the last step stands 0."
         ),
         Mistake(
@@ -183,6 +202,7 @@ N_STEP = Exercise(
             "r_t+2.",
             "labmlai/annotated_deep_learning_paper_implementations issue 255",
         ),
+        *written(n_step_returns),
     ],
     hints=[
         "With n = 0 nothing has been seen, and the answer is `values`. How do you get from n to n + 1?",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close
 from .nb05_surrogate import draw, kl
 
@@ -105,6 +106,7 @@ FISHER = Exercise(
             "The probabilities of a square sum to 1, so raising one lowers the others: the term -p (p · v) is missing. "
             "Two derivatives of the KL give it without any formula.",
         ),
+        *written(fisher_vector_product),
     ],
     hints=[
         "Make a copy of the logits that carries a gradient: that is the new policy. The old one stays fixed.",
@@ -179,6 +181,20 @@ def _right(new, error, first):
     return new / error
 
 
+def _one_tensor(matvec, b, iterations):
+    x, residual = torch.zeros_like(b), b.clone()
+    direction = residual
+    for _ in range(iterations):
+        error, product = residual @ residual, matvec(direction)
+        if error < 1e-20:
+            break
+        step = error / (direction @ product)
+        x = x + step * direction
+        residual -= step * product
+        direction = residual + (residual @ residual) / error * direction
+    return x
+
+
 def _keeps_all(matvec, b, iterations):
     return _run(matvec, b, iterations, lambda new, error, first: 1.0)
 
@@ -238,11 +254,16 @@ CG = Exercise(
             "The factor compares with the very first residual. Compare with the one before: update it every round.",
         ),
         Mistake(
+            _one_tensor,
+            "Residual and direction are one tensor in the first round, and `-=` changes both: write `p = r.clone()`.",
+        ),
+        Mistake(
             _never_stops,
             "Right until the residual is zero, then 0 / 0 makes it NaN. Leave the loop when the squared residual is "
             "tiny.",
             "boyu-ai/Hands-on-RL issue 108",
         ),
+        *written(conjugate_gradient),
     ],
     hints=[
         "Keep three vectors: x (zeros at first), the residual b - A x, and the direction. The last two start as b.",

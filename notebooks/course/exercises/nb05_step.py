@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close
 from .nb05_solver import conjugate_gradient, matrix, times
 from .nb05_surrogate import draw
@@ -39,18 +40,23 @@ def _step_cases():
         (*_world(60, 4, 4.0, 0.9), 0.1),  # a long step does not improve: shorten
         (*_world(70, 3, 1e4, 0.9), 0.05),  # no step improves: stay
         (*_world(80, 3, 0.0, 1e3), 0.05),  # every step is too far: stay
+        (*_world(20, 3, 3.0, 1.5), 0.1),  # the full step does not improve, and is too far
+        (*_world(30, 3, 0.0, 0.64**-8.5), 0.05),  # the tenth try is good
+        (*_world(30, 3, 0.0, 0.64**-9.5), 0.05),  # the eleventh would be: stay
+        (*_world(90, 4, 0.0, 1.0)[:3], _accept, 0.03),  # any step is accepted, so its direction shows
     ]
+
+
+def _accept(new):
+    return 1.0, 0.0
 
 
 def _length_is_delta(fn):
     """With everything accepted, half of step · F step must be delta."""
     theta, g, F, delta = draw(90, 4), draw(91, 4), matrix(92, 4), 0.03
 
-    def accept(new):
-        return 1.0, 0.0
-
-    step = fn(theta, g, times(F), accept, delta) - theta
-    close(0.5 * step @ F @ step, delta, case=(theta, g, times(F), accept, delta), rtol=1e-4)
+    step = fn(theta, g, times(F), _accept, delta) - theta
+    close(0.5 * step @ F @ step, delta, case=(theta, g, times(F), _accept, delta), rtol=1e-4)
 
 
 def _search(theta, full, evaluate, accept, tries=10):
@@ -164,6 +170,7 @@ STEP = Exercise(
         Mistake(_tries_once, "Only the full step was tried. If it fails, try 0.8 of it, then 0.64, ten times in all."),
         Mistake(_halves, "You halve the step, as much code does. Here each try is 0.8 of the one before: 0.8**k."),
         Mistake(_goes_down, "You step against s. The surrogate is to go UP: theta + step."),
+        *written(trpo_step),
     ],
     hints=[
         "Three parts: the direction s from `conjugate_gradient(matvec, g, 10)`, its length, a loop of ten tries.",

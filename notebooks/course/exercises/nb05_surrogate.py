@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
 
 
@@ -120,6 +121,7 @@ SURROGATE = Exercise(
             "network, the two gradients cancel and nothing is learned.",
         ),
         Mistake(_averaged, "One number for each step is wanted; the mean comes later."),
+        *written(surrogate),
     ],
     hints=[
         "The ratio of two probabilities is exp of the difference of their logs.",
@@ -230,6 +232,7 @@ KL = Exercise(
         ),
         Mistake(_sum_over_squares, "One number for each square is wanted: sum over the last axis only."),
         Mistake(_flipped, "The sign is flipped: log old MINUS log new."),
+        *written(kl),
     ],
     hints=[
         "Two log-softmaxes, their difference, weighed with one policy's probabilities, summed over the actions.",

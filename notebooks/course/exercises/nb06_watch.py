@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
 from .nb06_surrogate import SIX, random_samples, samples
 
@@ -116,6 +117,7 @@ FRACTION = Exercise(
             "The advantage is missing: for A < 0 the smaller product belongs to the larger ratio. Compare products.",
         ),
         Mistake(_a_count, "A count came back. The share is the mean of a true-or-false tensor, a number from 0 to 1."),
+        *written(clip_fraction),
     ],
     hints=[
         "The minimum of two products was taken. When is the clipped one the smaller?",
@@ -145,7 +147,7 @@ def _step_cases():
         old = -2 * torch.rand(n, generator=g, dtype=dtype) - 0.1
         return old + spread * torch.randn(n, generator=g, dtype=dtype), old
 
-    return [
+    cases = [
         (*one(0.0, 0.0), 0.02),  # k3 = 0
         (*one(0.22, 0.22), 0.02),  # k3 = .026: above the target, below 1.5 times it; k1 negative
         (*one(-0.24, -0.24), 0.02),  # k3 = .0266, k1 = .24
@@ -158,6 +160,8 @@ def _step_cases():
         (*drawn(64, 0.5), 0.01),
         (*drawn(32, 0.1, torch.float32), 0.02),
     ]
+    # yes or no says little: the same batches with many targets show the number behind it
+    return cases + [(logp, old, 1e-4 * 1.4**k) for logp, old, _ in cases for k in range(28)]
 
 
 def _same_policy(fn):
@@ -273,6 +277,7 @@ STOP = Exercise(
             "You averaged the log-ratios and dropped the sign. Log-ratios of +0.5 and -0.5 cancel to 0 before that, "
             "and the policies are not near. Use ratio - 1 - log(ratio), which is at least 0 for every sample.",
         ),
+        *written(keep_going),
     ],
     hints=[
         "Two lines: estimate how far the policies are apart, compare with 1.5 * target_kl.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
 
 
@@ -131,6 +132,7 @@ ESTIMATES = Exercise(
             _weighted, "You multiplied by pi. Sampling has done that already: likely actions are drawn more often."
         ),
         Mistake(_mean, "Return one number for each sample. The average comes later, over real tokens only."),
+        *written(kl_estimates),
     ],
     hints=[
         "All three are functions of one number, d = logp - logp_ref.",

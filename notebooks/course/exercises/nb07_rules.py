@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
 
 
@@ -128,6 +129,7 @@ RULE = Exercise(
             "That is the controller of Ziegler et al. (2019), about another KL. The paper's rule knows three factors: "
             "1/2, 1 and 2.",
         ),
+        *written(adaptive_beta),
     ],
     hints=[
         "Three answers are possible: half, the same, double. Which KL gives which?",

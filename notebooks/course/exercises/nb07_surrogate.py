@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
 
 
@@ -197,6 +198,7 @@ SURROGATE = Exercise(
         Mistake(_unweighted, "You averaged over the actions as if all were equally likely. Weigh them by pi_old."),
         Mistake(_detached, "The value is right, but the KL was detached: a price without a slope holds nobody back."),
         Mistake(_no_exp, "The ratio is exp(log pi - log pi_old); the exp is missing, so at home it is 0 and not 1."),
+        *written(penalized_surrogate),
     ],
     hints=[
         "Two parts: ratio * A at the action that was taken, and the distance, which is a sum over all actions.",

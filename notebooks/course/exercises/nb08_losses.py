@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
 
 # ---- 08.value_loss -----------------------------------------------------------
@@ -31,6 +32,7 @@ def _value_cases():
         ([2.5], [5.0], [2.0], 0.2),
         ([5.5], [5.0], [2.0], 0.2),
         ([1.5, 2.1, -3.0, -3.0], [5.0, 5.0, 1.0, -8.0], [2.0, 2.0, -2.9, -2.0], 0.5),
+        ([1.5, 2.5, -3.0], [5.0, 5.0, -8.0], [2.0, 2.0, -2.0], 0.0),  # a clip of 0 is a clip
     ]
     cases = [tuple(torch.tensor(x).double() for x in row[:3]) + row[3:] for row in rows]
     cases += [(*_numbers(g, 7), None), (*_numbers(g, 12), 0.2), (*_numbers(g, 4, 5), 1.0)]
@@ -144,6 +146,7 @@ VALUE = Exercise(
             "The 1/2 stands in front of the plain error only, so the clipped one counts twice and nearly always wins. "
             "Multiply by 1/2 at the very end.",
         ),
+        *written(value_loss),
     ],
     hints=[
         "Without a clip this is half a squared error, one number for each sample.",

@@ -17,8 +17,8 @@ from ppo_lesson.ppo import PPOConfig
 from ppo_lesson.returns import whiten
 from ppo_lesson.rollout import Rollout, fixed_steps
 
-from ..check.edits import edited
-from ..check.spec import Exercise, Mistake, close, require
+from ..check.edits import written
+from ..check.spec import Exercise, close, require
 from .nb08_batches import minibatches
 from .nb08_losses import entropy, value_loss
 
@@ -140,7 +140,7 @@ def _policy_and_critic_learn(fn):
     close(mine[1].table.detach(), right[1].table.detach(), "The critic's values differ.", case=mine)
 
 
-# ---- wrong answers: edits of the solution's text; three call these -------
+# ---- wrong answers: edits of the solution's text, in the .toml beside this file; three call these -------
 
 
 def _max_for_min(logp, old, weights, eps):
@@ -163,115 +163,7 @@ UPDATE = Exercise(
     solution=ppo_update,
     cases=_cases,
     properties=[_one_row_each, _policy_and_critic_learn],
-    mistakes=[
-        Mistake(
-            edited(ppo_update, {"optimizer.zero_grad()": "pass"}, "no_zero_grad"),
-            "Everything agrees until the grad_norm of the SECOND mini-batch: it still holds the gradient of the first. "
-            "`backward` adds to what is there; call `optimizer.zero_grad()` before it, every time.",
-            "tenstorrent/tt-blacksmith pull request 711, huggingface/transformers issue 340",
-        ),
-        Mistake(
-            edited(ppo_update, {"logp_old[part]": "distribution.log_prob(actions[part]).detach()"}, "old_recomputed"),
-            "The policy_loss of the second mini-batch is 0 and its approx_kl too: every ratio is 1. The old "
-            "log-probabilities are taken once, before the first step, not anew in each mini-batch.",
-            "reported in higgsfield-ai/higgsfield issue 20 and abhisheksuran/Reinforcement_Learning issue 4",
-        ),
-        Mistake(
-            edited(ppo_update, {"-clipped_surrogate(": "clipped_surrogate("}, "no_minus"),
-            "The first number that is off is a grad_norm, by a hair; then the policy_loss of the second mini-batch. "
-            "The surrogate is to go UP and an optimizer goes down: policy_loss is MINUS its mean.",
-            "natolambert/rlhf-book issue 125",
-        ),
-        Mistake(
-            edited(ppo_update, {"- config.entropy_coef": "+ config.entropy_coef"}, "entropy_punished"),
-            "The grad_norm of the first mini-batch is off by a hair, and the entropy falls a little faster than it "
-            "should: the bonus has the wrong sign. The objective has + entropy, so the loss has - entropy.",
-            "proposed in openai/universe-starter-agent pull request 110",
-        ),
-        Mistake(
-            edited(ppo_update, {" - config.entropy_coef * bonus": ""}, "no_entropy"),
-            "The three terms of the first row are right and its grad_norm is off by a hair: the entropy is reported, "
-            "but it is not in the loss. The loss has - config.entropy_coef * entropy.",
-        ),
-        Mistake(
-            edited(ppo_update, {"whiten(advantages[part])": "advantages[part]"}, "not_whitened"),
-            "The very first number is off: policy_loss must be 0 in the first mini-batch, where all ratios are 1 and "
-            "whitened advantages have mean 0. Yours are raw.",
-        ),
-        Mistake(
-            edited(
-                ppo_update,
-                {
-                    "whiten(advantages[part])": "advantages[part]",
-                    "    with torch": "    advantages = whiten(advantages)\n    with torch",
-                },
-                "whitened_at_once",
-            ),
-            "The very first policy_loss is off: you whitened the whole rollout once. Here each mini-batch is whitened "
-            "on its own. (Both are done in practice; the trace was made with the second.)",
-            "cleanrl and Stable-Baselines3 whiten each mini-batch, Spinning Up the whole batch",
-        ),
-        Mistake(
-            edited(ppo_update, {"whiten(advantages[part])": "whiten(returns[part])"}, "returns_for_advantages"),
-            "The first grad_norm is off, and value_loss is right: the policy was weighted with the RETURNS. They are "
-            "the critic's targets. The policy gets the advantages.",
-        ),
-        Mistake(
-            edited(ppo_update, {"clipped_surrogate(": "_max_for_min("}, "maximum"),
-            "All agrees until a ratio leaves the fence; from there policy_loss is too small. You took the larger of "
-            "the two products. The clipped surrogate is pessimistic: the smaller one.",
-        ),
-        Mistake(
-            edited(ppo_update, {"clipped_surrogate(": "_min_of_the_ratios("}, "min_before_the_product"),
-            "All agrees until a ratio leaves the fence while A < 0. You took the minimum of the two RATIOS and then "
-            "multiplied. Multiply both with A first, then take the smaller product.",
-            "takuseno/ppo issue 3",
-        ),
-        Mistake(
-            edited(ppo_update, {"config.max_grad_norm": "torch.inf"}, "gradient_not_clipped"),
-            "The first row is right, its grad_norm included; the second row is off. The norm was measured but the "
-            "gradient was not shortened: `clip_grad_norm_(parameters, config.max_grad_norm)` does both.",
-            "huggingface/trl 1.12: its PPO trainer never applied max_grad_norm",
-        ),
-        Mistake(
-            edited(ppo_update, {"config.value_coef * critic_loss": "critic_loss"}, "no_value_coefficient"),
-            "The three terms of the first row are right, and its grad_norm is too large: the value loss went into the "
-            "total with weight 1. It has the weight config.value_coef.",
-        ),
-        Mistake(
-            edited(
-                ppo_update,
-                {
-                    "    for _": "    parts = minibatches(len(actions), config.minibatches, generator)\n    for _",
-                    "in minibatches(len(actions), config.minibatches, generator):": "in parts:",
-                },
-                "one_order_for_all_epochs",
-            ),
-            "The whole first epoch agrees, and the second begins with another policy_loss: its mini-batches are those "
-            "of the first. Call `minibatches` once for each epoch.",
-            "leggedrobotics/rsl_rl issue 148",
-        ),
-        Mistake(
-            edited(
-                ppo_update,
-                {"config.eps).mean()": "config.eps).sum()", "None, None).mean()": "None, None).sum()"},
-                "sums",
-            ),
-            "value_loss of the first row is as many times too large as there are samples in a mini-batch. The three "
-            "terms are means, not sums.",
-        ),
-        Mistake(
-            edited(ppo_update, {"clip_fraction(": "_outside_the_fence("}, "outside_the_fence"),
-            "Only clip_fraction is off, and too large: you counted all ratios outside the fence. `clip_fraction` of "
-            "notebook 06 counts those where the clip acts: the sign of A decides on which side.",
-        ),
-        Mistake(
-            edited(ppo_update, {'"k3"': '"k1"'}, "signed_kl"),
-            "Policy, critic and every other column are right: only approx_kl is off, and some of it is negative. It is "
-            "reported with the estimate that cannot be: `estimate(old, new, 'k3')`.",
-            "DLR-RM/stable-baselines3 issue 417",
-        ),
-    ],
+    mistakes=[*written(ppo_update)],
     hints=[
         "Three levels: before the loops advantages, returns and old log-probabilities; then epochs; then mini-batches.",
         "In each mini-batch: three means (policy_loss, value_loss, entropy), one total, then zero_grad, backward, "

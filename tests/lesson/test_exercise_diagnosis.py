@@ -1,0 +1,189 @@
+"""What a wrong answer is told: one known mistake, two at once, or nothing rather than the wrong thing."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_exercise import SPEC, course_of_one, no_scale, scaled_sum  # noqa: F401 (a fixture)
+
+from course.check import grade
+from course.check import index as course
+from course.check.edits import edited
+from course.check.spec import Exercise, Mistake
+
+
+def three(x, scale):
+    """(sum, scaled sum, largest) of x: (N,) -> three numbers."""
+    total = x.sum()
+    return total, scale * total, x.max()
+
+
+def _first(x, scale):
+    return x.mean(), scale * x.sum(), x.max()
+
+
+def _last(x, scale):
+    return x.sum(), scale * x.sum(), x.min()
+
+
+def _second(x, scale):
+    return x.sum(), x.sum(), x.max()
+
+
+def _cases():
+    return [(torch.tensor(x), scale) for x, scale in (([1.0, 2.5], 0.5), ([3.0, -4.0, 0.5], 2.0), ([0.25] * 4, 3.0))]
+
+
+@pytest.fixture
+def use(monkeypatch):
+    def put(**changes):
+        spec = Exercise(**{**SPEC.__dict__, "gradient": False, "properties": [], **changes})
+        monkeypatch.setattr(course.module("99"), "EXERCISES", [spec])
+        return lambda fn: grade(SPEC.id, fn)
+
+    return put
+
+
+MISTAKES = [Mistake(_first, "FIRST"), Mistake(_second, "SECOND"), Mistake(_last, "LAST")]
+
+
+@pytest.mark.parametrize(
+    "fn, told",
+    [
+        (lambda x, scale: (x.mean(), scale * x.sum(), x.max()), "FIRST"),
+        (lambda x, scale: (x.mean(), scale * x.sum(), x.min()), "FIRST LAST"),
+        (lambda x, scale: (x.mean(), x.sum(), x.min()), "FIRST SECOND LAST"),
+        (lambda x, scale: (x.mean(), -scale * x.sum(), x.max()), "FIRST In result[1]: the sign is flipped: "),
+        (lambda x, scale: (x.sum() ** 3, scale * x.sum(), x.min()), "LAST"),
+        (lambda x, scale: (x.sum() ** 3, scale * x.sum(), x.max() + x[0] ** 2), ""),
+    ],
+)
+def test_each_part_of_a_result_is_told_its_own_mistake(use, fn, told):
+    said = use(solution=three, cases=_cases, mistakes=MISTAKES)(fn).diagnosis
+    assert said.startswith(told) if told else said == ""
+
+
+def test_a_part_that_fits_two_mistakes_is_told_neither(use):
+    twins = [*MISTAKES, Mistake(lambda x, scale: (x.mean(), scale * x.sum(), x.max() + 1), "TWIN")]
+    said = use(solution=three, cases=_cases, mistakes=twins)(lambda x, scale: (x.mean(), x.sum(), x.max() + 1))
+    own = "In result[0]: this is a mean, and a sum is expected: do not divide by the length of `x`."
+    assert said.diagnosis == f"{own} SECOND TWIN"
+
+
+def test_a_known_mistake_with_another_sign_is_two_slips(use):
+    def root(x, scale):
+        return (scale * x.square()).sum(-1)
+
+    forgot = Mistake(lambda x, scale: scale * x.sum(-1), "SQUARE")
+    check = use(solution=root, mistakes=[forgot])
+    assert check(lambda x, scale: -scale * x.sum(-1)).diagnosis.endswith("One is the sign; the other: SQUARE")
+    assert check(lambda x, scale: root(x, scale).detach() + 0 * x.sum()).status == "ok"
+    gradient = use(solution=root, mistakes=[Mistake(lambda x, scale: -root(x, scale), "MINUS")], gradient=True)
+    said = gradient(lambda x, scale: root(x, scale).detach())
+    assert "is lost" in said.problem and said.diagnosis == "", "right values have no sign to flip"
+
+
+def test_two_edits_of_the_solution_are_recognised_together(use):
+    def area(x, scale):
+        """Half the sum of squares, scaled."""
+        return 0.5 * scale * x.square().sum(-1)
+
+    edits = {"HALF": {"0.5 * scale": "scale"}, "SQUARE": {"x.square()": "x.abs()"}, "MEAN": {".sum(-1)": ".mean(-1)"}}
+    known = [Mistake(edited(globals_of(area), edit, hint.lower()), hint) for hint, edit in edits.items()]
+    said = use(solution=globals_of(area), mistakes=known)(lambda x, scale: scale * x.abs().sum(-1)).diagnosis
+    assert said == "Two slips at once. HALF And: SQUARE"
+
+
+def globals_of(fn):
+    """`edited` reads a function at the top of a file: the same function, with a source that begins at its `def`."""
+    import inspect
+    import linecache
+    import textwrap
+
+    source = textwrap.dedent(inspect.getsource(fn))
+    linecache.cache["<area>"] = (len(source), None, source.splitlines(keepends=True), "<area>")
+    scope = {"__name__": "area", "torch": torch}
+    exec(compile(source, "<area>", "exec"), scope)
+    return scope[fn.__name__]
+
+
+def test_numbers_of_a_mistake_in_another_dtype_are_that_mistake(use):
+    check = use(mistakes=[Mistake(no_scale, "SCALE")])
+    assert check(lambda x, scale: x.double().sum(-1)).diagnosis == "SCALE"
+    said = check(lambda x, scale: scale * x.double().sum(-1))
+    assert "The dtype is float64" in said.problem and said.diagnosis == "", "right numbers are no known mistake"
+
+
+def _appends(x, scale):
+    G = [scale]
+    return G.append(x)
+
+
+def _inside_an_if(x, scale):
+    if scale > 100:
+        return x
+
+
+def _nothing(x, scale):
+    def inner():
+        return x
+
+    inner()
+
+
+@pytest.mark.parametrize(
+    "fn, words", [(_appends, "`append`"), (_inside_an_if, "inside an `if`"), (_nothing, "Is the `return` missing")]
+)
+def test_none_is_not_always_a_missing_return(use, fn, words):
+    problem = use()(fn).problem
+    assert "returned None" in problem and words in problem
+    assert ("missing" in problem) == (fn is _nothing)
+
+
+def test_another_error_than_the_one_asked_for_is_shown(use):
+    def strict(x, scale):
+        """Sum; ValueError for nothing."""
+        if not len(x):
+            raise ValueError("nothing to add")
+        return x.sum()
+
+    check = use(solution=strict, cases=lambda: [(torch.ones(2), 1.0), (torch.ones(0), 1.0)], mistakes=[])
+    said = check(lambda x, scale: x.sum() + 0 * x.max())
+    assert "This must raise ValueError: nothing to add. Yours raised RuntimeError: max()" in said.problem
+    assert "None" not in said.message
+    assert ("yours", "tensor(0.0)") in check(lambda x, scale: x.sum()).rows
+
+
+def test_a_gradient_left_on_an_argument_is_a_change(use):
+    def left_on(x, scale):
+        return scale * x.requires_grad_().sum(-1)
+
+    said = use(mistakes=[])(left_on).problem
+    assert "changed its argument x" in said and "carries a gradient" in said
+    assert use(mistakes=[])(lambda x, scale: scale * x.clone().requires_grad_().sum(-1)).status == "ok"
+
+
+@pytest.mark.parametrize(
+    "fn, words",
+    [
+        (
+            lambda x, scale: np.sum(x, axis=-1, keepdims=np.True_) * scale if x.dim() > 9 else np.mean(x) * scale,
+            "NumPy met",
+        ),
+        (lambda x, scale: scale * max(x, 2 * x).sum(-1), "`torch.maximum`"),
+        (lambda x, scale: scale * torch.as_tensor(np.sum(np.asarray(x), -1)), "NumPy met a tensor"),
+    ],
+)
+def test_errors_of_habit_are_translated(use, fn, words):
+    assert words in use(gradient=True, mistakes=[])(fn).diagnosis
+
+
+def test_an_accused_case_is_called_so(use):
+    def fine(x, scale):
+        """None for all."""
+        return scaled_sum(x, scale)
+
+    def accuses(x, scale):
+        raise AssertionError("too large")
+
+    check = use(solution=fine, raising="a healthy batch was accused", mistakes=[])
+    assert check(accuses).problem.startswith("A healthy batch was accused: AssertionError: too large (line")
