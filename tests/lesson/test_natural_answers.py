@@ -20,7 +20,7 @@ from course.check import catalog, grade, solution
 
 FILES = sorted((Path(__file__).parent / "natural_answers").glob("*.toml"))
 ANSWERS = {id: entry for file in FILES for id, entry in tomllib.loads(file.read_text("utf-8")).items()}
-OWN = [id for id in catalog() if id < "09"]  # each of these has answers
+OWN = [id for id in catalog() if id < "10"]  # each of these has answers
 
 
 def written(id, body, number):

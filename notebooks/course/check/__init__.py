@@ -3,8 +3,8 @@
 Here are `spec` (what an author writes), `answer` and `stub` (the exercise's cell), `grading`, `sandbox`, `ahead`,
 `compare`, `slips` and `diagnosis` (right, or wrong and how), `edits` (wrong answers as edits of right ones),
 `prediction`, `quizzes`, `progress`, `records` (the one local file), `message` (how it is displayed), `index` (ids to
-exercises). Tests and tools use `grade`, `catalog` and `solution`. Left out: accounts, marks, a network, and anything that could
-stop a notebook.
+exercises). Tests and tools use `grade`, `catalog` and `solution`. Left out: accounts, marks, a network, and anything
+that could stop a notebook.
 
 In a notebook an exercise is one cell, and the markdown cell below it folds its solution away:
 

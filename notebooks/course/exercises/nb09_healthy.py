@@ -167,13 +167,18 @@ HEALTHY = Exercise(
     solution=assert_healthy,
     cases=healthy_cases,
     properties=[_catches_nine],
+    raising="a healthy batch was accused",
     mistakes=[
         Mistake(
             _always,
             "Every healthy batch is accused. A check that always fires says nothing about a batch: print both sides of "
             "your comparison for a healthy one.",
         ),
-        Mistake(_never, "Nothing was asserted. Compute what a number should be, and `assert` that it is."),
+        Mistake(
+            _never,
+            "No patient was caught. If nothing is asserted: compute what a number should be, and `assert` that it is. "
+            "If something is: it holds for the sick too, as the ratio before the first step does.",
+        ),
         Mistake(
             _returns_a_verdict,
             "True and False came back, and nobody reads them: the trainer would go on. `assert condition, message` "
@@ -195,23 +200,24 @@ HEALTHY = Exercise(
         ),
         Mistake(
             _tautology,
-            "returns = advantages + values holds for every GAE, right or wrong: that is how returns are made. Work "
-            "out what they should be from rewards and next_values; where an episode ends that is one line.",
+            "You see what mean and spread of the weights show, and no more. If you also asserted returns = "
+            "advantages + values: that holds for every GAE, right or wrong. Work out what returns should be from rewards and "
+            "next_values; where an episode ends that is one line.",
         ),
         Mistake(
             _known_numbers,
-            "These are the four known numbers, and they see the data, not the loss. Work out objective, loss and "
-            "gradient of each step for yourself, and compare.",
+            "You see what the four known numbers see: the data, not the loss. Work out objective, loss and gradient of "
+            "each step for yourself, and compare.",
         ),
         Mistake(
             _trusts_the_parts,
-            "The loss fits its parts, but are the parts right? Work out the objective from the ratio, and follow "
-            "targets and old log-probabilities back to the rollout.",
+            "You see whether loss and gradient fit their parts. Are the parts right? Work out the objective from the "
+            "ratio, and follow targets and old log-probabilities back to the rollout.",
         ),
         Mistake(
             _too_wide,
-            "Your tolerances are so wide that patients walk through. Numbers made twice from the same float64 agree "
-            "to about 1e-12; the defaults of `torch.allclose` are wide enough.",
+            "Those you miss are the ones that walk through wide tolerances, if you gave any. Numbers made twice from "
+            "the same float64 agree to about 1e-12; the defaults of `torch.allclose` are wide enough.",
         ),
     ],
     hints=[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
 
 
@@ -195,6 +196,7 @@ WALK = Exercise(
             _observation_after,
             "The first entry of a row is what the robot saw when it chose the action, not where that led.",
         ),
+        *written(walk),
         Mistake(_reset_when_terminated, "A truncated episode has ended too. Reset after either flag."),
     ],
     hints=[
