@@ -24,9 +24,9 @@ def surrogate(logp, logp_old, advantages):
 
 def _surrogate_cases():
     one = tuple(torch.tensor([x], dtype=torch.float64) for x in (-0.7, -1.4, 2.0))
-    equal = draw(0, 3), draw(0, 3), draw(1, 3)  # logp = logp_old: every ratio is 1
+    equal = -draw(0, 3).abs(), -draw(0, 3).abs(), draw(1, 3)  # logp = logp_old: every ratio is 1
     apart = -draw(2, 2, 4).abs(), -draw(3, 2, 4).abs(), draw(4, 2, 4)
-    single = tuple(draw(seed, 5, dtype=torch.float32) for seed in (5, 6, 7))
+    single = *(-draw(seed, 5, dtype=torch.float32).abs() for seed in (5, 6)), draw(7, 5, dtype=torch.float32)
     return [one, equal, apart, single]
 
 

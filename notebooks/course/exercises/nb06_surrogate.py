@@ -27,7 +27,7 @@ def samples(ratios, advantages, old=-1.5, dtype=torch.float64):
 def random_samples(g, *shape, dtype=torch.float64):
     """Log-probabilities of two policies that are not far apart, and advantages of both signs."""
     logp_old = -2 * torch.rand(*shape, generator=g, dtype=dtype) - 0.1
-    logp = logp_old + 0.4 * torch.randn(*shape, generator=g, dtype=dtype)
+    logp = (logp_old + 0.4 * torch.randn(*shape, generator=g, dtype=dtype)).clamp(max=-0.01)
     return logp, logp_old, torch.randn(*shape, generator=g, dtype=dtype)
 
 

@@ -145,7 +145,7 @@ def _step_cases():
 
     def drawn(n, spread, dtype=torch.float64):
         old = -2 * torch.rand(n, generator=g, dtype=dtype) - 0.1
-        return old + spread * torch.randn(n, generator=g, dtype=dtype), old
+        return (old + spread * torch.randn(n, generator=g, dtype=dtype)).clamp(max=-0.01), old
 
     cases = [
         (*one(0.0, 0.0), 0.02),  # k3 = 0

@@ -201,8 +201,8 @@ HEALTHY = Exercise(
         Mistake(
             _tautology,
             "You see what mean and spread of the weights show, and no more. If you also asserted returns = "
-            "advantages + values: that holds for every GAE, right or wrong. Work out what returns should be from rewards and "
-            "next_values; where an episode ends that is one line.",
+            "advantages + values: that holds for every GAE, right or wrong. Work out what returns should be from "
+            "rewards and next_values; where an episode ends that is one line.",
         ),
         Mistake(
             _known_numbers,
