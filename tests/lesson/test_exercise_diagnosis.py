@@ -93,6 +93,21 @@ def test_two_edits_of_the_solution_are_recognised_together(use):
     assert said == "Two slips at once. HALF And: SQUARE"
 
 
+def test_where_several_pairs_fit_only_what_they_share_is_said(use):
+    def area(x, scale):
+        """Half the sum of squares, scaled."""
+        return 0.5 * scale * x.square().sum(-1)
+
+    edits = {
+        "HALF": {"0.5 * scale": "scale"},
+        "SQUARE": {"x.square()": "x.abs()"},
+        "SIZE": {".square()": ".pow(2).sqrt()"},
+    }
+    known = [Mistake(edited(globals_of(area), edit, hint.lower()), hint) for hint, edit in edits.items()]
+    said = use(solution=globals_of(area), mistakes=known)(lambda x, scale: scale * x.abs().sum(-1)).diagnosis
+    assert said == "More than one slip. One of them: HALF"
+
+
 def globals_of(fn):
     """`edited` reads a function at the top of a file: the same function, with a source that begins at its `def`."""
     import inspect

@@ -170,20 +170,23 @@ _SHORT = {
 
 
 def _two_edits(spec, seen, expected) -> str:
-    """Two known mistakes at once, where both are edits of the solution: their two hints."""
-    began, known = time.process_time(), [m for m in spec.mistakes if hasattr(m.fn, "edits")]
-    for one, other in combinations(known, 2):
+    """Two known mistakes at once, where both are edits of the solution: the hints of the pair, or of what all share."""
+    began, known, fits = time.process_time(), [m for m in spec.mistakes if hasattr(m.fn, "edits")], []
+    for pair in combinations(known, 2):
         try:
-            both = edited(spec.solution, one.fn.edits | other.fn.edits, "two_mistakes")
+            both = edited(spec.solution, pair[0].fn.edits | pair[1].fn.edits, "two_mistakes")
         except ValueError:  # they change the same place
             continue
         first = sandbox.observe(both, spec.cases()[0], sandbox.names_of(spec))
         like = not first.error and not _far(spec, first.value, seen[0].value)  # one case is quick, all are not
         if like and _same(spec, sandbox.observe_all(spec, both), seen, expected):
-            return f"Two slips at once. {one.hint} And: {other.hint}"
+            fits.append([m.hint for m in pair])
         if time.process_time() - began > 5:  # there are many pairs, and the reader waits
             break
-    return ""
+    shared = [hint for hint in fits[0] if all(hint in pair for pair in fits)] if fits else []
+    if len(shared) == 2:
+        return f"Two slips at once. {shared[0]} And: {shared[1]}"
+    return f"More than one slip. One of them: {shared[0]}" if shared else ""
 
 
 def _same(spec, seen, others, expected, types=True) -> bool:
