@@ -42,9 +42,7 @@ def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
         with contextlib.suppress(OSError):
             part.unlink()  # half a file would fill the disk for nothing
         held = "What it held before is untouched" if path.exists() else "It does not exist yet"
-        raise OSError(
-            f"could not write {path} ({error}). {held}; is the disk full, or are you not allowed to?"
-        ) from error
+        raise OSError(f"could not write {path} ({error}). {held}; is the disk full, or is it not yours?") from error
     for left in path.parent.glob(f"{glob.escape(path.name)}.*part"):  # by programs that were killed
         with contextlib.suppress(OSError):  # another one writes just now
             if time.time() - left.stat().st_mtime > 600:

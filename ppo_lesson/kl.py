@@ -77,7 +77,7 @@ class FixedKL:
     beta: float
 
     def __post_init__(self):
-        _not_negative("beta", self.beta)
+        _check("beta", self.beta)
 
 
 @dataclass
@@ -96,8 +96,8 @@ class PaperKL:
     target: float
 
     def __post_init__(self):
-        _positive("beta", self.beta)  # doubling 0 would leave it 0
-        _positive("target", self.target)
+        _check("beta", self.beta, zero=False)  # doubling 0 would leave it 0
+        _check("target", self.target, zero=False)
 
     def update(self, kl_from_old: float | Tensor) -> float | Tensor:
         """kl_from_old: mean KL(pi_old || pi) of the update just made. Returns the new beta."""
@@ -127,8 +127,8 @@ class ZieglerKL:
     horizon: int = 10_000
 
     def __post_init__(self):
-        _not_negative("beta", self.beta)
-        _positive("target", self.target)
+        _check("beta", self.beta)
+        _check("target", self.target, zero=False)
         validate.integer("horizon", self.horizon, 1)
 
     def update(self, kl_to_reference: float, n: int) -> float:
@@ -146,13 +146,9 @@ def _finite(name: str, value) -> None:
         validate.number(name, value)
 
 
-def _not_negative(name: str, value) -> None:
+def _check(name: str, value, *, zero: bool = True) -> None:
+    """ValueError unless all numbers are finite and above 0. zero: or are 0."""
     _finite(name, value)
-    if not bool((torch.as_tensor(value) >= 0).all()):
-        raise ValueError(f"{name} must not be negative; got {value}")
-
-
-def _positive(name: str, value) -> None:
-    _finite(name, value)
-    if not bool((torch.as_tensor(value) > 0).all()):
-        raise ValueError(f"{name} must be positive; got {value}")
+    x = torch.as_tensor(value)
+    if not bool((x >= 0 if zero else x > 0).all()):
+        raise ValueError(f"{name} must {'not be negative' if zero else 'be positive'}; got {value}")

@@ -152,9 +152,7 @@ class VectorBatch:
         except (ValueError, TypeError, RuntimeError) as error:
             raise ValueError(f"{given} that make no array: {error}. They must have {shape}") from None
         if x.dtype.kind not in "biuf":
-            raise ValueError(
-                f"{given} of dtype {x.dtype}; they must be real numbers, {shape}. Convert them in {function}"
-            )
+            raise ValueError(f"{given} of dtype {x.dtype}; they must be real numbers, {shape}. Convert in {function}")
         if x.shape != wanted:
             remedy = f"Mend {function}, or the step of the single environments"
             if x.shape == (*wanted, 1):

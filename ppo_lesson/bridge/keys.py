@@ -54,3 +54,8 @@ NEUTRAL = dict.fromkeys(_READ["nothing"]["neutral"]) | _READ["neutral"]  # ours:
 MATTERS_WITH = _READ["matters_with"]  # ours: another field of ours, without which it is idle
 DEFAULTS = {name: dict.fromkeys(_READ["nothing"][name]) | known for name, known in _READ["defaults"].items()}
 LAUNCH = _READ["launch"]  # arguments of `to_verl` about the machine: theirs
+
+
+def either(value, other):
+    """`value`, or `other` where there is none."""
+    return other if value is None else value

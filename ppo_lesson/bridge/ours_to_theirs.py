@@ -9,7 +9,7 @@ from ..kl import ZieglerKL
 from ..language.settings import RLHFConfig, check
 from . import keys as known
 from .batches import optimizer_steps
-from .keys import ADV, CORRECTION, OFF, VERSIONS, A, C, K, Note, R
+from .keys import ADV, CORRECTION, OFF, VERSIONS, A, C, K, Note, R, either
 
 KL_LOSS = {"k1": "kl", "k2": "mse", "k3": "low_var_kl"}  # ours: the name verl knew first
 ESTIMATOR = {"gae": "gae", "group": "grpo"}
@@ -82,15 +82,15 @@ def differences(config: RLHFConfig, library: str, *, gpus: int = 1, prompts=None
 
 def _verl(config, prompts, mean_length, launch):
     keys, notes = _begin(config, "verl")
-    asked, gpus = config.batch // config.replies, _either(launch.gpus, 1) * _either(launch.nodes, 1)
+    asked, gpus = config.batch // config.replies, either(launch.gpus, 1) * either(launch.nodes, 1)
     mini = math.ceil(asked / config.minibatches)
     if mini * config.minibatches != asked:
         notes.append(Note("changed", "minibatches", config.minibatches, f"steps of {mini} prompts, the last not full"))
     mine = optimizer_steps(asked, config.replies, mini, config.epochs, gpus)["replies_a_gpu"]
     micro = _divisor(mine, config.micro_batch, "micro_batch", notes)
     keys |= {"data.train_batch_size": asked, A + "ppo_mini_batch_size": mini, A + "ppo_micro_batch_size_per_gpu": micro}
-    keys |= {A + "clip_ratio": config.eps, A + "clip_ratio_high": _either(config.eps_high, config.eps)}
-    keys |= {A + "clip_ratio_c": _either(config.dual_clip, OFF), C + "cliprange_value": _either(config.value_clip, OFF)}
+    keys |= {A + "clip_ratio": config.eps, A + "clip_ratio_high": either(config.eps_high, config.eps)}
+    keys |= {A + "clip_ratio_c": either(config.dual_clip, OFF), C + "cliprange_value": either(config.value_clip, OFF)}
     keys |= {A + "use_kl_loss": config.kl_loss > 0, A + "kl_loss_type": KL_LOSS[config.kl_loss_kind]}
     keys[CORRECTION + "bypass_mode"] = not config.rescore
     keys["algorithm.adv_estimator"] = ESTIMATOR[config.advantages]
@@ -106,7 +106,7 @@ def _verl(config, prompts, mean_length, launch):
     keys |= dict.fromkeys(("data.seed", A + "data_loader_seed", C + "data_loader_seed", R + "seed"), config.seed)
     keys |= {follower: keys[leader] for follower, leader in known.FOLLOWS["verl"].items() if follower not in keys}
     keys["trainer.total_training_steps"] = config.iterations
-    keys["trainer.save_freq"] = _either(config.checkpoint_every, -1)
+    keys["trainer.save_freq"] = either(config.checkpoint_every, -1)
     if prompts is not None:
         if validate.integer("prompts", prompts, 1) < asked:
             raise ValueError(
@@ -114,7 +114,7 @@ def _verl(config, prompts, mean_length, launch):
                 f"verl draws each once in an epoch. Lower batch, or give more prompts"
             )
         keys["trainer.total_epochs"] = math.ceil(config.iterations / (prompts // asked))
-    told = {"critic": None} | vars(launch) | {"critic": _either(launch.critic, launch.model)}
+    told = {"critic": None} | vars(launch) | {"critic": either(launch.critic, launch.model)}
     return keys | {known.LAUNCH[name]: value for name, value in told.items() if value is not None}, notes
 
 
@@ -127,7 +127,7 @@ def _trl(config, gpus):
     if config.aggregate == "token-mean" and keys["gradient_accumulation_steps"] > 1:
         notes.append(Note("changed", "aggregate", "token-mean", f"a mean over each {micro} replies, then over those"))
     keys |= {"total_episodes": config.iterations * config.batch, "num_mini_batches": 1}
-    keys["cliprange_value"] = _either(config.value_clip, OFF)
+    keys["cliprange_value"] = either(config.value_clip, OFF)
     keys["kl_coef"] = 0.0 if config.kl is None else config.kl.beta
     if isinstance(config.kl, ZieglerKL):
         notes.append(Note("lost", "kl", config.kl, "kl_coef stays what it is"))
@@ -149,9 +149,9 @@ def _openrlhf(config, prompts, mean_length):
     micro = _divisor(step, config.micro_batch, "micro_batch", notes)
     keys |= {"rollout.batch_size": config.batch // config.replies, "train.batch_size": step}
     keys |= {"train.micro_batch_size": micro, "rollout.micro_batch_size": micro}
-    low, clip = config.eps, _either(config.score_clip, known.NO_LIMIT)
-    keys |= {"actor.eps_clip_low_high": [low, _either(config.eps_high, low)], "reward.clip_range": [-clip, clip]}
-    keys["critic.value_clip"] = _either(config.value_clip, OFF)
+    low, clip = config.eps, either(config.score_clip, known.NO_LIMIT)
+    keys |= {"actor.eps_clip_low_high": [low, either(config.eps_high, low)], "reward.clip_range": [-clip, clip]}
+    keys["critic.value_clip"] = either(config.value_clip, OFF)
     group = "group_norm" if config.scale_groups else "dr_grpo"
     keys[ADV + "estimator"] = group if config.advantages == "group" else "gae"
     kl, loss = config.kl, config.kl_loss > 0
@@ -170,7 +170,7 @@ def _openrlhf(config, prompts, mean_length):
     keys["actor.lr_scheduler"] = LINE if config.anneal else FLAT
     keys["actor.lr_warmup_ratio"] = _warmup(config, notes) / config.iterations
     keys |= {follower: keys[leader] for follower, leader in known.FOLLOWS["openrlhf"].items()}
-    keys["ckpt.save_steps"] = _either(config.checkpoint_every, -1)
+    keys["ckpt.save_steps"] = either(config.checkpoint_every, -1)
     if prompts is None:
         notes.append(Note("lost", "iterations", config.iterations, "counted in passes over the prompts: give prompts="))
     else:
@@ -219,10 +219,6 @@ def _per_token(config, mean_length, notes: list) -> float:
 
 def _saves(every: int | None) -> dict:
     return {"save_strategy": "no"} if every is None else {"save_strategy": "steps", "save_steps": every}
-
-
-def _either(value, other):
-    return other if value is None else value
 
 
 def _warned(library: str, keys: dict, notes: list[Note]) -> dict:

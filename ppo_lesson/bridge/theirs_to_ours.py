@@ -7,7 +7,7 @@ from ..kl import FixedKL, ZieglerKL
 from ..language.settings import RLHFConfig, check
 from .batches import optimizer_steps
 from .command_line import flat
-from .keys import ADV, CORRECTION, DEFAULTS, FIXED, FOLLOWS, LAUNCH, NO_LIMIT, OFF, SAME, A, C, K, Note, R
+from .keys import ADV, CORRECTION, DEFAULTS, FIXED, FOLLOWS, LAUNCH, NO_LIMIT, OFF, SAME, A, C, K, Note, R, either
 
 PAIRS = {"actor.eps_clip_low_high"}  # of numbers, but None by default
 MAY_BE_NULL = {A + "clip_ratio_low", A + "clip_ratio_high"}  # then clip_ratio counts
@@ -46,7 +46,7 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
     if made["anneal"]:
         notes.append(Note("changed", A + "optim.lr_scheduler_type", "cosine", "a line down to 0"))
     narrow, low, high = (keys[A + name] for name in ("clip_ratio", "clip_ratio_low", "clip_ratio_high"))
-    made["eps"], high = _either(low, narrow), _either(high, narrow)
+    made["eps"], high = either(low, narrow), either(high, narrow)
     made["eps_high"] = None if high == made["eps"] else high
     if narrow not in (made["eps"], high):
         notes.append(Note("ignored", A + "clip_ratio", narrow, "clip_ratio_low and clip_ratio_high win"))
@@ -65,7 +65,7 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
     if keys["algorithm.use_kl_in_reward"]:
         target = keys[K + "target_kl"] if keys[K + "type"] == "adaptive" else None
         made["kl"] = _controller(keys[K + "kl_coef"], K + "target_kl", target, keys[K + "horizon"], mean_length, notes)
-    made["seed"] = _either(keys["data.seed"], keys[A + "data_loader_seed"])
+    made["seed"] = either(keys["data.seed"], keys[A + "data_loader_seed"])
     made["checkpoint_every"] = keys["trainer.save_freq"] if keys["trainer.save_freq"] > 0 else None
     return _config(made, "verl"), notes
 
@@ -88,7 +88,7 @@ def from_trl(settings: dict, *, gpus: int = 1):
         made["iterations"] = math.ceil(total / made["batch"])
     made |= {"critic_lr": keys["learning_rate"], "rescore": False, "value_clip": _limit(keys["cliprange_value"])}
     made["kl"] = FixedKL(keys["kl_coef"]) if keys["kl_coef"] else None
-    made["no_eos_penalty"] = _either(keys["missing_eos_penalty"], 0.0)
+    made["no_eos_penalty"] = either(keys["missing_eos_penalty"], 0.0)
     made |= {"anneal": _falls(keys, "lr_scheduler_type", notes), "warmup": int(keys["warmup_steps"])}
     made["checkpoint_every"] = keys["save_steps"] if keys["save_strategy"] == "steps" else None
     return _config(made, "trl"), notes
@@ -114,11 +114,11 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
     if prompts is not None:
         total = keys["train.num_episodes"] * validate.integer("prompts", prompts, size) // size
     made |= _iterations(total, "train.num_episodes", keys, notes)
-    low, high = _either(keys["actor.eps_clip_low_high"], [keys["actor.eps_clip"]] * 2)
+    low, high = either(keys["actor.eps_clip_low_high"], [keys["actor.eps_clip"]] * 2)
     made |= {"eps": low, "eps_high": None if high == low else high}
     if keys["actor.eps_clip"] not in (low, DEFAULTS["openrlhf"]["actor.eps_clip"]):
         notes.append(Note("ignored", "actor.eps_clip", keys["actor.eps_clip"], "actor.eps_clip_low_high wins"))
-    made |= {"value_clip": _limit(keys["critic.value_clip"]), "entropy_coef": _either(made["entropy_coef"], 0.0)}
+    made |= {"value_clip": _limit(keys["critic.value_clip"]), "entropy_coef": either(made["entropy_coef"], 0.0)}
     least, most = keys["reward.clip_range"]
     made["score_clip"] = None if most >= NO_LIMIT else most
     if least != -most:
@@ -249,10 +249,6 @@ def _falls(keys: dict, key: str, notes: list) -> bool:
 
 def _limit(value: float) -> float | None:
     return None if value >= OFF else value
-
-
-def _either(value, other):
-    return other if value is None else value
 
 
 def _config(made: dict, library: str):

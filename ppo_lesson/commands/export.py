@@ -30,7 +30,8 @@ from ..kl import FixedKL, ZieglerKL
 from ..language.settings import RLHFConfig, check
 from . import options
 
-TEXTS = tomllib.loads(files(__package__).joinpath("export.toml").read_text("utf-8"))  # of the two files it writes
+_READ = tomllib.loads(files(__package__).joinpath("export.toml").read_text("utf-8"))
+TEXTS, PLACES = _READ["files"], _READ["launch"]  # of the two files it writes; where a run finds them
 
 
 def execute(options) -> int:
@@ -199,25 +200,11 @@ def _settings(config, given: dict, prompts: int, held: bool) -> tuple[dict, list
     how = {"prompts": prompts, "mean_length": given["mean_length"]}
     train = f"$here/train.{given['format']}"
     model, critic = given["model"], given["critic"] or given["model"]
-    launch = bridge.Launch(
-        model=_absolute(model),
-        critic=_absolute(critic),
-        train_files=train,
-        val_files=train.replace("/train.", "/held.") if held else train,
-        test_first=held,
-        test_every=10 if held else -1,
-        prompt_length=given["prompt_length"],
-        reward="$here/verl_reward.py",
-        reward_name="compute_score",
-        engine=given["engine"],
-        tensor_parallel=given["tensor_parallel"],
-        gpus=given["gpus"],
-        nodes=given["nodes"],
-        logger=["console"],
-        project="ppo_lesson",
-        name=Path(given["output"]).resolve().name,
-        folder="$here/checkpoints",
-    )
+    where = {"train_files": train, "val_files": train.replace("/train.", "/held.") if held else train}
+    where |= {"model": _absolute(model), "critic": _absolute(critic), "name": Path(given["output"]).resolve().name}
+    tests = {"test_first": held, "test_every": 10 if held else -1}
+    said = {name: given[name] for name in ("prompt_length", "engine", "tensor_parallel", "gpus", "nodes")}
+    launch = bridge.Launch(**PLACES, **where, **tests, **said)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the notes say the same, and more
         settings = bridge.to_verl(config, launch, **how)

@@ -100,6 +100,13 @@ def _let_learn(model) -> None:
         p.requires_grad_(".lora_" in name)
 
 
+def adapted(model) -> list[tuple[str, nn.Module]]:
+    """(name, layer) of all that get an adapter: every linear layer but the head."""
+    kinds, head = ("Linear", "Conv1D"), model.get_output_embeddings()
+    named = list(model.named_modules())
+    return [(name, m) for name, m in named if m is not head and any(k.__name__ in kinds for k in type(m).__mro__)]
+
+
 def views(model, *, rank: int, seed: int = 0, critic: bool = True) -> tuple[View, ScalarModel | None, View]:
     """(actor, critic, reference) of a language model that is frozen and given adapters, in place; alpha = 2 x rank.
 
@@ -110,11 +117,7 @@ def views(model, *, rank: int, seed: int = 0, critic: bool = True) -> tuple[View
     except ImportError:
         raise ModuleNotFoundError('LoRA needs peft: pip install -c constraints.txt -e ".[gpu]"') from None
     head = model.get_output_embeddings()
-    linear = [
-        name
-        for name, m in model.named_modules()
-        if m is not head and (isinstance(m, nn.Linear) or type(m).__name__ == "Conv1D")
-    ]
+    linear = [name for name, _ in adapted(model)]
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a second adapter, and of GPT-2's transposed weights: both are meant
         torch.manual_seed(seed)

@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from ..language.head import chunk, of_actions
 from ..language.models import without_dropout
+from .lora import adapted, views
 from .profile import GIB, Profile, checkpoint_gradients
 
 
@@ -193,12 +194,8 @@ def _sizes(key: str, rank: int) -> tuple[int, int, int]:
     """Numbers in the language model, in its trunk, and in one LoRA adapter of this rank."""
     with torch.device("meta"):
         model = _model(key)
-    head, trunk = model.get_output_embeddings(), model.base_model
-    adapter = sum(
-        rank * sum(m.weight.shape)
-        for m in trunk.modules()
-        if m is not head and (isinstance(m, nn.Linear) or type(m).__name__ == "Conv1D")
-    )
+    trunk = model.base_model
+    adapter = sum(rank * sum(layer.weight.shape) for _, layer in adapted(model))
     return sum(p.numel() for p in model.parameters()), sum(p.numel() for p in trunk.parameters()), adapter
 
 
@@ -220,8 +217,6 @@ def _dry_run(key: str, layers: int, kind: tuple, shape: tuple, head: tuple) -> t
     with torch.device("meta"):
         model = actor = without_dropout(_model(key, layers, half if rank and half is not None else torch.float32))
         if rank:
-            from .lora import views
-
             actor = views(model, rank=rank, critic=False)[0]
     if checkpointing:
         checkpoint_gradients(model)

@@ -104,13 +104,8 @@ def choose(
         why = asked + ("there is no CUDA GPU" if on.gpu is None else f"{on.gpu} is left idle")
         return Profile(why=why, **changes)
     halves = "bfloat16 from 8.0 on" if new else "below 8.0 bfloat16 is imitated, float16 is real"
-    settings = {
-        "why": f"{asked}{on.gpu} has compute capability {'.'.join(map(str, on.capability))}: {halves}",
-        "device": "cuda",
-        "micro_tokens": 4096,
-        "static_decode": True,
-        "memory": on.memory,
-    }
+    settings = {"device": "cuda", "micro_tokens": 4096, "static_decode": True, "memory": on.memory}
+    settings["why"] = f"{asked}{on.gpu} has compute capability {'.'.join(map(str, on.capability))}: {halves}"
     exact = new and chosen == "gpu"
     settings |= {"half": torch.bfloat16} if exact else {"half": torch.float16, "loss_scaling": True}
     if chosen == "t4":

@@ -21,12 +21,10 @@ def own_controller(config, models: Models, prompts, documents) -> FixedKL | Zieg
     actor, critic, reference, _ = models
     if (config.advantages == "gae") != (critic is not None):
         raise ValueError(
-            f"advantages='gae' needs a critic, 'group' has none; got {config.advantages!r}, {critic!r:.40}"
+            f"advantages='gae' needs a critic, 'group' has none; got {config.advantages!r}, {critic!r:.30}"
         )
     if config.advantages == "group" and config.replies < 2:
-        raise ValueError(
-            f"advantages='group' compares replies of a prompt: replies must be 2 or more; got {config.replies}"
-        )
+        raise ValueError(f"advantages='group' compares replies: replies must be 2 or more; got {config.replies}")
     if actor is reference:
         raise ValueError("actor and reference are the same object: the reference would learn too; use copy.deepcopy")
     if not prompts or isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
