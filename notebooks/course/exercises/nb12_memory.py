@@ -68,6 +68,10 @@ def _swapped(sizes, learners, half):
     return memory_budget(sizes, [name for name in sizes if name not in learners], half)
 
 
+def _gib(sizes, learners, half):
+    return {name: size / 2**30 for name, size in memory_budget(sizes, learners, half).items()}
+
+
 def _only_the_actor(sizes, learners, half):
     return memory_budget(sizes, ["actor"], half)
 
@@ -142,6 +146,7 @@ MEMORY = Exercise(
             _wrong("_copy_always", 20, 16),
             "Without half the weights are float32 already: 4 + 4 + 4 + 4, and nobody keeps them twice.",
         ),
+        Mistake(_gib, "Those are GiB. Bytes are wanted, undivided."),
         Mistake(_only_the_actor, "Who learns stands in `learners`: not the actor alone, and not the actor always."),
         Mistake(_swapped, "The wrong two learn: actor and critic do, reference and reward model do not."),
         Mistake(
