@@ -34,9 +34,11 @@ def main(argv=None):
 
         progress()
         return 0
-    from course.desk import sweep
+    from ppo_lesson.commands import stoppable_imports
 
     try:
+        with stoppable_imports():
+            from course.desk import sweep
         sweep.main(given.only, given.seeds, given.jobs, given.finished)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on with the next run", file=sys.stderr)

@@ -2,7 +2,9 @@
 
 import difflib
 import importlib.util
+import inspect
 import re
+import sys
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +17,7 @@ from ..language.models import ScalarModel, load_language_model
 from ..language.text import load_tokenizer
 
 TOKENIZERS = ["tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"]
+OURS = "__reward_function_of_ppo_lesson__"  # the mark of a module that was loaded here
 
 
 def language_model(name: str):
@@ -75,7 +78,10 @@ def parameters(model) -> int:
 
 def documents_of(path: str | None) -> list[str]:
     """Plain texts, one a line."""
-    return [line for line in Path(path).read_text("utf-8").splitlines() if line.strip()] if path else []
+    try:
+        return [line for line in Path(path).read_text("utf-8").splitlines() if line.strip()] if path else []
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--documents {path} must be plain texts in UTF-8, one a line; it is not: {error}") from None
 
 
 # ---- a function of one's own -----------------------------------------------------------------------------------------
@@ -87,14 +93,20 @@ def _function(spec: str) -> Callable:
     path = Path(file)
     if not path.is_file():
         raise ValueError(f"--reward: there is no file {path}; write FILE.py:FUNCTION, for example my_reward.py:score")
-    module = importlib.util.module_from_spec(found := importlib.util.spec_from_file_location(path.stem, path))
+    taken = path.stem in sys.modules and not hasattr(sys.modules[path.stem], OURS)
+    title = path.stem + "_reward" * taken  # dataclasses and pickle look for a class's module by its name
+    module = importlib.util.module_from_spec(found := importlib.util.spec_from_file_location(title, path))
+    sys.modules[title] = module
+    setattr(module, OURS, True)
+    if (beside := str(path.parent.resolve())) not in sys.path:
+        sys.path.append(beside)  # for modules of theirs that the file imports
     try:
         found.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise ValueError(f"--reward: {path} cannot be loaded: {_where(error, path)}") from error
-    _same_dtype(f"--reward: {path}")
+    _same_defaults(f"--reward: {path}")
     known = [key for key, x in vars(module).items() if callable(x) and not isinstance(x, type) and key[0] != "_"]
     if name not in known:
         close = difflib.get_close_matches(name, known, 1)
@@ -110,17 +122,23 @@ def _function(spec: str) -> Callable:
         except BaseException as error:  # sys.exit would end the program as if all were well
             words = f"{spec} failed: {_where(error, path)}. It was asked about {prompt!r:.200} and {reply!r:.200}"
             raise ValueError(words) from error
-        _same_dtype(spec)
+        if inspect.iscoroutine(value):
+            value.close()
+            raise ValueError(f"{spec} is async, and nobody awaits it: give a plain function, with asyncio.run inside")
+        _same_defaults(spec)
         return value
 
     return score
 
 
-def _same_dtype(who: str) -> None:
-    """ValueError, and float32 again, if somebody's code has changed what torch makes new tensors of."""
-    if (dtype := torch.get_default_dtype()) != torch.float32:
-        torch.set_default_dtype(torch.float32)
-        raise ValueError(f"{who} sets torch's default dtype to {dtype}; name dtype= where it makes tensors instead")
+def _same_defaults(who: str) -> None:
+    """ValueError, and float32 on the CPU again, if somebody's code has changed how torch makes new tensors."""
+    defaults = {"dtype": torch.get_default_dtype(), "device": torch.get_default_device()}
+    torch.set_default_dtype(torch.float32)
+    torch.set_default_device(None)
+    for name, x in defaults.items():
+        if x not in (torch.float32, torch.device("cpu")):
+            raise ValueError(f"{who} sets torch's default {name} to {x}; name {name}= where it makes tensors instead")
 
 
 def _short(error: Exception) -> str:
@@ -133,10 +151,11 @@ def _short(error: Exception) -> str:
 def _where(error: BaseException, path: Path) -> str:
     """What went wrong, and in which line of somebody's file, or of what it called if it was not reached."""
     if isinstance(error, SyntaxError):
-        return f"line {error.lineno}: {error.msg}"
+        return f"line {error.lineno}: {error.msg}" if error.lineno else error.msg
     steps = traceback.extract_tb(error.__traceback__)
     last = [*steps[-1:], *(step for step in steps if Path(step.filename) == path)][-1]
-    return f"{type(error).__name__}: {error} (line {last.lineno} of {Path(last.filename).name})"
+    words = traceback.format_exception_only(error)[-1].strip()  # even if it cannot say what it is
+    return f"{words} (line {last.lineno} of {Path(last.filename).name})"
 
 
 # ---- folders ---------------------------------------------------------------------------------------------------------

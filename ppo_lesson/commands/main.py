@@ -2,17 +2,30 @@
 
 import argparse
 import difflib
+import os
+import shlex
 import sys
 import traceback
+from pathlib import Path
 
-from ppo_lesson.commands import options
+from ppo_lesson.commands import STOPPED, options, stoppable_imports
 
-BAD, STOPPED = 2, 130
+BAD = 2
 LESSON = ("doctor", "progress", "sweep")  # commands of the course, which people look for here too
 
 
 def main(argv=None):
     """Run one command and return its exit status: 0, 2 for what you can mend, 130 for Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):  # a console that lacks a letter of a reply must not end a run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    with stoppable_imports():
+        command, given = _parsed(argv)
+    return _plainly(command, given)
+
+
+def _parsed(argv) -> tuple:
+    """(command, options)."""
     parser = argparse.ArgumentParser(
         prog="python -m ppo_lesson",
         description="SFT, reward model and PPO of a language model with your own data.",
@@ -35,42 +48,50 @@ def main(argv=None):
         known = ["--" + name.replace("_", "-") for name in given]
         close = difflib.get_close_matches(unknown[0], known, 1)
         parser.error(f"{command} has no {unknown[0]}" + (f"; did you mean {close[0]}?" if close else ""))
-    return _plainly(command, given)
+    return command, given
 
 
 def _plainly(command, given):
     """The command; an error that its user can mend as one message, without a traceback."""
+    folder = Path(os.path.abspath(os.path.expanduser(given["output"])))  # wherever a reward function may go meanwhile
     try:
+        if blank := [name for name, x in given.items() if isinstance(x, str) and not x.strip()]:
+            raise ValueError(f"--{blank[0].replace('_', '-')} is empty; say which, or leave it out")
+        given = {name: os.path.expanduser(x) if isinstance(x, str) else x for name, x in given.items()}
+        with stoppable_imports():
+            from ppo_lesson.commands import export, train
         if command == "export":
-            from ppo_lesson.commands import export
-
             export.execute(given)
         else:
-            from ppo_lesson.commands import train
-
             train.execute(command, given)
     except KeyboardInterrupt:
-        print("\n" + _how_to_go_on(command, given), file=sys.stderr)
+        print("\n" + _how_to_go_on(command, given, folder), file=sys.stderr)
         return STOPPED
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         if given.get("debug"):
             traceback.print_exc()
-        print("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
+        words = str(error)
+        if isinstance(error, OSError) and error.filename and error.strerror:  # of the system, which knows no remedy
+            words = (
+                f"{error.filename}: {error.strerror}. Is the name right, may you read or write there, is there room?"
+            )
+        print("\n".join([f"error: {words}", *getattr(error, "__notes__", ())]), file=sys.stderr)
+        if isinstance(error, OSError) and "Go on" in (how := _how_to_go_on(command, given, folder)):
+            print(how, file=sys.stderr)
         return BAD
     return 0
 
 
-def _how_to_go_on(command, given):
-    if command not in options.COMMANDS:
+def _how_to_go_on(command, given, folder):
+    if command == "export":
         return "stopped"
-    from pathlib import Path
-
     from ppo_lesson.commands.run_folder import saved
 
-    done = saved(Path(given["output"]))
+    try:
+        done = saved(folder)
+    except (ValueError, OSError) as error:
+        return f"stopped; {error}"
     if not done:
         return "stopped before anything was saved"
-    return (
-        f"stopped; {done} iterations are saved. Go on with\n"
-        f"  python -m ppo_lesson {command} --output {given['output']} --resume"
-    )
+    again = shlex.join(["python", "-m", "ppo_lesson", command, "--output", given["output"], "--resume"])
+    return f"stopped; {done} iterations are saved. Go on with\n  {again}"

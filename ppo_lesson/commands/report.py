@@ -1,5 +1,6 @@
 """What a run was worth: a summary to read and one for programs, and every curve as a PNG."""
 
+import shlex
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -13,7 +14,7 @@ LABELS = {name: column.label(tokens=True) for name, column in COLUMNS.items() if
 LABELS["kl_ref"] = "KL to the start (nats a reply)"  # "reference" is the trainer's word, not that of its options
 
 
-def finish(command, folder: Path, rows, before, after, seconds, following: str, *, eps=0.2, held=1) -> None:
+def finish(command, folder: Path, rows, before, after, seconds, following: list[str], *, eps=0.2, held=1) -> None:
     """Write report.md, summary.json and plots/, and print the first.
 
     before, after: ({column: numbers}, [(prompt, reply), ...]). Of the numbers the mean is told, give or take its
@@ -42,7 +43,7 @@ def finish(command, folder: Path, rows, before, after, seconds, following: str, 
     kinds = [name for name in ("model", "actor", "critic") if (folder / name).exists()]
     print(f"\n{words}\n\nin {folder}: {', '.join(name + '/' for name in kinds)}, report.md, plots/, metrics.jsonl")
     if following:
-        print(f"next:  python -m ppo_lesson {following} --output ...")
+        print(f"next:  python -m ppo_lesson {shlex.join(following)} --output ...")
 
 
 def plot(rows: list[dict], folder: Path, axis: str) -> list[Path]:

@@ -15,6 +15,8 @@ from filelock import FileLock, Timeout
 
 from ..checkpoint import load
 
+FOLDERS = ("model", "actor", "critic", "plots", "tensorboard")
+FILES = ("run.json", "run.safetensors", "metrics.jsonl", "summary.json", "report.md", ".lock")
 MAY_CHANGE = ("output", "resume", "debug", "show_every", "threads")
 
 
@@ -26,10 +28,18 @@ def opened(command: str, options: dict, *, alone: bool = True) -> Iterator[tuple
     ValueError if another program works there, if a run is there and --resume was not said, or if the run there is
     another one.
     """
-    folder = Path(options["output"])
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"--output {folder} is a file; name a folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(options["output"]).absolute()  # wherever a reward function may go meanwhile
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ValueError(f"--output {folder} is a file; name a folder") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--output: this folder cannot be made ({error}); name one where you may write") from None
+    wrong = [name for name in FOLDERS if (folder / name).is_file()] + [x for x in FILES if (folder / x).is_dir()]
+    if wrong:  # better now than when the run has ended
+        raise ValueError(
+            f"{folder / wrong[0]} stands where a run writes another kind; move it, or name another --output"
+        )
     if not alone:
         yield folder, _completed(command, folder, options)
         return
@@ -75,7 +85,7 @@ def _completed(command: str, folder: Path, options: dict) -> dict:
         return options
     try:
         run = json.loads(path.read_text("utf-8"))
-        began, there = run["options"], run["command"]
+        began, there = dict(run["options"]), run["command"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} cannot be read ({error}); name another --output") from None
     if not options["resume"]:

@@ -6,14 +6,17 @@ writes and talks, the others compute. Left out: these, and a memory plan, for `s
 """
 
 import math
+import os
 import sys
 import warnings
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from .. import validate
 from ..checkpoint import share
@@ -44,7 +47,7 @@ def execute(command: str, given: dict) -> None:
         warnings.showwarning = lambda message, *_, **__: team.first and print(f"note: {message}", file=sys.stderr)
         options.check_needed(command, given)
         if given["threads"] is not None:
-            torch.set_num_threads(validate.integer("--threads", given["threads"], 1))
+            torch.set_num_threads(validate.integer("--threads", given["threads"], 1, max(64, os.cpu_count() or 1)))
         try:
             {"sft": _sft, "reward": _reward, "rlhf": partial(_rlhf, team=team)}[command](folder, given)
         except torch.OutOfMemoryError as error:
@@ -77,7 +80,15 @@ def _sft(folder: Path, given: dict) -> None:
     )
     rows, seconds = follow(trainer, folder, config.steps, given)
     _save(model, tokenizer, folder / "model")
-    finish("sft", folder, rows, first, look(), seconds, f"reward --model {folder / 'model'} --data rankings.jsonl")
+    finish(
+        "sft",
+        folder,
+        rows,
+        first,
+        look(),
+        seconds,
+        ["reward", "--model", f"{folder / 'model'}", "--data", "rankings.jsonl"],
+    )
 
 
 def _reward(folder: Path, given: dict) -> None:
@@ -116,11 +127,10 @@ def _reward(folder: Path, given: dict) -> None:
     rows, seconds = follow(trainer, folder, config.steps, given)
     with profile.autocast():
         reward.normalize(model, tokenizer, rankings[:500])
-    model.save(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
+    _written(folder / "model", model.save, tokenizer.save_pretrained)
     after = look()
-    which = f" --tokenizer {given['tokenizer']}" if given["tokenizer"] else ""
-    where = f"rlhf --model {given['model']}{which} --reward {folder / 'model'} --prompts prompts.jsonl"
+    which = ["--tokenizer", given["tokenizer"]] if given["tokenizer"] else []
+    where = ["rlhf", "--model", given["model"], *which, "--reward", f"{folder / 'model'}", "--prompts", "prompts.jsonl"]
     finish("reward", folder, rows, first, after, seconds, where)
 
 
@@ -133,12 +143,13 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     profile = _profile(given, team)
     actor = loading.language_model(given["model"])
     tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], actor)
-    reward_model = loading.reward_of(given["reward"], tokenizer, actor)
     everything, places, said = data.read(given["prompts"], "prompts")
     lengths = [len(prompt_ids(tokenizer, text)) for text in everything]
     if team.first:
         print(said)
     held, prompts = hold_out(everything, given["held"])
+    documents = loading.documents_of(given["documents"])
+    reward_model = loading.reward_of(given["reward"], tokenizer, actor)  # last: it may go to another folder
     rates = options.rates(size := loading.parameters(actor), adapters=bool(profile.lora_rank))
     config = replace(config, **{name: x for name, x in rates.items() if not options.said(given, name)})
     team.check(config)
@@ -146,7 +157,6 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
         memory.enough(actor.config, profile, config, prompt=max(lengths), reward=getattr(reward_model, "config", None))
     actor, critic, reference = machine.roles(actor, profile, seed=given["seed"] or 0, critic=config.advantages == "gae")
     reward_model = reward_model.to(profile.device) if isinstance(reward_model, ScalarModel) else reward_model
-    documents = loading.documents_of(given["documents"])
     models, hardware = Models(actor, critic, reference, reward_model), Hardware(profile, team)
     checks.own_controller(config, models, prompts, documents)
     readers = {"actor": actor} | ({"reward model": reward_model} if isinstance(reward_model, ScalarModel) else {})
@@ -174,9 +184,9 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     rows, seconds = follow(trainer, folder, config.iterations, given)
     _save(actor, tokenizer, folder / "actor")
     if critic is not None:
-        critic.save(folder / "critic")
+        _written(folder / "critic", critic.save)
     eps = max(config.eps, config.eps_high or 0)
-    finish("rlhf", folder, rows, first, look(), seconds, "", eps=eps, held=len(held))
+    finish("rlhf", folder, rows, first, look(), seconds, [], eps=eps, held=len(held))
 
 
 # ---- before and after ------------------------------------------------------------------------------------------------
@@ -277,6 +287,14 @@ def _replies(model, tokenizer, prompts: list[str]) -> list[tuple[str, str]]:
 
 
 def _save(model, tokenizer, folder: Path) -> None:
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    share(folder)
+    _written(folder, model.save_pretrained, tokenizer.save_pretrained)
+
+
+def _written(folder: Path, *writers: Callable) -> None:
+    """Each of them writes into the folder; OSError that says so if one cannot, for the run itself is saved by then."""
+    try:
+        for write in writers:
+            write(folder)
+        share(folder)
+    except (SafetensorError, OSError, RuntimeError) as error:
+        raise OSError(f"could not write {folder} ({error}); make room, or see whether you may write there") from error

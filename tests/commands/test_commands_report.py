@@ -2,7 +2,6 @@
 
 import json
 import math
-from types import SimpleNamespace
 
 import pytest
 import shop
@@ -10,8 +9,9 @@ import torch
 
 from ppo_lesson.commands import main as cli
 from ppo_lesson.commands import report, train
-from ppo_lesson.language.data import Pair, Ranking
+from ppo_lesson.language.data import Dialogue, Pair, Ranking
 from ppo_lesson.language.supervised import SupervisedConfig
+from ppo_lesson.language.text import pair_ids
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def no_pictures(monkeypatch):
 def dialogue(*turns):
     """A prompt of several turns, the first of the system."""
     roles = ["system", *["user", "assistant"] * 9]
-    return SimpleNamespace(turns=[{"role": role, "content": text} for role, text in zip(roles, turns)])
+    return Dialogue([{"role": role, "content": text} for role, text in zip(roles, turns)])
 
 
 KINDS = {
@@ -127,7 +127,7 @@ def test_a_loss_is_still_the_mean_over_all_tokens(folder, tmp_path):
     held, _ = train.hold_out(train.data.read_pairs(folder / "pairs.jsonl"), 23)
     total = tokens = 0
     for pair in held:
-        prompt, reply = train.prompt_ids(tokenizer, pair.prompt), train.reply_ids(tokenizer, pair.reply)
+        prompt, reply = pair_ids(tokenizer, pair.prompt, pair.reply)
         logits = model(input_ids=torch.tensor([[*prompt, *reply]])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
         total, tokens = total - sum(logits[t, i].item() for t, i in enumerate(reply)), tokens + len(reply)
     assert summary["before"]["loss"] == pytest.approx(total / tokens, rel=1e-5)

@@ -6,7 +6,7 @@ import re
 import pytest
 from source import dotted, files, functions, is_private, tree
 
-PYTHON_S = {"_replace", "_asdict", "_fields", "_make"}  # of named tuples: public by another convention
+PYTHON_S = {"_replace", "_asdict", "_fields", "_make", "_exit"}  # of named tuples and os: public by another convention
 OLD_NAMES = {  # what the field calls otherwise: the word it uses
     "compute_twice": "gradient_checkpointing",
     "piece": "micro_batch",
