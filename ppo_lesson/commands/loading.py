@@ -165,12 +165,8 @@ def _folder_or_name(option: str, name: str, kind: str) -> None:
     """ValueError unless `name` is a folder that holds something, or can be a name on the hub."""
     path = Path(name)
     if path.is_dir():
-        _inside(
-            name,
-            *(TOKENIZERS if kind == "a tokenizer" else ("config.json", "adapter_config.json")),
-            option=option,
-            kind=kind,
-        )
+        files = TOKENIZERS if kind == "a tokenizer" else ("config.json", "adapter_config.json")
+        _inside(name, *files, option=option, kind=kind)
     elif path.exists() or name[0] in "./~" or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise ValueError(f"{option}: there is no folder {name}, and it cannot be a name on the hub")
     elif path.parent != Path() and path.parent.is_dir():  # data/sft_modle, say; not worth a question to the hub

@@ -74,10 +74,8 @@ def _sft(folder: Path, given: dict) -> None:
     _announce("sft", size, f"{len(pairs)} demonstrations, {len(held)} held out", config, profile)
     first = look()
     begin("sft", folder, given, config)
-    path = folder / "run.safetensors"
-    trainer = supervised.sft(
-        model, tokenizer, pairs, config, seed=given["seed"] or 0, resume=path, hardware=Hardware(profile)
-    )
+    once = {"seed": given["seed"] or 0, "resume": folder / "run.safetensors", "hardware": Hardware(profile)}
+    trainer = supervised.sft(model, tokenizer, pairs, config, **once)
     rows, seconds = follow(trainer, folder, config.steps, given)
     _save(model, tokenizer, folder / "model")
     finish(
@@ -120,10 +118,8 @@ def _reward(folder: Path, given: dict) -> None:
     _announce("reward", size, f"{len(rankings)} rankings, {len(held)} held out", config, profile)
     first = look()
     begin("reward", folder, given, config)
-    path = folder / "run.safetensors"
-    trainer = reward.train_reward(
-        model, tokenizer, rankings, config, seed=seed, resume=path, hardware=Hardware(profile)
-    )
+    once = {"seed": seed, "resume": folder / "run.safetensors", "hardware": Hardware(profile)}
+    trainer = reward.train_reward(model, tokenizer, rankings, config, **once)
     rows, seconds = follow(trainer, folder, config.steps, given)
     with profile.autocast():
         reward.normalize(model, tokenizer, rankings[:500])
@@ -173,8 +169,8 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
         samples = [(p, f"{s:+.2f}  {x}") for p, s, x in zip(out.prompts, out.scores.tolist(), out.texts)]
         return {name: x.tolist() for name, x in facts.items()}, spread(samples)
 
-    given_once = {"tokenizer": tokenizer, "documents": documents, "hardware": hardware}
-    trainer = rlhf.rlhf(config, models, prompts, **given_once, resume=folder / "run.safetensors")
+    once = {"tokenizer": tokenizer, "documents": documents, "hardware": hardware}
+    trainer = rlhf.rlhf(config, models, prompts, **once, resume=folder / "run.safetensors")
     if not team.first:
         deque(trainer, maxlen=0)
         return

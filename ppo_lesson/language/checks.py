@@ -20,9 +20,7 @@ def own_controller(config, models: Models, prompts, documents) -> FixedKL | Zieg
     settings.check(config)
     actor, critic, reference, _ = models
     if (config.advantages == "gae") != (critic is not None):
-        raise ValueError(
-            f"advantages='gae' needs a critic, 'group' has none; got {config.advantages!r}, {critic!r:.30}"
-        )
+        raise ValueError(f"advantages='gae' needs a critic, 'group' none; got {config.advantages!r}, {critic!r:.30}")
     if config.advantages == "group" and config.replies < 2:
         raise ValueError(f"advantages='group' compares replies: replies must be 2 or more; got {config.replies}")
     if actor is reference:
