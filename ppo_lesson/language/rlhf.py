@@ -121,16 +121,7 @@ def rlhf(
 
 
 def update(
-    models: Models,
-    optimizers,
-    rollout: ReplyRollout,
-    advantages,
-    returns,
-    config,
-    generator,
-    stream=None,
-    *,
-    hardware=CPU,
+    models, optimizers, rollout: ReplyRollout, advantages, returns, config, generator, stream=None, *, hardware=CPU
 ) -> dict:
     """Several epochs of mini-batches of micro-batches over one rollout. Returns diagnostics, means over the steps.
 
