@@ -164,7 +164,7 @@ def _examples(row: dict | Bad, kind: str) -> list:
     fields = [name for name in HOLDS[kind] if name in row]
     if "prompt" not in row and (form not in ("dialogue", "comparison") or (kind == "prompts" and not fields)):
         raise Bad(f'has no "prompt"; it has {short(sorted(row))}')
-    spoken = _is_spoken(row.get("prompt", row.get("chosen")))
+    spoken = any(_is_spoken(row.get(name)) for name in ("prompt", *names))
     before = _turns("prompt", row["prompt"], "user") if "prompt" in row else []
 
     def whole(name: str, value) -> list[dict]:

@@ -7,6 +7,8 @@ import pytest
 import shop
 
 from ppo_lesson.commands import main as cli
+from ppo_lesson.commands.train import hold_out
+from ppo_lesson.language.data import Dialogue, Pair, turns_of
 
 
 @pytest.fixture(scope="session")
@@ -105,3 +107,22 @@ def test_a_table_is_named_with_the_line_that_converts_it(name, folder, tmp_path,
     assert cli.main(command(folder, name, path, tmp_path / "run")) == 2
     said = capsys.readouterr().err
     assert said.startswith(f"error: {path} is CSV.\nConvert it:\n  python -c ") and "a.rows.jsonl" in said
+
+
+def test_an_export_keeps_the_turns_of_its_prompts(folder, tmp_path):
+    chat = [{"role": "system", "content": "Be brief."}, *turns("red", "tea", "of")]
+    prompts = put(tmp_path / "a.json", [{"prompt": chat}, {"prompt": "milk"}])
+    given = ["--prompts", f"{prompts}", "--model", "M", "--reward", f"{folder / 'my_reward.py'}:score"]
+    assert cli.main(["export", "verl", *given, "--output", f"{tmp_path / 'verl'}", "--format", "jsonl"]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "verl" / "train.jsonl").read_text("utf-8").splitlines()]
+    assert [row["prompt"] for row in rows] == [chat, [{"role": "user", "content": "milk"}]]
+
+
+def test_a_dialogue_is_held_out_with_all_that_begins_like_it():
+    """Later turns of a dialogue hold its earlier replies: trained on, they would tell the answer."""
+    pairs = [Pair(Dialogue(turns(a, "tea", b)), "of") for a in ASK for b in ("milk", "cup")] + [
+        Pair(a, "tea") for a in ASK
+    ]
+    held, rest = hold_out(pairs, 2)
+    assert len(held) == 6 and len(rest) == 12
+    assert not {turns_of(x.prompt)[0]["content"] for x in held} & {turns_of(x.prompt)[0]["content"] for x in rest}

@@ -126,7 +126,7 @@ def test_dialogues_keep_their_turns(row, file):
 def test_one_question_as_in_hh_rlhf_stays_as_it_was_written_for_models_without_a_template(file):
     """prompt and reply both began with the question: it was read twice."""
     whole = {"chosen": spoken(ASK, SAY), "rejected": spoken(ASK, END)}
-    for row in (whole, {"prompt": spoken(ASK, end=ASKED)} | whole):
+    for row in (whole, {"prompt": spoken(ASK, end=ASKED)} | whole, {"prompt": ASK} | whole):
         (ranking,) = read_rankings(file(row))
         assert is_dialogue(ranking.prompt, turns(ASK), True) and ranking.prompt == spoken(ASK, end=ASKED)
         assert ranking.replies == (SAY, END)
