@@ -110,12 +110,12 @@ def test_a_table_is_named_with_the_line_that_converts_it(name, folder, tmp_path,
 
 
 def test_an_export_keeps_the_turns_of_its_prompts(folder, tmp_path):
-    chat = [{"role": "system", "content": "Be brief."}, *turns("red", "tea", "of")]
-    prompts = put(tmp_path / "a.json", [{"prompt": chat}, {"prompt": "milk"}])
+    chats = [[{"role": "system", "content": "Be brief."}, *turns("red", "tea", f"of {i}")] for i in range(63)]
+    prompts = put(tmp_path / "a.json", [*({"prompt": chat} for chat in chats), {"prompt": "milk"}])
     given = ["--prompts", f"{prompts}", "--model", "M", "--reward", f"{folder / 'my_reward.py'}:score"]
     assert cli.main(["export", "verl", *given, "--output", f"{tmp_path / 'verl'}", "--format", "jsonl"]) == 0
     rows = [json.loads(line) for line in (tmp_path / "verl" / "train.jsonl").read_text("utf-8").splitlines()]
-    assert [row["prompt"] for row in rows] == [chat, [{"role": "user", "content": "milk"}]]
+    assert [row["prompt"] for row in rows] == [*chats, [{"role": "user", "content": "milk"}]]
 
 
 def test_a_dialogue_is_held_out_with_all_that_begins_like_it():
