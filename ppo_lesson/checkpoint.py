@@ -20,6 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .validate import refusal
+
 
 def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
     """Write `tensors` and `facts` (numbers, strings, lists, dicts, numpy arrays) to `path`, whole or not at all.
@@ -42,7 +44,7 @@ def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
         with contextlib.suppress(OSError):
             part.unlink()  # half a file would fill the disk for nothing
         held = "What it held before is untouched" if path.exists() else "It does not exist yet"
-        raise OSError(f"could not write {path} ({error}). {held}; is the disk full, or is it not yours?") from error
+        raise OSError(refusal("file", "not written", path, error, held)) from error
     for left in path.parent.glob(f"{glob.escape(path.name)}.*part"):  # by programs that were killed
         with contextlib.suppress(OSError):  # another one writes just now
             if time.time() - left.stat().st_mtime > 600:
@@ -73,10 +75,7 @@ def load(path, *, facts_only: bool = False) -> tuple[dict[str, Tensor], dict]:
             facts = json.loads(file.metadata()["facts"], object_hook=_decode)
             return {name: file.get_tensor(name) for name in file.keys() if not facts_only}, facts  # noqa: SIM118
     except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path} is not a complete checkpoint of this package ({error}). Put a good copy in its place, or delete "
-            f"it to start anew"
-        ) from error
+        raise ValueError(refusal("file", "not whole", path, error)) from error
 
 
 class Run:
@@ -153,9 +152,7 @@ class Run:
 
     def _restore(self) -> None:
         tensors, facts = load(self.path)
-        if "settings" not in facts or "rows" not in facts:
-            raise ValueError(f"{self.path} is not the checkpoint of a run; name another file")
-        same_settings(self.path, facts["settings"], self.settings)
+        check_settings(self.path, self.settings, facts)
         expected = pack(self.modules) | self.tensors
         shapes = [{name: (x.dtype, *x.shape) for name, x in each.items()} for each in (tensors, expected)]
         same_settings(self.path, *shapes)
@@ -168,6 +165,16 @@ class Run:
         self.rows, self.saved, self.beside = facts["rows"], len(facts["rows"]), facts.get("beside", {})
 
 
+def check_settings(path, settings: dict, facts: dict | None = None) -> None:
+    """ValueError if the file at `path`, where there is one, is the checkpoint of another run, or of none."""
+    if path is None or not Path(path).expanduser().exists():
+        return
+    facts = facts or load(path, facts_only=True)[1]
+    if not isinstance(facts.get("settings"), dict) or not isinstance(facts.get("rows"), list):
+        raise ValueError(f"{path} is not the checkpoint of a run; name another file")
+    same_settings(path, facts["settings"], settings)
+
+
 def same_settings(path, saved: dict, now: dict) -> None:
     """ValueError, naming every difference, unless the checkpoint at `path` belongs to the run of `now`."""
     differences = [
@@ -176,9 +183,7 @@ def same_settings(path, saved: dict, now: dict) -> None:
         if saved.get(name) != now.get(name)
     ]
     if differences:
-        raise ValueError(
-            f"resume: {path} holds another run: {'; '.join(differences)}. Go on with its settings, or name another file"
-        )
+        raise ValueError(refusal("file", "another run", path, "; ".join(differences)))
 
 
 def pack(modules: dict[str, nn.Module]) -> dict[str, Tensor]:

@@ -23,9 +23,9 @@ def exact(logits_p: Tensor, logits_q: Tensor) -> Tensor:
     tensor(0.5108)
     """
     validate.same_shape({"logits_p": logits_p, "logits_q": logits_q})
-    logp, logq = torch.log_softmax(logits_p, -1), torch.log_softmax(logits_q, -1)
+    logp, logq = (torch.log_softmax(validate.at_least_float32(x), -1) for x in (logits_p, logits_q))
     p = logp.exp()
-    return (p * (logp - logq).masked_fill(p == 0, 0.0)).sum(-1)
+    return (p * (logp - logq).masked_fill(p == 0, 0.0)).sum(-1).to(torch.result_type(logits_p, logits_q))
 
 
 def estimate(logp: Tensor, logp_ref: Tensor, kind: str) -> Tensor:

@@ -230,10 +230,8 @@ class MazeBatch:
         """
         lowest, highest = actions.aminmax()
         if actions.shape != self.states.shape or lowest < 0 or highest > 3:
-            raise ValueError(
-                f"actions must be 0, 1, 2 or 3, one for each robot, shape {tuple(self.states.shape)}; "
-                f"got {lowest} to {highest}, shape {tuple(actions.shape)}"
-            )
+            shapes = tuple(self.states.shape), lowest, highest, tuple(actions.shape)
+            raise ValueError(validate.refusal("numbers", "robots", *shapes))
         index = self.states * 4 + self.executed(actions, u_slip)
         arrived, rewards = self.next_state[index], self.move_reward[index]
         self.steps += 1

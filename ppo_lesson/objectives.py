@@ -60,9 +60,7 @@ def clipped_surrogate(
     if dual_clip is None:
         return objective
     if not dual_clip > 1:
-        raise ValueError(
-            f"dual_clip must be greater than 1 (3 is usual); got {dual_clip}. It bounds ratios far above 1"
-        )
+        raise ValueError(validate.refusal("numbers", "dual_clip", dual_clip))
     return torch.where(advantages < 0, torch.maximum(objective, dual_clip * advantages), objective)
 
 
@@ -130,9 +128,9 @@ def entropy(logits: Tensor) -> Tensor:
     >>> entropy(torch.zeros(4))
     tensor(1.3863)
     """
-    logp = torch.log_softmax(logits, -1)  # rounds once: logits - logsumexp would at the size of the logits too
+    logp = torch.log_softmax(validate.at_least_float32(logits), -1)  # logits - logsumexp would round at their size
     p = logp.exp()
-    return -(p * logp.masked_fill(p == 0, 0.0)).sum(-1)
+    return -(p * logp.masked_fill(p == 0, 0.0)).sum(-1).to(logits.dtype)
 
 
 def aggregate(

@@ -7,6 +7,8 @@ however many layers there are. torch.optim.Adam keeps one step count for a whole
 import torch
 from torch import Tensor
 
+from .validate import refusal
+
 
 class Adam:
     """groups: pairs (parameters, learning rate); seeds: the leading axes that all parameters share.
@@ -20,10 +22,7 @@ class Adam:
         groups = [([p for p in parameters if p.requires_grad], lr) for parameters, lr in groups]
         self.parameters = parameters = [p for ps, _ in groups for p in ps]
         if len(set(parameters)) < len(parameters):
-            raise ValueError(
-                "groups name a parameter twice, as when policy and critic share layers; make two networks, or one "
-                "group of what they share"
-            )
+            raise ValueError(refusal("network", "shared"))
         self.seeds, self.betas, self.eps = seeds, betas, eps
         self.flat = torch.cat([p.detach().reshape(*seeds, -1) for p in parameters], -1)
         self.grad, self.mean, self.square = (torch.zeros_like(self.flat) for _ in range(3))
@@ -45,7 +44,7 @@ class Adam:
         held = {id(p): place for p, place in zip(self.parameters, self.places)}
         for name, p in named:
             if p.requires_grad != (id(p) in held) or (p.requires_grad and p.data_ptr() != held[id(p)]):
-                raise RuntimeError(_moved(name))
+                raise RuntimeError(refusal("network", "moved", name))
 
     def release(self) -> None:
         """Give every parameter that is still held its own memory again, so that it can be saved without the others."""
@@ -57,7 +56,7 @@ class Adam:
         """The gradient of `loss`, one number that sums the seeds' losses, into `self.grad`."""
         if (now := [p.data_ptr() for p in self.parameters]) != self.places:
             i = next(i for i, place in enumerate(self.places) if now[i] != place)
-            raise RuntimeError(_moved(f"parameter {i} of shape {tuple(self.parameters[i].shape)}"))
+            raise RuntimeError(refusal("network", "moved", f"parameter {i} of shape {tuple(self.parameters[i].shape)}"))
         gradients = torch.autograd.grad(loss, self.parameters, retain_graph=keep_graph, materialize_grads=True)
         self.grad = torch.cat([g.reshape(*self.seeds, -1) for g in gradients], -1)
 
@@ -87,11 +86,3 @@ class Adam:
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold beside the parameters; restored by copying into these tensors."""
         return {"adam.mean": self.mean, "adam.square": self.square, "adam.steps": self.steps}
-
-
-def _moved(name: str) -> str:
-    return (
-        f"{name} was replaced, frozen or moved to other memory while the run was alive: no step would reach it. "
-        f"vector_to_parameters, load_state_dict(assign=True), .double(), .to() and requires_grad_ do that. Set values "
-        f"with load_state_dict(values), or p.copy_(value) under torch.no_grad(); all else before or after the run"
-    )

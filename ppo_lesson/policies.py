@@ -15,6 +15,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal, 
 from .kl import exact
 from .normalize import Standardize
 from .objectives import entropy
+from .validate import refusal
 
 
 class TabularPolicy(nn.Module):
@@ -195,9 +196,8 @@ def _rows(shape: torch.Size, observations: Tensor) -> Tensor:
     observations = torch.as_tensor(observations)  # one robot's state may come as a plain int
     if observations.is_floating_point() or list(observations.shape[: len(seeds)]) != seeds:
         axes = f" with leading axes {tuple(seeds)}, one for each seed" if seeds else ""
-        raise ValueError(
-            f"observations must be state ids (integers){axes}; got {observations.dtype} {tuple(observations.shape)}"
-        )
+        shape = tuple(observations.shape)
+        raise ValueError(refusal("numbers", "no ids", axes, observations.dtype, shape))
     low, high = (x.item() for x in observations.aminmax()) if observations.numel() else (0, 0)
     if not 0 <= low <= high < states:
         raise ValueError(f"observations must be state ids from 0 to {states - 1}, this table's; got {low} to {high}")

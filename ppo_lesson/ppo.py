@@ -24,6 +24,8 @@ from .objectives import clip_fraction, clipped_surrogate, explained_variance, pe
 from .optim import Adam
 from .returns import whiten
 from .rollout import Rollout
+from .validate import refusal
+from .vector import VectorBatch
 
 
 @validate.helpful
@@ -75,37 +77,44 @@ def ppo(
 
     env: a `Maze` or a `gymnasium.vector.VectorEnv`. seed: an int; in the maze also one int for each of its seeds.
     resume: a file. The run saves itself there at every checkpoint and at its end; if the file is there already, the
-    rows it remembers come first and the run goes on after them, bit by bit as if it had never stopped. A Ctrl-C
-    between two checkpoints saves nothing new: the run goes on from the last one.
+    rows it remembers come first and the run goes on after them, bit by bit as if it had never stopped, in the same
+    environment, if `reset(seed=...)` makes it forget all else. Refused: another one by name, wrappers, spaces or `spec`,
+    and one that shows that it remembers. A Ctrl-C between two checkpoints saves nothing new: it goes on from the last.
     Rows add kl (exact, from the old policy) to the usual ones, and numbers that are known beforehand: see watch.py.
     FloatingPointError, with a diagnosis, if the run diverges. RuntimeError if the environment fails.
     """
     controller = _check_ppo(config, critic, resume)
     batch = make_batch(env, config, seed)
+    settings = {} if resume is None else _settings(batch, config)
+    checkpoint.check_settings(resume, settings)
     check_common(batch, policy, critic, config)
+    _frozen_copy(policy)
+    if resume is not None and isinstance(batch, VectorBatch):
+        batch.check_forgets()
     if config.objective == "clip":  # refuses what does not fit together before the first step, not after it
         nothing = torch.zeros(1)
         clipped_surrogate(nothing, nothing, nothing, config.eps, eps_high=config.eps_high, dual_clip=config.dual_clip)
     validate.integer("minibatches", config.minibatches, 1, batch.n * config.steps)
     if config.whiten and batch.n * config.steps < 2 * config.minibatches:
-        raise ValueError(
-            f"minibatches={config.minibatches} of {batch.n * config.steps} steps in a rollout leave some with a single "
-            f"step, whose whitened weight is always 0: nothing would be learned from it. Take fewer, or whiten=False"
-        )
+        raise ValueError(refusal("run", "single steps", config.minibatches, batch.n * config.steps))
     optimizer = Adam([(policy.parameters(), config.lr), (critic.parameters(), config.critic_lr)], seeds=batch.seeds)
     try:
         scale_rewards = RewardScale(config.gamma) if config.normalize_rewards else None
         modules = {"policy": policy, "critic": critic} | ({"reward_scale": scale_rewards} if scale_rewards else {})
-        settings, moments = _settings(batch, config), optimizer.state()
         rhythm = {"count": config.iterations, "every": config.checkpoint_every, "restarts": True}
-        run = checkpoint.Run(resume, settings, modules, moments, controller, **rhythm)
+        run = checkpoint.Run(resume, settings, modules, optimizer.state(), controller, **rhythm)
         yield from map(dict, run.rows)
         for iteration in run.iterations():
             try:
                 optimizer.check({"policy": policy, "critic": critic})
                 if run.due(iteration):
+                    if not any("return_mean" in row for row in run.rows):
+                        raise ValueError(refusal("run", "no end", config.checkpoint_every, config.steps))
                     run.save()
-                    batch.restart([checkpoint.fresh_seed(s, iteration) for s in batch.seed_numbers])
+                    fresh = [checkpoint.fresh_seed(s, iteration) for s in batch.seed_numbers]
+                    if resume is not None and isinstance(batch, VectorBatch):
+                        batch.check_forgets(fresh)
+                    batch.restart(fresh)
                     if scale_rewards is not None:
                         scale_rewards.restart()
                 rollout = batch.collect(policy, config.steps, critic)
@@ -154,7 +163,7 @@ class Losses(NamedTuple):
 def ppo_update(policy, critic, optimizer, rollout: Rollout, config: PPOConfig, controller, batch, factor=1.0) -> dict:
     """Several epochs of mini-batches over one rollout. Returns diagnostics, one number a seed."""
     advantages, returns = rollout.gae(config.gamma, config.lam)  # (*seeds, robots, T)
-    old = copy.deepcopy(policy).requires_grad_(False)  # the policy that collected the data
+    old = _frozen_copy(policy)  # the policy that collected the data
     logp_old = old(rollout.observations).log_prob(rollout.actions)  # rescored, so that the first ratio is exactly 1
     steps = Steps(rollout.observations, rollout.actions, logp_old, advantages, returns, rollout.values)
     steps = _real_steps(steps, rollout.mask, batch.seeds)  # each (*seeds, n, ...)
@@ -257,6 +266,14 @@ def _diagnostics(policy, critic, old, steps: Steps, config: PPOConfig) -> dict:
     return row
 
 
+@torch.no_grad()
+def _frozen_copy(policy):
+    try:
+        return copy.deepcopy(policy).requires_grad_(False)
+    except (TypeError, RuntimeError, copy.Error) as error:
+        raise TypeError(refusal("network", "no copy", error)) from error
+
+
 # ---- before ------------------------------------------------------------------------------------------------------
 
 
@@ -270,16 +287,13 @@ def _settings(batch, config: PPOConfig) -> dict:
 def _check_ppo(config: PPOConfig, critic, resume) -> FixedKL | PaperKL | None:
     """Refuse settings that do not fit together; give this run its own copy of the KL controller."""
     if not isinstance(config, PPOConfig):
-        raise TypeError(f"config must be a PPOConfig, for example PPOConfig(lr=0.1); got {type(config).__name__}")
+        raise TypeError(refusal("run", "no PPOConfig", type(config).__name__))
     if critic is None:
-        raise TypeError("ppo needs a critic, for example TabularCritic()")
+        raise TypeError(refusal("run", "no critic"))
     if config.kl is not None and not isinstance(config.kl, FixedKL | PaperKL):
-        raise TypeError(
-            f"kl must be a FixedKL or a PaperKL, the two rules about the old policy; got {type(config.kl).__name__}. "
-            f"ZieglerKL is about a reference policy and belongs to rlhf"
-        )
+        raise TypeError(refusal("run", "kl", type(config.kl).__name__))
     if (config.objective == "penalty") != (config.kl is not None):
-        raise ValueError(f"objective='penalty' and kl go together; got objective={config.objective!r}, kl={config.kl}")
+        raise ValueError(refusal("run", "kl and objective", config.objective, config.kl))
     if resume is not None and config.checkpoint_every is None:
-        raise ValueError("resume needs PPOConfig(checkpoint_every=...): how many iterations between two checkpoints")
+        raise ValueError(refusal("run", "no rhythm"))
     return copy.deepcopy(config.kl)

@@ -3,6 +3,9 @@
 Time is the last axis. Nothing here knows about mazes or language; both use these three functions.
 """
 
+import functools
+import math
+
 import torch
 from torch import Tensor
 
@@ -21,11 +24,12 @@ def discounted_returns(rewards: Tensor, gamma: float, *, ended: Tensor | None = 
     tensor([0.2500, 0.5000, 1.0000])
     """
     rewards = _reals("rewards", rewards)
+    dtype, rewards = rewards.dtype, validate.at_least_float32(rewards)
     gamma = validate.number("gamma", gamma, 0.0, 1.0)
     validate.same_shape({"rewards": rewards, "ended": ended})
     validate.finite("rewards", rewards)
     go_on = torch.full_like(rewards, gamma) if ended is None else gamma * (~ended.bool()).to(rewards)
-    return _backward_sum(rewards, go_on)
+    return _backward_sum(rewards, go_on).to(dtype)
 
 
 @torch.no_grad()
@@ -63,6 +67,8 @@ def gae(
     ends = {"terminated": terminated, "truncated": truncated, "mask": mask}
     validate.same_shape(steps | ends)
     validate.marks_a_step(mask)
+    dtype = functools.reduce(torch.promote_types, (x.dtype for x in steps.values()))
+    rewards, values, next_values = (x.to(torch.promote_types(dtype, torch.float32)) for x in steps.values())
     real = torch.ones_like(rewards, dtype=torch.bool) if mask is None else mask.bool()
     terminated = terminated.bool()
     bootstrapped = real & ~terminated
@@ -74,7 +80,7 @@ def gae(
     cut = terminated if truncated is None else terminated | truncated.bool()
     deltas = rewards + gamma * next_values - values  # 0 outside the mask, so a trace that runs into a hole adds nothing
     advantages = _backward_sum(deltas, gamma * lam * (real & ~cut).to(rewards))
-    return advantages, advantages + values
+    return advantages.to(dtype), (advantages + values).to(dtype)
 
 
 def whiten(x: Tensor, mask: Tensor | None = None, *, dim=None, shift_mean=True, eps=1e-8) -> Tensor:
@@ -98,6 +104,10 @@ def whiten(x: Tensor, mask: Tensor | None = None, *, dim=None, shift_mean=True, 
     for _ in range(2):  # twice: rounding in the first mean would pass for spread when all entries are equal
         centred = (centred - centred.sum(axes, keepdim=True) / n.clamp(min=1)).where(real, 0)
     variance = centred.square().sum(axes, keepdim=True) / (n - 1).clamp(min=1)
+    if not math.isfinite(variance.sum()):  # the squares are too large for the dtype
+        if x.dtype == torch.float64:
+            raise ValueError(validate.refusal("numbers", "too large", x.abs().max()))
+        return whiten(x.double(), mask, dim=dim, shift_mean=shift_mean, eps=eps).to(dtype)
     return ((centred if shift_mean else x) * torch.rsqrt(variance + eps)).where(n > 1, 0).to(dtype)
 
 

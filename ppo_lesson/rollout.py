@@ -101,10 +101,8 @@ def policy_probs(policy, batch) -> Tensor:
     states = torch.arange(batch.maze.n_states).expand(*batch.seeds, -1)
     probs = policy(states).probs.detach()
     if probs.shape != (*states.shape, batch.maze.n_actions):
-        raise ValueError(
-            f"policy must give {batch.maze.n_actions} probabilities for each state, "
-            f"shape {(*states.shape, batch.maze.n_actions)}; got {tuple(probs.shape)}"
-        )
+        wanted = (*states.shape, batch.maze.n_actions)
+        raise ValueError(validate.refusal("numbers", "table", batch.maze.n_actions, wanted, tuple(probs.shape)))
     return probs
 
 

@@ -14,6 +14,12 @@ from torch import Tensor
 
 _READ = tomllib.loads(files(__package__).joinpath("validate.toml").read_text("utf-8"))
 ELSEWHERE, FIELDS = _READ["elsewhere"], _READ["fields"]  # other libraries' names; what each field may be
+_REFUSALS = tomllib.loads(files(__package__).joinpath("refusals.toml").read_text("utf-8"))
+
+
+def refusal(topic: str, name: str, *given) -> str:
+    """The sentence of refusals.toml, with what was given in it."""
+    return _REFUSALS[topic][name].format(*given)
 
 
 def helpful(cls):
@@ -110,10 +116,7 @@ def finite(name: str, x: Tensor, mask: Tensor | None = None) -> None:
     good = x.isfinite() if mask is None else x.isfinite() | ~mask
     if not bool(good.all()):
         where = tuple((~good).nonzero()[0].tolist())
-        raise ValueError(
-            f"{name} has a non-finite entry: {name}{list(where)} = {x[where].item()}. "
-            f"Find the step that produced it; a mask hides only entries that are not real steps."
-        )
+        raise ValueError(refusal("numbers", "not finite", name, list(where), x[where].item()))
 
 
 def all_finite(result: Tensor, tensors: Mapping[str, Tensor]) -> None:
@@ -161,10 +164,8 @@ def probabilities(name: str, probs, shape: tuple[int, ...]) -> Tensor:
     try:
         probs = torch.as_tensor(probs)
     except (TypeError, ValueError, RuntimeError):
-        raise TypeError(
-            f"{name} must be a table of numbers, (..., {', '.join(map(str, shape))}); got {type(probs).__name__}. "
-            f"The table of a TabularPolicy is policy.probs"
-        ) from None
+        wanted = ", ".join(map(str, shape))
+        raise TypeError(refusal("numbers", "no table", name, wanted, type(probs).__name__)) from None
     if probs.shape[-len(shape) :] != shape:
         raise ValueError(f"{name} must have shape (..., {', '.join(map(str, shape))}); got {tuple(probs.shape)}")
     not_empty(name, probs)
@@ -173,8 +174,6 @@ def probabilities(name: str, probs, shape: tuple[int, ...]) -> Tensor:
     good &= (probs >= 0).all(-1)  # false for NaN too
     if not bool(good.all()):
         row = tuple((~good).nonzero()[0].tolist())
-        raise ValueError(
-            f"{name}{list(row)} is not a probability distribution: {[round(p, 6) for p in probs[row].tolist()]} "
-            f"sums to {probs[row].sum().item():.6g}. Every row must be >= 0 and sum to 1; use torch.softmax."
-        )
+        shown = [round(p, 6) for p in probs[row].tolist()]
+        raise ValueError(refusal("numbers", "no probabilities", name, list(row), shown, probs[row].sum().item()))
     return probs

@@ -4,17 +4,23 @@ Three ways in which such environments start anew (`gymnasium.vector.AutoresetMod
 true final observation in `next_observations`, `terminated` and `truncated` apart, and no step that nobody took.
 """
 
-from contextlib import contextmanager
-
 import gymnasium
 import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from . import validate
 from .rollout import Rollout
+from .validate import refusal
+
+COPIES = SyncVectorEnv | AsyncVectorEnv
+DRAWS = (  # names of functions that take a generator
+    " bernoulli bernoulli_ binomial cauchy_ exponential_ geometric_ log_normal_ multinomial normal normal_ poisson "
+    "rand randint randn randperm random_ uniform_ _standard_gamma _sample_dirichlet "
+)
 
 
 class VectorBatch:
@@ -26,51 +32,62 @@ class VectorBatch:
 
     def __init__(self, env: gymnasium.vector.VectorEnv, *, seed: int = 0):
         if not isinstance(env, gymnasium.vector.VectorEnv):
-            remedy = "gymnasium.make_vec('CartPole-v1', num_envs=8), or SyncVectorEnv([lambda: your_env] * 8)"
-            raise TypeError(f"env must be a Gymnasium vector environment, {remedy}; got {type(env).__name__}")
+            raise TypeError(refusal("environment", "no vector", type(env).__name__))
         self.env, self.n, self.seeds = env, env.num_envs, ()
         self.seed_numbers = [validate.integer("seed", seed, 0)]
-        self.observation_space, self.action_space = env.single_observation_space, env.single_action_space
-        _check_spaces(self.observation_space, self.action_space)
+        self.observation_space = shown = env.single_observation_space
+        self.action_space = actions = env.single_action_space
+        if not isinstance(shown, Box | Discrete):
+            raise TypeError(refusal("environment", "observations", shown))
+        if not isinstance(actions, Box | Discrete) or len(actions.shape) != isinstance(actions, Box):
+            raise TypeError(refusal("environment", "actions", actions))
         try:
             self.mode = AutoresetMode(env.metadata.get("autoreset_mode"))
         except ValueError:
-            raise ValueError(
-                f"env.metadata['autoreset_mode'] must be an AutoresetMode, so that the true final observation can be "
-                f"found; got {env.metadata.get('autoreset_mode')!r}. Set it to what env.step really does"
-            ) from None
+            raise ValueError(refusal("environment", "no mode", env.metadata.get("autoreset_mode"))) from None
         self.restart(self.seed_numbers)
 
     def restart(self, seeds) -> None:
         """All environments and all random numbers from the beginning, for a sequence of one seed."""
-        self.generators = [torch.Generator().manual_seed(seeds[0])]
-        observations, _ = self._call(self.env.reset, "observations, info", seed=seeds[0])
+        seed, self.generators = seeds[0], [torch.Generator().manual_seed(seeds[0])]
+        if self.n > 1 and isinstance(self.env.unwrapped, COPIES):  # they would take seed, seed + 1 and so on
+            seed = [seed, *np.random.SeedSequence(seed).generate_state(self.n - 1).tolist()]
+        observations, _ = self._call(self.env.reset, "observations, info", seed=seed)
         self.observations = self._observed("reset", "observations", observations)
         self.returns = np.zeros(self.n)
         self.resetting = np.zeros(self.n, dtype=bool)  # NEXT_STEP: these ignore the next action and begin an episode
 
-    @contextmanager
-    def own_random_numbers(self):
-        """Let `distribution.sample()`, which knows no generator, draw from this batch's own."""
-        outside = torch.random.get_rng_state()
-        torch.random.set_rng_state(self.generators[0].get_state())
-        try:
-            yield
-        finally:
-            self.generators[0].set_state(torch.random.get_rng_state())
-            torch.random.set_rng_state(outside)
+    def check_forgets(self, seeds=None) -> None:
+        """ValueError if the environment remembers what no checkpoint holds: its wrappers, or two restarts, show it."""
+        layers = [self.env]
+        while hasattr(layers[-1], "env"):
+            layers.append(layers[-1].env)
+        for name in ("obs_rms", "return_rms"):
+            inside = hasattr(layers[-1], "call") and any(layers[-1].call("has_wrapper_attr", name))
+            if inside or any(name in vars(layer) for layer in layers):
+                raise ValueError(refusal("environment", "statistics", name))
+        if seeds is not None:
+            self.restart(seeds)
+            first = self.observations
+            self.restart(seeds)
+            if not np.array_equal(first, self.observations):
+                raise ValueError(refusal("environment", "remembers"))
+
+    def shown(self, policy) -> Tensor:
+        """What all environments show now, (n, ...), as the policy takes it."""
+        return _as_it_computes(policy, torch.from_numpy(self.observations))
 
     def choose(self, policy, *, greedy: bool = False) -> Tensor:
         """The policy's actions for all environments, where they stand; its most likely ones if greedy."""
-        distribution = policy(_as_it_computes(policy, torch.from_numpy(self.observations)))
-        actions = distribution.mode if greedy else distribution.sample()
+        distribution = policy(self.shown(policy))
+        with OwnNumbers(self.generators[0]):
+            actions = distribution.mode if greedy else distribution.sample()
+        actions = actions.float() if actions.dtype == torch.bfloat16 else actions  # numpy knows no bfloat16
         space, discrete = self.action_space, isinstance(self.action_space, Discrete)
         fits = actions.shape == (self.n, *space.shape) and actions.is_floating_point() != discrete
         if not fits or (discrete and distribution.support.upper_bound + 1 != space.n):
-            raise ValueError(
-                f"policy must choose among the actions of {space}, one for each of {self.n} environments; got "
-                f"{type(distribution).__name__}, which gave {actions.dtype} {tuple(actions.shape)}"
-            )
+            got = type(distribution).__name__, actions.dtype, tuple(actions.shape)
+            raise ValueError(refusal("network", "actions", space, self.n, *got))
         return actions
 
     def collect(self, policy, steps: int, critic=None) -> Rollout:
@@ -79,9 +96,17 @@ class VectorBatch:
 
     def fingerprint(self) -> str:
         """What must be the same when a run goes on."""
-        spec = self.env.spec
-        given = {} if spec is None else {k: v for k, v in spec.kwargs.items() if isinstance(v, int | float | str)}
-        env = f"{self.n} x {spec.id if spec else type(self.env).__name__}, {self.mode.name} {given or ''}"
+        spec, inner = self.env.spec, self.env.unwrapped
+        name, given = (spec.id, spec.kwargs) if spec else (type(self.env).__name__, {})
+        if spec is None and isinstance(inner, COPIES):  # of what? a new one says it
+            one = inner.env_fns[0]()
+            given = (
+                one.spec.kwargs | {"max_episode_steps": one.spec.max_episode_steps} if one.spec else vars(one.unwrapped)
+            )
+            name = str(one)
+            one.close()
+        given = {k: v for k, v in given.items() if isinstance(v, int | float | str)}
+        env = f"{self.n} x {name}, {self.mode.name} {given or ''}"
         return env + f", observations {self.observation_space}, actions {self.action_space}"
 
     def step(self, actions: Tensor) -> dict[str, np.ndarray]:
@@ -91,7 +116,8 @@ class VectorBatch:
         """
         answer = "observations, rewards, terminated, truncated, info"
         observed, rewards, terminated, truncated, info = self._call(self.env.step, answer, self._into_the_box(actions))
-        observed, rewards = self._observed("step", "observations", observed), self._rewards(rewards)
+        observed = self._observed("step", "observations", observed)
+        rewards = self._array("step", "rewards", rewards).astype(np.float64, copy=False)
         terminated, truncated = self._flags("terminated", terminated), self._flags("truncated", truncated)
         mask = ~self.resetting
         terminated, truncated = terminated & mask, truncated & ~terminated & mask
@@ -123,16 +149,14 @@ class VectorBatch:
         space = self.action_space
         if isinstance(space, Discrete):
             return (actions.numpy() + space.start).astype(space.dtype, copy=False)
-        return actions.numpy().clip(space.low, space.high).astype(space.dtype, copy=False)
+        actions = actions.numpy().clip(space.low, space.high)
+        whole = space.dtype.kind in "iu"  # to the nearest: cut off, most would be 0
+        return (np.rint(actions) if whole else actions).astype(space.dtype, copy=False)
 
     def _final_observations(self, observed: np.ndarray, info: dict, ended: np.ndarray) -> np.ndarray:
         """SAME_STEP: `observed` shows new episodes already; the true ends are in info["final_obs"]."""
         if "final_obs" not in info:
-            raise ValueError(
-                "env.metadata['autoreset_mode'] is SAME_STEP, but info has no 'final_obs' in a step that ended an "
-                "episode; without the true final observation a truncated episode cannot be valued. "
-                "DictInfoToList hides it: leave that wrapper out"
-            )
+            raise ValueError(refusal("environment", "no final"))
         arrived, these = observed.copy(), np.flatnonzero(ended)
         arrived[these] = self._observed("step", "final_obs", [info["final_obs"][i] for i in these], these)
         return arrived
@@ -150,26 +174,19 @@ class VectorBatch:
                 x = (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy()  # numpy knows no bfloat16
             x = np.array(x)
         except (ValueError, TypeError, RuntimeError) as error:
-            raise ValueError(f"{given} that make no array: {error}. They must have {shape}") from None
+            raise ValueError(refusal("environment", "no array", given, error, shape)) from None
         if x.dtype.kind not in "biuf":
-            raise ValueError(f"{given} of dtype {x.dtype}; they must be real numbers, {shape}. Convert in {function}")
+            raise ValueError(refusal("environment", "no numbers", given, x.dtype, shape, function))
         if x.shape != wanted:
             remedy = f"Mend {function}, or the step of the single environments"
             if x.shape == (*wanted, 1):
                 remedy = f"Return {name}[..., 0]; of a single environment, a plain number"
-            raise ValueError(f"{given} of shape {x.shape}; they must have {shape}. {remedy}")
+            raise ValueError(refusal("environment", "shape", given, x.shape, shape, remedy))
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             row, *rest = np.argwhere(~np.isfinite(x))[0].tolist()
-            raise ValueError(
-                f"the environment gave non-finite {name}: {x[(row, *rest)]} in environment "
-                f"{row if rows is None else rows[row]}{f' at {rest}' if rest else ''}. Mend it, or wrap it so that it "
-                f"ends an episode before that"
-            )
+            where = f"{row if rows is None else rows[row]}{f' at {rest}' if rest else ''}"
+            raise ValueError(refusal("environment", "not finite", name, x[(row, *rest)], where))
         return x
-
-    def _rewards(self, x) -> np.ndarray:
-        """(n,) float64, whatever kind of real numbers the environment counts in."""
-        return self._array("step", "rewards", x).astype(np.float64, copy=False)
 
     def _flags(self, name: str, x) -> np.ndarray:
         """(n,) bool: 0 and 1 are taken for what they say; anything else would be taken for a number somewhere."""
@@ -178,10 +195,7 @@ class VectorBatch:
             return x
         if not ((x == 0) | (x == 1)).all():
             i = np.flatnonzero((x != 0) & (x != 1))[0]
-            raise ValueError(
-                f"the environment's step() gave {name} = {x[i]} in environment {i}; it must be True or False, or 1 or "
-                f"0. Return {name} as bool, for example step_count >= limit"
-            )
+            raise ValueError(refusal("environment", "no flag", name, x[i], i))
         return x.astype(bool)
 
     def _observed(self, function: str, name: str, x, rows=None) -> np.ndarray:
@@ -191,11 +205,8 @@ class VectorBatch:
             return x if x.dtype.kind == "f" else x.astype(np.float32)
         ids = x.astype(np.int64)
         if (ids != x).any():
-            i = np.flatnonzero(ids != x)[0]
-            raise ValueError(
-                f"the environment's {function}() gave {name} = {x[i]} in environment {i if rows is None else rows[i]}; "
-                f"{self.observation_space} has whole numbers. Return ids, or make the space a Box"
-            )
+            i, these = np.flatnonzero(ids != x)[0], np.arange(self.n) if rows is None else rows
+            raise ValueError(refusal("environment", "no id", function, name, x[i], these[i], self.observation_space))
         return ids - self.observation_space.start
 
     def _call(self, function, answer: str, *args, **kwargs) -> tuple:
@@ -203,40 +214,41 @@ class VectorBatch:
         try:
             given = function(*args, **kwargs)
         except Exception as error:
-            raise RuntimeError(f"the environment failed in {function.__name__}(): {error!r}") from error
+            how = "failed in a process" if isinstance(self.env.unwrapped, AsyncVectorEnv) else "failed"
+            raise RuntimeError(refusal("environment", how, function.__name__, error)) from error
         if not isinstance(given, tuple | list) or len(given) != answer.count(",") + 1:
             what = f"{len(given)} things" if isinstance(given, tuple | list) else type(given).__name__
-            raise ValueError(
-                f"the environment's {function.__name__}() must return ({answer}), as Gymnasium's do; got {what}. An "
-                f"environment of the old gym needs a wrapper"
-            )
+            raise ValueError(refusal("environment", "answer", function.__name__, answer, what))
         return given
 
 
 def _as_it_computes(policy, x: Tensor) -> Tensor:
     """Real numbers in the dtype of the policy's parameters: many environments show float64, networks have float32."""
-    return x.to(next(policy.parameters()).dtype) if x.is_floating_point() else x
+    return x.to(next((p.dtype for p in policy.parameters()), x.dtype)) if x.is_floating_point() else x
 
 
-def _check_spaces(observations, actions) -> None:
-    if not isinstance(observations, Box | Discrete):
-        raise TypeError(
-            f"observations must be Box or Discrete; got {observations}. Flatten them with "
-            f"gymnasium.wrappers.FlattenObservation"
-        )
-    if not (isinstance(actions, Discrete) or (isinstance(actions, Box) and len(actions.shape) == 1)):
-        raise TypeError(f"actions must be Discrete, or Box with one axis; got {actions}. Wrap the environment")
+class OwnNumbers(TorchFunctionMode):
+    """What torch draws inside comes from `generator`; the program's own numbers and other threads are left alone."""
+
+    def __init__(self, generator: torch.Generator):
+        super().__init__()
+        self.generator = generator
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        own = {"generator": self.generator} if f" {function.__name__} " in DRAWS else {}
+        return function(*args, **own | (kwargs or {}))
 
 
 @torch.no_grad()
 def vector_steps(batch: VectorBatch, policy, steps: int, critic=None) -> Rollout:
     """`steps` steps of every environment, from where it stands. Fields (n, T, ...); `mask` may have holes."""
     columns = []
-    with batch.own_random_numbers():
-        for _ in range(validate.integer("steps", steps, 1)):
-            observed = batch.observations
-            actions = batch.choose(policy)
-            columns.append({"observations": observed, "actions": actions.numpy()} | batch.step(actions))
+    for _ in range(validate.integer("steps", steps, 1)):
+        observed = batch.observations
+        actions = batch.choose(policy)
+        columns.append({"observations": observed, "actions": actions.numpy()} | batch.step(actions))
+    if not any(c["mask"].any() for c in columns):
+        raise ValueError(refusal("environment", "only resets", steps))
     columns = {name: torch.from_numpy(np.stack([c[name] for c in columns], 1)) for name in columns[0]}
     for name in ("rewards", "observations", "next_observations"):
         columns[name] = _as_it_computes(policy, columns[name])
@@ -248,21 +260,27 @@ def vector_steps(batch: VectorBatch, policy, steps: int, critic=None) -> Rollout
 
 
 @torch.no_grad()
-def evaluate(env, policy, *, episodes: int, seed: int, greedy: bool = False) -> Tensor:
+def evaluate(
+    env, policy, *, episodes: int, seed: int, greedy: bool = False, max_episode_steps: int = 100_000
+) -> Tensor:
     """Returns of `episodes` complete episodes, (episodes,), undiscounted and unscaled; the policy does not learn.
 
     env: a vector environment; each of its n copies plays the same number of episodes, so that short ones are not
     counted more often than long ones; not one that a run in progress uses, for it begins anew here. episodes: a
-    multiple of n. greedy: take the distribution's mode, do not sample.
+    multiple of n. seed: another one than in training, whose first episodes it would begin with. greedy: take the
+    distribution's mode, do not sample. RuntimeError if an episode is longer than max_episode_steps.
     """
     batch = VectorBatch(env, seed=seed)
     each, rest = divmod(validate.integer("episodes", episodes, 1), batch.n)
     if rest:
-        raise ValueError(f"episodes must be a multiple of the {batch.n} environments; got {episodes}")
-    returns = [[] for _ in range(batch.n)]
-    with batch.own_random_numbers():
-        while min(map(len, returns)) < each:
-            step = batch.step(batch.choose(policy, greedy=greedy))
-            for i in np.flatnonzero(step["terminated"] | step["truncated"]):
-                returns[i].append(step["episode_returns"][i])
+        raise ValueError(refusal("environment", "episodes", batch.n, episodes))
+    returns, running = [[] for _ in range(batch.n)], np.zeros(batch.n, dtype=int)
+    while min(map(len, returns)) < each:
+        step = batch.step(batch.choose(policy, greedy=greedy))
+        ended = step["terminated"] | step["truncated"]
+        for i in np.flatnonzero(ended):
+            returns[i].append(step["episode_returns"][i])
+        running = (running + step["mask"]) * ~ended
+        if running.max() > max_episode_steps:
+            raise RuntimeError(refusal("environment", "endless", running.argmax(), max_episode_steps))
     return torch.tensor([x[:each] for x in returns]).flatten()

@@ -23,6 +23,7 @@ from .. import checkpoint
 from ..diagnose import report
 from ..hardware.hardware import CPU
 from ..kl import ZieglerKL, estimate, estimate_off_policy
+from ..loop import still_held
 from ..objectives import aggregate, clip_fraction, clipped_surrogate, explained_variance, value_loss
 from .advantages import advantages_of
 from .checks import encode, own_controller
@@ -88,6 +89,8 @@ def rlhf(
         chosen = torch.randint(len(encoded), (config.batch // config.replies,), generator=generator)
         chosen = chosen.repeat_interleave(config.replies)
         beta = 0.0 if controller is None else controller.beta
+        for name, model in learners.items():
+            still_held(f"the {name}", model, optimizers[name])
         try:
             asked = [encoded[i] for i in chosen]
             rollout = roll_out(models, tokenizer, asked, config, generator, hardware=hardware, decode=decode)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .. import checkpoint, validate
 from ..hardware.hardware import CPU, Hardware
+from ..loop import still_held
 from ..objectives import aggregate
 from .checks import check_lengths
 from .data import Pair
@@ -96,6 +97,7 @@ def train_steps(
     run = checkpoint.Run(resume, settings, {"model": model}, moments | hardware.state(), **rhythm)
     yield from map(dict, run.rows)
     for step in run.iterations():
+        still_held("the model", model, optimizer)
         lr = config.lr * schedule(step, config.steps, config.warmup)
         for group in optimizer.param_groups:
             group["lr"] = lr

@@ -6,7 +6,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode
-from vector_envs import MODES, Target, copies
+from vector_envs import KINDS, MODES, Answering, Target, copies
 
 from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
@@ -14,45 +14,6 @@ from ppo_lesson.vector import VectorBatch, evaluate, vector_steps
 
 NEXT_STEP, SAME_STEP, DISABLED = MODES
 MODE = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
-LIMITS = np.array([3, 5])
-
-
-class Answering(gymnasium.vector.VectorEnv):
-    """Two clocks that stop at 3 and 5; each step pays 1 + the copy's number. `change` makes another kind of answers."""
-
-    num_envs, single_action_space = 2, Discrete(2)
-
-    def __init__(self, mode=NEXT_STEP, ids=False, **change):
-        self.metadata = {"autoreset_mode": mode}
-        self.mode, self.ids, self.change = mode, ids, change
-        self.single_observation_space = Discrete(9) if ids else Box(0, 10, (1,))
-
-    def show(self):
-        return self.time.copy() if self.ids else self.time[:, None].astype(np.float32)
-
-    def answer(self, **parts):
-        return tuple(self.change.get(name, lambda x: x)(x) for name, x in parts.items())
-
-    def reset(self, *, seed=None, options=None):
-        over = (options or {}).get("reset_mask", np.ones(2, dtype=bool))
-        assert over.dtype == bool
-        self.time = np.zeros(2, dtype=int) if seed is not None else np.where(over, 0, self.time)
-        self.over = np.zeros(2, dtype=bool)
-        return self.answer(observations=self.show(), info={})
-
-    def step(self, actions):
-        self.time = np.where(self.over, 0, self.time + 1)
-        rewards = np.where(self.over, 0.0, 1.0 + np.arange(2))
-        ended = self.time == LIMITS
-        terminated, truncated = ended & [True, False], ended & [False, True]
-        info = {"final_obs": list(self.show())}
-        if self.mode == NEXT_STEP:
-            self.over = ended
-        elif self.mode == SAME_STEP:
-            self.time = np.where(ended, 0, self.time)
-        return self.answer(
-            observations=self.show(), rewards=rewards, terminated=terminated, truncated=truncated, info=info
-        )
 
 
 def networks():
@@ -62,21 +23,6 @@ def networks():
 def steps_of(env, steps=17):
     policy, critic = networks()
     return vector_steps(VectorBatch(env), policy, steps, critic)
-
-
-KINDS = {
-    "uint8": lambda x: x.astype(np.uint8),
-    "int64": lambda x: x.astype(np.int64),
-    "int8": lambda x: x.astype(np.int8),
-    "float32": lambda x: x.astype(np.float32),
-    "list": lambda x: x.tolist(),
-    "list of integers": lambda x: x.astype(int).tolist(),
-    "tuple of numpy numbers": tuple,
-    "torch bool": torch.from_numpy,
-    "torch integers": lambda x: torch.from_numpy(x).int(),
-    "torch half": lambda x: torch.from_numpy(x).half(),
-    "torch bfloat16": lambda x: torch.from_numpy(x).bfloat16(),
-}
 
 
 @MODE

@@ -406,3 +406,16 @@ def test_shape_rewards_refuses(scores, beta, what):
     x = torch.zeros(1, 2)
     with pytest.raises(ValueError, match=what):
         shape_rewards(torch.tensor(scores), x, x, torch.tensor([[True, False]]), beta)
+
+
+@pytest.mark.parametrize("which", ["actor", "critic"])
+def test_a_run_whose_parameters_were_replaced_says_so(which):
+    actor, critic, reference, tokenizer = family()
+    rows = rlhf.rlhf(
+        SHORT, Models(actor, critic, reference, lambda prompt, reply: len(reply)), ["ab", "c"], tokenizer=tokenizer
+    )
+    next(rows)
+    model = {"actor": actor, "critic": critic}[which]
+    model.load_state_dict(copy.deepcopy(model.state_dict()), assign=True)
+    with pytest.raises(RuntimeError, match=f"a parameter of the {which} was replaced while the run was alive"):
+        next(rows)

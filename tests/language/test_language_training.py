@@ -1,5 +1,6 @@
 """Pretraining, SFT and the reward model: what they minimise, what they leave alone, and how an interrupted run ends."""
 
+import copy
 import math
 import random
 from itertools import pairwise
@@ -639,3 +640,38 @@ def test_activations_are_computed_twice_where_the_profile_says_so(what, tokenize
     assert calls[1] == 2 * calls[0] > 0
     for a, b in zip(*ends):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
+
+
+# ---- parameters that are replaced while a run is alive --------------------------------------------------------------
+
+
+REPLACED = {
+    "assigned": lambda model: model.load_state_dict(copy.deepcopy(model.state_dict()), assign=True),
+    "in another dtype": lambda model: model.double(),
+}
+
+
+@pytest.mark.parametrize("how", REPLACED)
+@each_trainer
+def test_a_run_whose_parameters_were_replaced_says_so(what, how, tokenizer):
+    """The optimizer would go on with the old ones: losses stand still, and nothing says why."""
+    run, model = start(what, tokenizer)
+    next(run)
+    before = numbers(model)
+    REPLACED[how](model)
+    with pytest.raises(RuntimeError, match=r"a parameter of the model was replaced while the run was alive") as caught:
+        next(run)
+    assert "load_state_dict(values)" in str(caught.value)
+    assert all(torch.equal(a, b.to(a.dtype)) for a, b in zip(before, numbers(model)))
+
+
+def test_values_may_be_set_while_a_run_is_alive(tokenizer):
+    run, model = start("sft", tokenizer)
+    next(run)
+    first = numbers(model)
+    next(run)
+    with torch.no_grad():
+        model.load_state_dict(model.state_dict())
+        torch.nn.utils.vector_to_parameters(torch.cat([x.reshape(-1) for x in first]), model.parameters())
+    next(run)
+    assert not same(first, numbers(model)), "the next step began there and went on"
