@@ -78,8 +78,8 @@ def ppo(
     env: a `Maze` or a `gymnasium.vector.VectorEnv`. seed: an int; in the maze also one int for each of its seeds.
     resume: a file. The run saves itself there at every checkpoint and at its end; if the file is there already, the
     rows it remembers come first and the run goes on after them, bit by bit as if it had never stopped, in the same
-    environment, if `reset(seed=...)` makes it forget all else. Refused: another one by name, wrappers, spaces or `spec`,
-    and one that shows that it remembers. A Ctrl-C between two checkpoints saves nothing new: it goes on from the last.
+    environment, if `reset(seed=...)` makes it forget all else. Refused: another one by name, wrapper, space or `spec`,
+    and one that shows that it remembers. A Ctrl-C between two checkpoints saves nothing new; the last one counts.
     Rows add kl (exact, from the old policy) to the usual ones, and numbers that are known beforehand: see watch.py.
     FloatingPointError, with a diagnosis, if the run diverges. RuntimeError if the environment fails.
     """
