@@ -113,21 +113,40 @@ def end_ids(tokenizer, model=None) -> list[int]:
     theirs = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     theirs = theirs if isinstance(theirs, list | tuple) else [] if theirs is None else [theirs]
     theirs = [validate.integer("eos_token_id in the model's generation_config.json", i, 0) for i in theirs]
-    return list(dict.fromkeys([_turn_end(tokenizer, str(tokenizer.chat_template)), tokenizer.eos_token_id, *theirs]))
+    return list(dict.fromkeys([_turn(tokenizer, str(tokenizer.chat_template))[1], tokenizer.eos_token_id, *theirs]))
 
 
 @lru_cache(maxsize=8)
-def _turn_end(tokenizer, template: str) -> int:
-    """The first special token that the template (named so that a new one is read) writes behind a reply, or the EOS."""
+def _turn(tokenizer, template: str) -> tuple[str, int]:
+    """The blanks that the template (named so that a new one is read) writes before a reply, and the id that ends it:
+    the first special token behind it, or the EOS.
+    """
     if not tokenizer.chat_template:
-        return tokenizer.eos_token_id
+        return "", tokenizer.eos_token_id
+    turns = [{"role": role, "content": MARK} for role in ("user", "assistant")]
     try:
-        text = _chat(tokenizer, [{"role": role, "content": MARK} for role in ("user", "assistant")])
+        text, begin = _chat(tokenizer, turns), _chat(tokenizer, turns[:1], add_generation_prompt=True)
     except ValueError:  # `prompt_ids` says so where it matters
-        return tokenizer.eos_token_id
-    behind = tokenizer(text.rpartition(MARK)[2], add_special_tokens=False)["input_ids"]
+        return "", tokenizer.eos_token_id
+    before, _, behind = text.rpartition(MARK)
+    gap = before[len(begin) :] if before.startswith(begin) else ""
     special = {*tokenizer.all_special_ids, *(i for i, x in tokenizer.added_tokens_decoder.items() if x.content.strip())}
-    return next((i for i in behind if i in special), tokenizer.eos_token_id)
+    ends = (i for i in tokenizer(behind, add_special_tokens=False)["input_ids"] if i in special)
+    return gap if gap.isspace() else "", next(ends, tokenizer.eos_token_id)
+
+
+@lru_cache(maxsize=8)
+def _lead(tokenizer) -> list[int]:
+    """Ids of a newline, behind which a reply is read and written if the tokenizer puts a space before every text."""
+    twice = 2 * tokenizer("a", add_special_tokens=False)["input_ids"]
+    return tokenizer("\n", add_special_tokens=False)["input_ids"] if tokenizer.decode(twice) == "a a" else []
+
+
+def _gap(tokenizer, prompt: str, reply: str) -> str:
+    """What stands between prompt and reply: in our own chats, and in plain text, a space before English words."""
+    if tokenizer.chat_template not in (None, CHAT):
+        return _turn(tokenizer, str(tokenizer.chat_template))[0]
+    return " " * ((tokenizer.chat_template == CHAT or not prompt[-1:].isspace()) and "!" <= reply[:1] <= "~")
 
 
 def reply_ids(tokenizer, reply: str, *, prompt: str = "", ended: bool = True) -> list[int]:
@@ -135,11 +154,11 @@ def reply_ids(tokenizer, reply: str, *, prompt: str = "", ended: bool = True) ->
 
     ended=False: a reply that was cut at the longest length; it gets no end, as its writer chose none.
 
-    An English reply begins with a space, as words inside a text do; not under a foreign chat template, nor behind a
-    plain prompt that ends in a space or a newline.
+    An English reply begins with a space, as words inside a text do; not behind a plain prompt that ends in a space or
+    a newline, and under a foreign chat template only if that writes one there.
     """
-    space = " " if _spaced(tokenizer, prompt) and "!" <= reply[:1] <= "~" else ""
-    ids = tokenizer(space + reply, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    text = "\n" * bool(_lead(tokenizer)) + _gap(tokenizer, prompt, reply) + reply
+    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"][len(_lead(tokenizer)) :]
     return [*ids, end_ids(tokenizer)[0]] if ended else ids
 
 
@@ -149,14 +168,10 @@ def reply_text(tokenizer, ids: Sequence[int] | Tensor, *, prompt: str = "", ends
     ends: ids that end it, see `end_ids`; if none are given, those of the tokenizer.
     """
     ids, ends = [int(i) for i in ids], set(ends or end_ids(tokenizer))
-    ids = ids[: next((n for n, i in enumerate(ids) if i in ends), None)]
+    ids = [*_lead(tokenizer), *ids[: next((n for n, i in enumerate(ids) if i in ends), None)]]
     text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return text[1:] if _spaced(tokenizer, prompt) and text[:1] == " " and "!" <= text[1:2] <= "~" else text
-
-
-def _spaced(tokenizer, prompt: str) -> bool:
-    """Whether an English reply to this prompt is a word inside a text, with a space in front."""
-    return tokenizer.chat_template == CHAT or not (tokenizer.chat_template or prompt[-1:].isspace())
+    text = text[bool(_lead(tokenizer)) :]
+    return text.removeprefix(_gap(tokenizer, prompt, text.removeprefix(" ")))
 
 
 def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,13 @@
 """Where a text begins and a reply ends, for tokenizers of all kinds; and that nothing of a text is lost between."""
 
+import string
 import time
 
 import pytest
 import shop
 import torch
 from tiny_language import build
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from course.desk.tiny import pretrain
@@ -42,6 +43,23 @@ def made(*, begins=False, ends=False, template=None, turn="special", **more):
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=inner, bos_token=BOS, eos_token=EOS, pad_token=EOS, chat_template=template, **more
+    )
+
+
+def sentence_piece(how, template=None):
+    """Letters and bytes, with a space before every text: as Llama 2's normalizer does it, or as Metaspace does."""
+    names = ["<unk>", BOS, EOS, *(f"<0x{i:02X}>" for i in range(256)), "▁", "▁▁", *string.printable[:94]]
+    vocabulary = {name: i for i, name in enumerate(names)}
+    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[("▁", "▁")], byte_fallback=True, unk_token="<unk>"))
+    if how == "prepend":
+        inner.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    else:
+        inner.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=how, split=False)
+    inner.add_special_tokens(["<unk>", BOS, EOS])
+    bytes_ = decoders.ByteFallback(), decoders.Fuse()
+    inner.decoder = decoders.Sequence([decoders.Replace("▁", " "), *bytes_, decoders.Strip(" ", 1, 0)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, bos_token=BOS, eos_token=EOS, pad_token=EOS, chat_template=template
     )
 
 
@@ -249,6 +267,28 @@ def test_a_reply_follows_a_plain_prompt_as_the_text_goes_on():
     ):
         ids = prompt_ids(tokenizer, prompt) + reply_ids(tokenizer, reply, prompt=prompt)
         assert tokenizer.decode(ids) == whole + EOS
+
+
+INST = (  # Llama 2's, with a space before a reply that the prompt does not end in
+    "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content.strip() }} [/INST]"
+    "{% else %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
+)
+ENDED = CHATML.replace("{{ bos_token }}", "").replace("<turn>", "{{ eos_token }}")
+
+
+@pytest.mark.parametrize("how", ["prepend", "always", "first"])
+@pytest.mark.parametrize("template", [None, INST, ENDED])
+def test_a_tokenizer_that_puts_a_space_before_every_text_adds_none_inside_and_takes_none(how, template):
+    tokenizer = sentence_piece(how, template)
+    for prompt, reply in (("Why?", "So."), ("### Response:\n", "So."), ("def f():\n", "    return 1\n"), ("a", "  b")):
+        ids = reply_ids(tokenizer, reply, prompt=prompt)
+        assert reply_text(tokenizer, ids, prompt=prompt) == reply
+        ours = prompt_ids(tokenizer, prompt) + ids
+        chat = [{"role": "user", "content": prompt}, {"role": "assistant", "content": reply}]
+        gap = " " if prompt == "Why?" else ""
+        text = tokenizer.apply_chat_template(chat, tokenize=False) if template else prompt + gap + reply + EOS
+        whole = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert whole[: len(ours)] == ours, "as the whole text is read"
 
 
 @pytest.mark.parametrize("template", [None, CHATML])
