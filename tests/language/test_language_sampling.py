@@ -344,7 +344,7 @@ def watch_blocks(monkeypatch):
 @pytest.mark.parametrize("most", [WHOLE, WHOLE - 1, 7 * VOCAB, VOCAB, 30])
 def test_scoring_never_holds_all_logits_and_its_gradient_is_the_plain_one(monkeypatch, most, columns):
     monkeypatch.setattr(head, "LOGITS", most)
-    monkeypatch.setattr(head, "COLUMNS", columns)
+    monkeypatch.setattr(head, "TOKENS", columns)
     model = without_dropout(build("llama"))
     out = torch.randint(2, VOCAB, (5, 20), generator=torch.Generator().manual_seed(1))
     plain = plain_logps(model, out, torch.ones(5, 20, dtype=torch.bool))[:, -15:]

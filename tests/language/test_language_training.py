@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny_language import KINDS, build
 
+from course.desk import tiny as tiny_desk
 from course.desk import world
 from course.desk.gold import rank
 from course.desk.measure import calibration
@@ -349,7 +350,7 @@ def test_pretraining_counts_every_token_and_keeps_the_ends(tokenizer):
         yield {}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supervised, "train_steps", remember)
+        patch.setattr(tiny_desk, "train_steps", remember)
         list(pretrain(model, tokenizer, DOCUMENTS, config, seed=0, width=24))
     flat = [i for row in spied for i in row]
     stream = [i for d in DOCUMENTS for i in reply_ids(tokenizer, d)]
