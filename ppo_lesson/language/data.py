@@ -23,10 +23,8 @@ from .files import KNOWN, Bad, conversion, read_rows, short
 
 LISTED = 10  # bad rows that an error message lists in full
 FORM_OF, HOLDS, (ROLES, UNREAD, SPOKEN) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
-TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):(.*?)(?=\n\n(?:Human|Assistant):|\Z)", re.S)
-COMMON = re.compile(
-    r"(.*(?:[.?!:](?=\s)|[。？！：\n])) ?(.+)\0\1 ?(.+)", re.S
-)  # the sentences that both begin with; the rest
+SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
+ENDS = re.compile(r".*(?:[.?!:](?=\s)|[。？！：\n])", re.S)  # up to the last end of a line or a sentence
 
 
 class Dialogue(str):
@@ -158,9 +156,11 @@ def _examples(row: dict | Bad, kind: str) -> list:
         raise Bad(f"fits two forms, as it has {short([*names[:1], *drop])}; keep the fields of one", KNOWN["two"], drop)
     if form == "comparison" and not any(isinstance(x, list) or _is_spoken(x) for x in row.values()) | ("prompt" in row):
         texts = [_text(name, row.get(name)) for name in ("chosen", "rejected")]
-        if not (alike := COMMON.fullmatch("\0".join(texts))):
+        alike = next((i for i, (a, b) in enumerate(zip(*texts)) if a != b), min(map(len, texts)) - 1)
+        if not (begin := ENDS.match(texts[0][:alike])):
             raise Bad('has no "prompt", and "chosen" and "rejected" do not begin with the same sentence or line')
-        row = dict(zip(("prompt", "chosen", "rejected"), alike.groups()))
+        rest = (text[begin.end() :].removeprefix(" ") for text in texts)
+        row = {"prompt": begin[0]} | dict(zip(("chosen", "rejected"), rest))
     fields = [name for name in HOLDS[kind] if name in row]
     if "prompt" not in row and (form not in ("dialogue", "comparison") or (kind == "prompts" and not fields)):
         raise Bad(f'has no "prompt"; it has {short(sorted(row))}')
@@ -212,7 +212,8 @@ def _examples(row: dict | Bad, kind: str) -> list:
 def _turns(name: str, value, role: str, spoken: bool = False) -> list[dict]:
     """{"role", "content"} of each turn: of a list of them, of a text of Human: and Assistant:, or of one text alone."""
     if _is_spoken(value):
-        turns = [{"role": ROLES[1 + (x != "Human")], "content": y.strip()} for x, y in TURN.findall(value.strip())]
+        words = SPEAKER.split(value.strip())[1:]
+        turns = [{"role": ROLES[1 + (x != "Human")], "content": y.strip()} for x, y in zip(words[::2], words[1::2])]
         return turns[: -1 if role == "user" and not turns[-1]["content"] else None]  # a prompt ends with "Assistant:"
     if not isinstance(value, list) or not value:
         return [{"role": role, "content": _text(name, value).removeprefix(" " * spoken)}]  # of "Assistant: So."
