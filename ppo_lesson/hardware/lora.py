@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from .. import validate
 from ..checkpoint import share
 from ..language.models import ScalarModel, without_dropout
 
@@ -116,6 +117,7 @@ def views(model, *, rank: int, seed: int = 0, critic: bool = True) -> tuple[View
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise ModuleNotFoundError('LoRA needs peft: pip install -c constraints.txt -e ".[gpu]"') from None
+    validate.integer("lora_rank", rank, 1, model.config.get_text_config().hidden_size)
     head = model.get_output_embeddings()
     linear = [name for name, _ in adapted(model)]
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():

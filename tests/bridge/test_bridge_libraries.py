@@ -81,6 +81,17 @@ def verl():
     return dict(flat(tree))
 
 
+def test_verls_own_resolved_file_is_read_as_its_defaults():
+    """What Hydra writes beside a run: hundreds of keys, nested, with references to one another."""
+    with wheel("verl") as files:
+        text = files.read("verl/trainer/config/_generated_ppo_trainer.yaml").decode()
+    settings = bridge.read_settings(text)
+    assert len(settings) > 500 and bridge.from_verl(settings)[0] == bridge.from_verl({})[0]
+    assert settings["critic.ppo_mini_batch_size"] == settings["actor_rollout_ref.actor.ppo_mini_batch_size"] == 256
+    other = bridge.read_settings(text.replace("ppo_mini_batch_size: 256", "ppo_mini_batch_size: 128", 1))
+    assert bridge.from_verl(other)[0].minibatches == 8
+
+
 def same_kind(value, theirs):
     """Whether `value` may stand where the file has `theirs`: null, ??? and ${...} do not say."""
     if theirs is None or (isinstance(theirs, str) and (theirs == "???" or theirs.startswith("${"))):

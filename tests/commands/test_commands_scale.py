@@ -172,6 +172,14 @@ def test_a_run_with_adapters_goes_on_where_it_was(command, folder, tmp_path, mon
     assert one == two
 
 
+def test_adapters_wider_than_the_model_are_refused(folder, tmp_path, capsys):
+    """A slip of the finger must not ask for all memory there is."""
+    pytest.importorskip("peft")
+    assert shop.rlhf(folder, tmp_path, "--lora-rank", "1000000") == 2
+    message = capsys.readouterr().err
+    assert "lora_rank must be at least 1 and at most" in message and "got 1000000" in message
+
+
 # ---- what cannot be --------------------------------------------------------------------------------------------------
 
 
