@@ -108,7 +108,9 @@ def run_card(
     for i, (name, colour) in enumerate(CURVES.items()):
         series, grey = ([_looks(run, name, limits["iteration"]) for run in some] for some in (runs, others))
         parts.append(
-            _plot(i * (WIDTH / 3), COLUMNS[name].title, series, grey, colour, limits[name], limits["iteration"], at)
+            _seed_lines(
+                i * (WIDTH / 3), COLUMNS[name].title, series, grey, colour, limits[name], limits["iteration"], at
+            )
         )
     shown, y = look_at(runs[0], at)["samples"], 196
     for prompt in prompts:
@@ -130,7 +132,7 @@ def look_at(run: dict, iteration: int) -> dict:
     return [look for look in run["looks"] if look["iteration"] <= iteration][-1]
 
 
-def _plot(left: float, title: str, series, grey, colour: str, limits: tuple, last: int, at: int) -> str:
+def _seed_lines(left: float, title: str, series, grey, colour: str, limits: tuple, last: int, at: int) -> str:
     """A small plot, 240 x 160: lines, a mark at `at` on each, and their mean there as a number in the title."""
     if not series:
         return text(left + 10, 16, f"{title}: none", MUTED, size=13)
