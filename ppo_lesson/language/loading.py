@@ -48,6 +48,13 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     """
     _refuse_adapter(folder)
     config = without_code(AutoConfig, folder)
+    if quantised := getattr(config, "quantization_config", None):
+        raise ValueError(
+            f"{folder} says that its weights are quantised ({quantised!s:.60}), which cannot be trained here. Take the "
+            f"model before it was; or make its weights whole, and take quantization_config out of its config.json"
+        )
+    if (path := Path(folder) / "generation_config.json").exists():
+        json.loads(path.read_text("utf-8"))  # transformers passes over a broken one, and its ends with it
     config._attn_implementation = None  # how its authors' machine computed attention; a name of the hub there is code
     with _without_report():
         model, found = without_code(kind, folder, {"config": config, "dtype": dtype, "output_loading_info": True})

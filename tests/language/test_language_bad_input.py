@@ -311,7 +311,7 @@ BROKEN = {  # what somebody's folder may be like: what to do to a good one, word
     "pickled": (pickled, ["pickled with more than tensors", "safetensors"]),
     "quantised": (
         changed_config(quantization_config={"quant_method": "gptq", "bits": 4, "group_size": 128}),
-        ["not installed here"],
+        ["quantised", "gptq"],
     ),
     "two halves": (
         lambda f: transformers.T5Config(d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2).save_pretrained(f),

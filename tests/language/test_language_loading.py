@@ -202,6 +202,19 @@ def test_the_allowance_is_that_of_the_dtype(dtype, small, large):
                 refuse_a_look_ahead("x", model, numbers)
 
 
+@pytest.mark.parametrize("how", ["fp8", "mxfp4", "gptq", "bitsandbytes", "nosuch"])
+def test_quantised_weights_are_refused_whatever_is_installed(how, tmp_path, capsys):
+    """With fp8 in its config.json transformers rounds plain weights, too, where there is a GPU."""
+    folder = says(saved(tmp_path / "model"), quantization_config={"quant_method": how})
+    refused_by_command(capsys, folder, tmp_path, "quantised", how, "take quantization_config out of its config.json")
+
+
+def test_a_broken_generation_config_is_no_missing_one(tmp_path, capsys):
+    folder = saved(tmp_path / "model")
+    (folder / "generation_config.json").write_text('{"eos_token_id": [1, 2]')
+    refused_by_command(capsys, folder, tmp_path, "generation_config.json is broken")
+
+
 def test_an_adapter_is_not_laid_over_the_weights_beside_it(tmp_path, capsys):
     """It would be a third model; and what was trained on top would be saved as an adapter alone."""
     pytest.importorskip("peft")
