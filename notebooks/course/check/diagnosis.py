@@ -151,7 +151,7 @@ def _parts(spec, seen, wrong, expected) -> str:
 
 
 def _on_top(spec, seen, wrong) -> str:
-    """Two slips at once: what a known mistake gives with another sign, factor or order, if it is one mistake alone."""
+    """Two slips at once: what a known mistake gives with another sign or order, if it is one mistake alone."""
     names, found = sandbox.names_of(spec), []
     for mistake, observed in wrong:
         if any(o.error or o.value is None for o in observed):
@@ -161,12 +161,7 @@ def _on_top(spec, seen, wrong) -> str:
     return f"This fits two slips at once. One is {found[0][0]}; the other: {found[0][1]}" if len(found) == 1 else ""
 
 
-_SHORT = {
-    "sign is flipped": "the sign",
-    "wice the expected": "a factor 2",
-    "alf the expected": "a factor 1/2",
-    "are swapped": "the order of what you return",
-}
+_SHORT = {"sign is flipped": "the sign", "are swapped": "the order of what you return"}
 
 
 def _two_edits(spec, seen, expected) -> str:

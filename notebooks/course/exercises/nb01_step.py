@@ -151,7 +151,7 @@ STEP = Exercise(
         Mistake(_goal_and_step, "The move that enters the goal pays 1.0 instead of the step's -0.1; you paid both."),
         Mistake(
             _asks_the_old_square,
-            "The goal never pays. You ask where the robot stood before the move; ask where it stands after it.",
+            "The goal never pays. Did you ask where the robot stood before the move? Ask where it stands after it.",
         ),
         Mistake(
             _columns_first,

@@ -80,14 +80,16 @@ FISHER = Exercise(
     mistakes=[
         Mistake(
             _only_damping,
-            "Nothing of F is left, only damping * v. Either both sides of your KL move together (a policy is always 0 "
-            "away from itself: detach the old one), or you took only the first derivative, which is zero here.",
+            "Nothing of F is left, only damping * v. Do both sides of your KL move together (a policy is always 0 away "
+            "from itself: detach the old one)? Did you take the first derivative only, which is zero here? Or did the "
+            "vector not get into the second one?",
             "dongminlee94/deep_rl issue 5",
         ),
         Mistake(
             _no_graph,
-            "The first derivative was computed without a record of how, so it cannot be differentiated again: pass "
-            "`create_graph=True` to the first `torch.autograd.grad`.",
+            "Autograd finds nothing to follow. Either your copy of the logits carries no gradient (`requires_grad_()`) "
+            "or did not get into what you differentiate, or the first derivative was computed without a record of how: "
+            "pass `create_graph=True` to the first `torch.autograd.grad`.",
         ),
         Mistake(_no_damping, "F v is right. `damping * vector` is missing: it makes F invertible."),
         Mistake(_adds_the_number, "You added the number `damping` to every entry. It is `damping * vector`."),

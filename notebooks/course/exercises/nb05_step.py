@@ -44,11 +44,21 @@ def _step_cases():
         (*_world(30, 3, 0.0, 0.64**-8.5), 0.05),  # the tenth try is good
         (*_world(30, 3, 0.0, 0.64**-9.5), 0.05),  # the eleventh would be: stay
         (*_world(90, 4, 0.0, 1.0)[:3], _accept, 0.03),  # any step is accepted, so its direction shows
+        (*_world(90, 4, 0.0, 1.0)[:3], _no_gain, 0.03),  # nothing gained: stay
+        (*_world(90, 4, 0.0, 1.0)[:3], _all_of_it, 0.03),  # the whole budget may be spent
     ]
 
 
 def _accept(new):
     return 1.0, 0.0
+
+
+def _no_gain(new):
+    return 0.0, 0.0
+
+
+def _all_of_it(new):
+    return 1.0, 0.03
 
 
 def _length_is_delta(fn):

@@ -107,7 +107,8 @@ SURROGATE = Exercise(
         ),
         Mistake(
             _old_follows_new,
-            "Your ratio is always 1: the old log-probabilities must be those stored with the walks, not the new ones.",
+            "The advantage comes back: the ratio is missing, or always 1. If you divided by the new probabilities: the "
+            "old ones are those that were stored with the walks.",
             "tensorforce/tensorforce issue 312",
         ),
         Mistake(

@@ -127,8 +127,8 @@ VALUE = Exercise(
         ),
         Mistake(
             _around_the_return,
-            "The clip must hold V near its OLD value, not near the return. Clipping V - R can never make the error "
-            "larger, so your clip does nothing at all.",
+            "Your clip changes nothing. It must hold V near its OLD value; if you clipped V - R, the way to the "
+            "return: that can never make the error larger.",
             "kscalelabs/ksim pull request 3, found in its review",
         ),
         Mistake(
@@ -246,8 +246,8 @@ ENTROPY = Exercise(
         ),
         Mistake(
             _log_of_the_softmax,
-            "Where a probability underflows to 0, `log` gives -inf and 0 * -inf is NaN. Take `log_softmax` of the "
-            "logits, and get the probabilities from it with `exp`.",
+            "Far apart logits make NaN: `exp(800)` is inf, and where a probability underflows to 0, 0 * -inf is NaN. "
+            "Take `log_softmax` of the logits, and get the probabilities from it with `exp`.",
         ),
         Mistake(
             _in_bits,

@@ -72,7 +72,8 @@ def _catches_nine(fn):
         answer = fn(*batch)
         if answer is not None:
             words = "Yours returned something. A sick batch must raise: use `assert`."
-            raise Wrong(words, case=batch, got=answer, mistake="_returns_a_verdict")
+            verdict = "_returns_a_verdict" if isinstance(answer, bool) else ""
+            raise Wrong(words, case=batch, got=answer, mistake=verdict)
     found = caught(fn)
     if sum(found.values()) >= 9:
         return
@@ -186,13 +187,13 @@ HEALTHY = Exercise(
         ),
         Mistake(
             _too_exact,
-            "`==` and `torch.equal` accuse healthy batches of rounding: A + V - V is not V to the last digit. Use "
-            "`torch.allclose`.",
+            "Some healthy batches are accused. If you compared with `==` or `torch.equal`, it is of rounding: A + V "
+            "- V is not V to the last digit. Use `torch.allclose`.",
         ),
         Mistake(
             _is_it_good,
-            "You asked whether the robot does well. Healthy robots begin badly, and most sick ones end well. Ask "
-            "whether the numbers of one update fit together.",
+            "Some healthy batches are accused. If you asked whether the robot does well: healthy robots begin badly, "
+            "and most sick ones end well. Ask whether the numbers of one update fit together.",
             "openai/spinningup issue 50: rewards shifted by one, and returns that rose all the same",
         ),
         Mistake(

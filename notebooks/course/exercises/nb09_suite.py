@@ -123,7 +123,7 @@ def _unlikely(fn):
     words = (
         f"All three log-probabilities 200 lower, every ratio the same: the policy loss goes from {usual:.4f} to {got}."
     )
-    close(got, usual, words, rtol=1e-3, mistake="_probabilities")
+    close(got, usual, words, rtol=1e-3, mistake="_probabilities" if got != got else "")  # 0 / 0
 
 
 def _clip(fn):
@@ -161,11 +161,10 @@ def _nan(fn):
     total = out["policy_loss"] + out["value_loss"]
     slopes = torch.autograd.grad(total, live)
     fine = total.isfinite() and all(x.isfinite().all() for x in slopes)
-    require(
-        fine,
-        f"Here the sum of the losses is {total.item():.4g}; of the slopes, finite: {_finite(slopes)}.",
-        mistake="_times_mask",
-    )
+    words = f"Here the sum of the losses is {total.item():.4g}; of the slopes, finite: {_finite(slopes)}."
+    if not fine:  # where plain numbers on padding do no harm, they were multiplied by 0
+        one, hundred = (fn(*as_case(_on_padding(replies(13), x)))["policy_loss"].item() for x in (1.0, 100.0))
+        require(fine, words, mistake="_times_mask" if abs(one - hundred) < 1e-9 else "")
 
 
 def _finite(slopes) -> str:
