@@ -125,6 +125,13 @@ def test_a_drag_says_so_at_once_and_leaves_no_queue(notebook):
 
 
 @pytest.mark.parametrize("notebook", ["panel"], indirect=True)
+def test_a_screen_reader_hears_the_name_of_every_slider(notebook):
+    names = notebook.page.evaluate("() => [...document.querySelectorAll('[role=slider]')].map(e => e.ariaLabel)")
+    assert names == ["a first", "b second", "c third"]
+    assert notebook.page.get_by_role("slider", name="b second").count() == 1
+
+
+@pytest.mark.parametrize("notebook", ["panel"], indirect=True)
 def test_sliders_are_about_as_long_as_the_picture_and_fit_a_narrow_page(notebook):
     wide = notebook.page.evaluate(BOXES)
     assert len(wide["tracks"]) == 3 and not wide["beyond"]
