@@ -23,15 +23,19 @@ def refusal(topic: str, name: str, *given) -> str:
 
 
 def helpful(cls):
-    """A dataclass of settings that answers a misspelled field with the one that was probably meant."""
+    """A dataclass that checks its settings when it is made, and answers a misspelled one with what was probably meant.
+
+    Left out: what fits together with an environment, models or other fields, which a trainer looks at.
+    """
     init = cls.__init__
 
     @functools.wraps(init)
-    def checked(self, *args, **settings):
-        for name in settings:
+    def checked(self, *args, **given):
+        for name in given:
             if unknown := misspelled(cls, name):
                 raise TypeError(unknown)
-        init(self, *args, **settings)
+        init(self, *args, **given)
+        settings(self)
 
     cls.__init__ = checked
     return cls

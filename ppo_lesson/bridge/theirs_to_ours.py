@@ -253,9 +253,8 @@ def _limit(value: float) -> float | None:
 
 def _config(made: dict, library: str):
     """RLHFConfig of these fields; ValueError that names their key beside ours if one of them cannot work."""
-    config = RLHFConfig(**made)
     try:
-        check(config)
+        check(config := RLHFConfig(**made))
     except ValueError as error:
         theirs = SAME[library].get(str(error).split()[0])
         raise ValueError(f"{error} ({theirs})" if theirs else str(error)) from None

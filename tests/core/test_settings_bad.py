@@ -7,6 +7,8 @@ import pkgutil
 
 import pytest
 import torch
+from hypothesis import given, strategies
+from hypothesis import settings as hypothesis_settings
 
 import ppo_lesson
 from ppo_lesson import reinforce as module
@@ -122,3 +124,30 @@ def test_every_configuration_of_the_module_is_helpful():
     for kind in kinds:
         with pytest.raises(TypeError, match=f"{kind.__name__} has no field 'qqq'. There are "):
             kind(qqq=1)
+
+
+def name_of(type_):
+    """As it is written: some files have their annotations as text."""
+    return getattr(type_, "__name__", str(type_))
+
+
+OF_NUMBERS = [
+    (kind, field.name, name_of(field.type))
+    for kind in (*TRAINERS, RLHFConfig, SupervisedConfig)
+    for field in dataclasses.fields(kind)
+    if name_of(field.type).split(" | ")[0] in ("int", "float")
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "type_"), OF_NUMBERS, ids=[f"{k.__name__}.{n}" for k, n, _ in OF_NUMBERS])
+@given(data=strategies.data())
+@hypothesis_settings(max_examples=20, deadline=None, derandomize=True)
+def test_no_configuration_can_be_made_with_a_number_that_cannot_be(kind, name, type_, data):
+    """Nor by replace: whoever holds one holds numbers that can work, each by itself."""
+    below = strategies.integers(max_value=-1) if "int" in type_ else strategies.floats(max_value=-1e-300)
+    low = strategies.nothing() if name in ("entropy_coef", "eps") else below  # a price on entropy; eps: the objective's
+    odd = strategies.sampled_from([math.nan, -math.inf, True, False, "1", b"1", [1.0], {}, object(), 1j])
+    value = data.draw(low | odd | (strategies.floats().filter(lambda x: x == x) if "int" in type_ else odd))
+    for make in (lambda: kind(**{name: value}), lambda: dataclasses.replace(kind(), **{name: value})):
+        with pytest.raises(ValueError, match=f"^{name} must"):
+            make()
