@@ -10,7 +10,6 @@ import json
 import os
 import stat
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -189,17 +188,6 @@ def same_settings(path, saved: dict, now: dict) -> None:
 def pack(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
     """All parameters and buffers, not copied, under names like "policy.net.weights.0"."""
     return {f"{name}.{key}": x for name, module in modules.items() for key, x in module.state_dict().items()}
-
-
-def checksum(model: nn.Module, *, frozen: bool = False) -> int:
-    """Of all weights of a model, those below a LoRA view included; frozen: of those alone that do not learn."""
-    found = 0
-    for part in (model, *(x for module in model.modules() for x in getattr(module, "whole", ()))):
-        for name, x in part.state_dict(keep_vars=True).items():
-            if not x.requires_grad or (part is model and not frozen):
-                found = zlib.crc32(name.encode(), found)
-                found = zlib.crc32(x.detach().cpu().reshape(-1).view(torch.uint8).numpy(), found)
-    return found
 
 
 def _encode(x):

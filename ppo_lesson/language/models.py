@@ -2,6 +2,7 @@
 
 import copy
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -88,6 +89,17 @@ def without_dropout(model: nn.Module) -> nn.Module:
 def device(model) -> torch.device:
     """Where the model's numbers are."""
     return next(model.parameters()).device
+
+
+def checksum(model: nn.Module, *, frozen: bool = False) -> int:
+    """Of all weights of a model, those below a LoRA view included; frozen: of those alone that do not learn."""
+    found = 0
+    for part in (model, *(x for module in model.modules() for x in getattr(module, "whole", ()))):
+        for name, x in part.state_dict(keep_vars=True).items():
+            if not x.requires_grad or (part is model and not frozen):
+                found = zlib.crc32(name.encode(), found)
+                found = zlib.crc32(x.detach().cpu().reshape(-1).view(torch.uint8).numpy(), found)
+    return found
 
 
 KINDS = {  # and how one is told from the other

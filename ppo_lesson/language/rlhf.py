@@ -28,7 +28,7 @@ from ..objectives import aggregate, clip_fraction, clipped_surrogate, explained_
 from .advantages import advantages_of
 from .checks import encode, own_controller
 from .microbatch import by_length, micro_batches
-from .models import Models, device
+from .models import Models, checksum, device
 from .optim import adamw
 from .rollout import ReplyRollout, roll_out, scores_of
 from .sampling import token_logps, token_values
@@ -76,7 +76,7 @@ def rlhf(
         settings[name] = f"{len(texts)} with checksum {zlib.crc32(repr(texts).encode())}"
     for name, model in (("reference", models.reference), ("reward", models.reward)):
         if resume is not None and isinstance(model, torch.nn.Module):
-            settings[name] = f"a model with checksum {checkpoint.checksum(model)}"
+            settings[name] = f"a model with checksum {checksum(model)}"
     rhythm = {"count": config.iterations, "every": config.checkpoint_every}
     run = checkpoint.Run(resume, settings, learners, tensors | hardware.state(), controller, **rhythm)
     hardware.join(config, run, [p for model in learners.values() for p in model.parameters() if p.requires_grad])

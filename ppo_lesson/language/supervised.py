@@ -19,7 +19,7 @@ from ..loop import still_held
 from ..objectives import aggregate
 from .checks import check_lengths
 from .data import Pair
-from .models import device
+from .models import checksum, device
 from .optim import adamw, schedule
 from .sampling import full_mask, token_logps
 from .settings import check
@@ -91,7 +91,7 @@ def train_steps(
     settings = {"seed": repr(seed), "examples": f"{len(examples)} with checksum {zlib.crc32(repr(examples).encode())}"}
     settings |= {f.name: repr(getattr(config, f.name)) for f in fields(config)}
     if resume is not None:
-        settings["weights that do not learn"] = f"checksum {checkpoint.checksum(model, frozen=True)}"
+        settings["weights that do not learn"] = f"checksum {checksum(model, frozen=True)}"
     hardware = hardware.fresh()
     rhythm = {"count": config.steps, "every": config.checkpoint_every}
     run = checkpoint.Run(resume, settings, {"model": model}, moments | hardware.state(), **rhythm)

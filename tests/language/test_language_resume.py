@@ -14,7 +14,7 @@ from ppo_lesson import checkpoint
 from ppo_lesson.commands import main as cli
 from ppo_lesson.commands import report
 from ppo_lesson.language import rlhf
-from ppo_lesson.language.models import Models, ScalarModel, load_language_model, without_dropout
+from ppo_lesson.language.models import Models, ScalarModel, checksum, load_language_model, without_dropout
 from ppo_lesson.language.rlhf import RLHFConfig
 
 SHORT = RLHFConfig(iterations=2, batch=4, minibatches=2, max_new_tokens=4, lr=1e-3, checkpoint_every=1)
@@ -94,14 +94,14 @@ def test_a_reward_that_never_says_the_same_twice_cannot_be_compared(tmp_path):
 
 def test_a_checksum_sees_every_weight_every_buffer_and_every_name():
     one = judge()
-    found = {checkpoint.checksum(one)}
-    assert checkpoint.checksum(copy.deepcopy(one)) in found
+    found = {checksum(one)}
+    assert checksum(copy.deepcopy(one)) in found
     for name, x in one.state_dict().items():
         with torch.no_grad():
             x.view(-1)[-1] += 1
-        assert checkpoint.checksum(one) not in found, name
-        found.add(checkpoint.checksum(one))
-    assert checkpoint.checksum(one.requires_grad_(True), frozen=True) != checkpoint.checksum(one)
+        assert checksum(one) not in found, name
+        found.add(checksum(one))
+    assert checksum(one.requires_grad_(True), frozen=True) != checksum(one)
 
 
 # ---- the commands ----------------------------------------------------------------------------------------------------
