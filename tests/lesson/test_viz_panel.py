@@ -3,6 +3,7 @@
 import base64
 import inspect
 import io
+import math
 import re
 import sys
 import types
@@ -291,6 +292,22 @@ def test_names_must_fit():
         Panel({"x": 3}, lambda x: "<svg></svg>", "A picture.")
     with pytest.raises(ValueError, match="this panel's controls are gamma; got beta"):
         curve_panel().set(beta=1)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "integer", "words"),
+    [
+        ((0, 9, 0.5, 3), True, "whole numbers; got low 0, high 9, step 0.5"),
+        ((0.2, 0.8, 1, 0.5), True, "whole numbers; got low 0.2"),
+        ((0, math.inf, 1, 3), True, "whole numbers; got low 0, high inf"),
+        ((0, math.inf, 1, 3), False, "finite numbers; got low 0, high inf"),
+        ((0, 9, math.inf, 3), False, "finite numbers; got low 0, high 9, step inf"),
+    ],
+)
+def test_a_slider_that_could_not_move_is_refused(numbers, integer, words):
+    with pytest.raises(ValueError, match=f"slider 'n' needs {words}"):
+        slider("n", *numbers, integer=integer)
+    assert slider("n", 0.0, 9.0, 1.0, 3.0, integer=True).step == 1
 
 
 @pytest.mark.parametrize("numbers", [(1, 0, 0.1, 1), (0, 1, 0.1, 2), (0, 1, 0, 0.5)])

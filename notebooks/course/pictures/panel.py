@@ -53,6 +53,9 @@ def slider(label: str, low: float, high: float, step: float, value: float, *, lo
     if not (low < high and low <= value <= high and step > 0 and (low > 0 or not log)):
         need = "low < high, low <= value <= high, step > 0" + (", low > 0" if log else "")
         raise ValueError(f"slider {label!r} needs {need}; got low {low}, high {high}, step {step}, value {value}")
+    if not all(math.isfinite(x) and (not integer or x == int(x)) for x in (low, high, step, value)):
+        need = "whole numbers" if integer else "finite numbers"
+        raise ValueError(f"slider {label!r} needs {need}; got low {low}, high {high}, step {step}, value {value}")
     if integer:
         return W.IntSlider(description=label, min=int(low), max=int(high), step=int(step), value=int(value))
     if log:
