@@ -46,6 +46,8 @@ def execute(command: str, given: dict) -> None:
     with warnings.catch_warnings(), opened(command, given, alone=team.first) as (folder, given):
         warnings.showwarning = lambda message, *_, **__: team.first and print(f"note: {message}", file=sys.stderr)
         options.check_needed(command, given)
+        if given["show_every"] is not None:
+            validate.integer("--show-every", given["show_every"], 0)
         if given["threads"] is not None:
             torch.set_num_threads(validate.integer("--threads", given["threads"], 1, max(64, os.cpu_count() or 1)))
         try:

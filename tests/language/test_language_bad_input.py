@@ -396,6 +396,7 @@ SETTINGS = {
     "no mini-batch": (["--set", "minibatches=0"], ["minibatches must be at least 1; got 0"]),
     "all held out": (["--held", "24"], ["--held 24", "24 different prompts"]),
     "plain texts": (["--set", "ptx_coef=1"], ["needs documents"]),
+    "no rhythm": (["--show-every", "-1"], ["--show-every must be at least 0; got -1"]),
     "threads": (["--threads", "-1"], ["--threads must be at least 1 and at most", "got -1"]),
 }
 
