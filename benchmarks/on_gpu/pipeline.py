@@ -16,14 +16,14 @@ from dataclasses import asdict, dataclass, replace
 from course.desk.make import demonstrations, documents
 from course.desk.measure import make_rankings, quality, reward_quality
 from course.desk.sweep import Desk, load_desk, look, worth
-from course.desk.tiny import tiny_llama
+from course.desk.tiny import PRETRAIN, pretrain, tiny_llama
 from ppo_lesson.hardware.hardware import Hardware
 from ppo_lesson.hardware.profile import Profile, choose, roles
 from ppo_lesson.kl import FixedKL
 from ppo_lesson.language.models import Models, ScalarModel
 from ppo_lesson.language.reward import REWARD, normalize, train_reward
 from ppo_lesson.language.rlhf import RLHFConfig, rlhf
-from ppo_lesson.language.supervised import PRETRAIN, SFT, pretrain, sft
+from ppo_lesson.language.supervised import SFT, sft
 
 KEPT = ("iteration", "score", "gold", "kl_ref", "length", "ended", "entropy", "approx_kl", "clip_fraction", "seconds")
 NARROW = 96  # width of the model whose learning rates are known
