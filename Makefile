@@ -92,7 +92,7 @@ format: .venv/.test
 	$(VENV) -m ruff check --fix
 
 clean:
-	rm -rf dist .venv .venv-colab .pytest_cache .ruff_cache html screenshots ppo_lesson.egg-info
+	rm -rf dist .venv .venv-colab .pytest_cache .ruff_cache .hypothesis html screenshots ppo_lesson.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # Each file below says "installed" and is written last, with those of the smaller sets it contains. If .installing is still

@@ -184,6 +184,7 @@ def last(examined, name):
     return examined[name][0][-1]["J"]
 
 
+@pytest.mark.slow
 def test_an_examination_is_the_run_that_you_would_make(examined):
     rows, _ = examined["entropy-sign"]
     assert len(rows) == CLINIC.iterations and [row["iteration"] for row in rows] == list(range(CLINIC.iterations))

@@ -18,6 +18,8 @@ import torch
 
 from course.check import catalog, grade, solution
 
+pytestmark = pytest.mark.slow  # some hundred answers, half a minute
+
 FILES = sorted((Path(__file__).parent / "natural_answers").glob("*.toml"))
 ANSWERS = {id: entry for file in FILES for id, entry in tomllib.loads(file.read_text("utf-8")).items()}
 OWN = [id for id in catalog() if id < "10"]  # each of these has answers

@@ -18,6 +18,8 @@ from course.exercises.nb12_rewards import shape_rewards
 from ppo_lesson.objectives import aggregate, clipped_surrogate, value_loss
 from ppo_lesson.returns import gae
 
+pytestmark = pytest.mark.slow  # some hundred answers, half a minute
+
 ANSWERS = tomllib.loads(Path(__file__).with_name("natural_answers_language.toml").read_text("utf-8"))
 GIVEN = {"torch": torch, "F": torch.nn.functional, "math": math, "itertools": itertools, "gae": gae}
 GIVEN |= {f.__name__: f for f in (shape_rewards, aggregate, clipped_surrogate, value_loss)}

@@ -185,6 +185,7 @@ def test_package_hash_follows_imports_in_both_rooms(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_one_changed_line_in_either_room_makes_stale_what_uses_it(tmp_path):
     for room in ("ppo_lesson", "notebooks"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
