@@ -51,17 +51,18 @@ def steps(options, left: Callable[[], float]) -> Iterator[tuple[str, str, dict |
     """(part, name, found), in the order of worth. left: seconds that are left."""
     for name, found in correctness.ask():
         yield "correctness", name, found
+    yield from _rlhf(options, left, 0)
+    yield from _speed(options, left)
+    for seed in () if options.tiny else (1, 2):  # further seeds come last
+        yield from _rlhf(options, left, seed)
+
+
+def _rlhf(options, left: Callable[[], float], seed: int) -> Iterator[tuple[str, str, dict | str]]:
+    """The pipeline with one seed, unless too little time is left for it."""
     size = pipeline.SMALL if options.tiny else pipeline.Size()
-    for seed in range(3):  # further seeds come last
-        if seed == 1:
-            yield from _speed(options, left)
-        if left() < 0.9 * size.seconds and (seed or not options.tiny):
-            return
+    if left() >= 0.9 * size.seconds:
         for stage, found in pipeline.run(replace(size, seconds=min(size.seconds, left())), seed=seed):
             yield f"rlhf, seed {seed}", stage, found
-        if options.tiny and seed == 0:
-            yield from _speed(options, left)
-            return
 
 
 def _speed(options, left: Callable[[], float]) -> Iterator[tuple[str, str, dict | str]]:

@@ -71,7 +71,8 @@ def test_what_does_not_fit_into_the_time_is_left_out(monkeypatch):
     done = list(gpu.steps(options, lambda: 230.0))
     assert [part for part, *_ in done] == ["rlhf, seed 0", *["speed"] * 3, "rlhf, seed 1", "rlhf, seed 2"]
     assert done[0][2]["seconds"] == 230.0, "and what nearly fits gets what is left"
-    assert not list(gpu.steps(options, lambda: 100.0))
+    assert {part for part, *_ in gpu.steps(options, lambda: 100.0)} == {"speed"}, "what is short still fits"
+    assert not list(gpu.steps(options, lambda: 0.0))
 
 
 # ---- each question can be answered with no ---------------------------------------------------------------------------
@@ -177,6 +178,13 @@ def test_half_a_billion_weights_learn_in_the_memory_of_a_t4():
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert 0 < found["GiB"] < 15
+
+
+def test_the_model_is_as_large_as_its_file_says():
+    size, desk = pipeline.Size(), pipeline.load_desk()
+    large = pipeline.tiny_llama(len(desk.tokenizer), width=size.width, layers=size.layers, heads=size.heads)
+    counts = [sum(p.numel() for p in model.parameters()) for model in (large, desk.policy)]
+    assert round(counts[0], -7) == 30_000_000 and round(counts[0] / counts[1], -1) == 70
 
 
 def test_the_pipeline_keeps_to_its_seconds():
