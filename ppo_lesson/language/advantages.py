@@ -49,8 +49,11 @@ def group_advantages(scores: Tensor, group_ids: Tensor, *, scale: bool = True) -
     validate.same_shape({"scores": scores, "group_ids": group_ids})
     validate.finite("scores", scores)
     _, group, size = group_ids.unique(return_inverse=True, return_counts=True)
-    mean = torch.zeros(len(size)).to(scores).index_add(0, group, scores) / size
-    centred = scores - mean[group]
+    lowest = torch.zeros(len(size)).to(scores).scatter_reduce(0, group, scores, "amin", include_self=False)
+    above = (
+        scores - lowest[group]
+    )  # exactly 0 where all are equal: the rounding of a mean, over no spread, is not small
+    centred = above - (torch.zeros(len(size)).to(scores).index_add(0, group, above) / size)[group]
     if not scale:
         return centred
     variance = torch.zeros(len(size)).to(scores).index_add(0, group, centred.square()) / (size - 1).clamp(min=1)

@@ -5,18 +5,11 @@ the folder that the environment variable PPO_LESSON_WHEELS names (else a folder 
 without what they depend on. Where that does not work, these tests are skipped and say so.
 """
 
-import __future__
-
 import argparse
 import ast
 import dataclasses
-import functools
-import os
 import re
-import subprocess
 import sys
-import tempfile
-import zipfile
 from collections import defaultdict
 from dataclasses import replace
 from datetime import datetime
@@ -27,42 +20,27 @@ import numpy as np
 import pytest
 import torch
 
-from ppo_lesson import bridge
-from ppo_lesson.bridge import keys as words
-from ppo_lesson.kl import ZieglerKL, estimate
-from ppo_lesson.language.advantages import group_advantages
-from ppo_lesson.language.rlhf import RLHFConfig
-from ppo_lesson.objectives import aggregate, clipped_surrogate, value_loss
-from ppo_lesson.returns import gae, whiten
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from conform import wheels  # noqa: E402
 
-WHEELS = Path(os.environ.get("PPO_LESSON_WHEELS") or Path(tempfile.gettempdir()) / "ppo_lesson_wheels")
+from ppo_lesson import bridge  # noqa: E402
+from ppo_lesson.bridge import keys as words  # noqa: E402
+from ppo_lesson.kl import ZieglerKL, estimate  # noqa: E402
+from ppo_lesson.language.advantages import group_advantages  # noqa: E402
+from ppo_lesson.language.rlhf import RLHFConfig  # noqa: E402
+from ppo_lesson.objectives import aggregate, clipped_surrogate, value_loss  # noqa: E402
+from ppo_lesson.returns import gae, whiten  # noqa: E402
+
 PLAIN = RLHFConfig()
-ANYWHERE = ("--python-version=311", "--platform=manylinux1_x86_64")  # the one wheel that OpenRLHF has; it is read only
 
 
-@functools.cache
-def downloaded(library, *more):
-    """The path of a library's wheel, or why it cannot be had."""
-    version = words.VERSIONS[library]
-    if not (there := list(WHEELS.glob(f"{library}-{version}-*.whl"))):
-        WHEELS.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=WHEELS) as folder:  # another process of this run may be at the same
-            ask = [sys.executable, "-m", "pip", "download", f"{library}=={version}", "--no-deps", "--only-binary=:all:"]
-            ask += ["--retries=0", "--timeout=20", "--dest", folder, *more]
-            try:
-                said = subprocess.run(ask, capture_output=True, text=True, timeout=120)
-            except subprocess.TimeoutExpired:
-                return f"the wheel of {library} {version} did not come within 120 s"
-            if said.returncode:
-                return f"the wheel of {library} {version} cannot be had here: {said.stderr.strip()[-100:]}"
-            there = [path.replace(WHEELS / path.name) for path in Path(folder).glob("*.whl")]
-    return there[0]
-
-
-def wheel(library, *more):
+def wheel(library):
     """The library's wheel as a ZipFile; the test is skipped where it cannot be had."""
-    found = downloaded(library, *more)
-    return zipfile.ZipFile(found) if isinstance(found, Path) else pytest.skip(found)
+    try:
+        return wheels.wheel(library, words.VERSIONS[library])
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +177,7 @@ def test_trl_has_every_argument_with_that_default():
 
 def flags_of_openrlhf():
     """An ArgumentParser with the flags of OpenRLHF's train_ppo_ray, made of its add_argument lines alone."""
-    with wheel("openrlhf", *ANYWHERE) as files:
+    with wheel("openrlhf") as files:
         path = next(name for name in files.namelist() if name.endswith("openrlhf/cli/train_ppo_ray.py"))
         tree = ast.parse(files.read(path))
     parser = argparse.ArgumentParser()
@@ -214,7 +192,7 @@ def flags_of_openrlhf():
 
 
 def test_what_openrlhf_says_of_its_adaptive_prices():
-    with wheel("openrlhf", *ANYWHERE) as files:
+    with wheel("openrlhf") as files:
         path = next(name for name in files.namelist() if name.endswith("openrlhf/trainer/ppo_trainer.py"))
         assert "AdaptiveKLController is incompatible here" in files.read(path).decode()
 
@@ -243,17 +221,9 @@ def test_openrlhf_takes_every_flag_with_that_default():
 def theirs():
     """Functions of verl, taken out of its files without their decorators."""
 
-    def take(files, name, wanted, inside):
-        tree = ast.parse(files.read(name))
-        tree.body = [x for x in tree.body if getattr(x, "name", "") in wanted]
-        for node in tree.body:
-            node.decorator_list = []
-        exec(compile(tree, name, "exec", __future__.annotations.compiler_flag), inside)
-        return inside
-
     with wheel("verl") as files:
         masks = {"masked_sum", "masked_mean", "masked_var", "masked_whiten", "clip_by_value"}
-        tools = take(files, "verl/utils/torch_functional.py", masks, {"torch": torch})
+        tools = wheels.taken(files, "verl/utils/torch_functional.py", masks, {"torch": torch})
         inside = {"torch": torch, "np": np, "defaultdict": defaultdict, "verl_F": SimpleNamespace(**tools)}
         wanted = {
             "compute_gae_advantage_return",
@@ -265,7 +235,7 @@ def theirs():
             "kl_penalty_forward",
             "AdaptiveKLController",
         }
-        inside = take(files, "verl/trainer/ppo/core_algos.py", wanted, inside)
+        inside = wheels.taken(files, "verl/trainer/ppo/core_algos.py", wanted, inside)
     return SimpleNamespace(**{name: inside[name] for name in wanted})
 
 
