@@ -130,6 +130,18 @@ def test_the_promises_are_those_of_the_stub(id):
             assert (forms[name]["least"], forms[name]["most"]) == ("0", "1")
 
 
+@pytest.mark.parametrize("id", [id for id in catalog() if find(id).gradient and len(PROMISES[id]) > 1])
+def test_what_carries_a_gradient_is_promised_and_all_else_is_data(id):
+    spec, doc = find(id), dict(stubs())[id]
+    reals = [name for name, text in PROMISES[id].items() if text.startswith("real")]
+    carries = reals if spec.gradient is True else spec.gradient
+    assert "with gradient" in doc or len(reals) == 1
+    assert set(reals) == set(carries) or re.search(r"\bdata\b", doc), "an answer may leave a gradient in the others"
+    for place, args in calls(spec):
+        tracked = {n for n, x in zip(PROMISES[id], args) if torch.is_tensor(x) and x.requires_grad}
+        assert tracked <= set(carries), place
+
+
 @pytest.mark.parametrize(
     "args",
     [
