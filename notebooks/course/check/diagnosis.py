@@ -14,9 +14,9 @@ from itertools import combinations
 import numpy as np
 import torch
 
+from ..edited import edited
 from . import sandbox
 from .compare import as_tensor, difference, name_of
-from .edits import edited
 from .sandbox import Observation
 from .slips import familiar
 from .spec import Exercise

@@ -1,42 +1,71 @@
-"""Which data modules exist, in course order, and how to find an exercise, a prediction or a quiz by its id."""
+"""The course as a table: which notebooks there are, and how to find an exercise, a prediction or a quiz by its id."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import tomllib
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
+from .. import exercises
+from . import texts
 from .spec import Exercise, Prediction, Question
 
-MODULES = (
-    "nb00_start",
-    "nb01_maze",
-    "nb02_policy_gradient",
-    "nb03_baselines",
-    "nb04_gae",
-    "nb05_trust_regions",
-    "nb06_ppo_clip",
-    "nb07_ppo_penalty",
-    "nb08_whole_algorithm",
-    "nb09_bug_clinic",
-    "nb10_language_policy",
-    "nb11_reward_model",
-    "nb12_rlhf",
-    "nb13_gpu",
-)
+_TABLE = tomllib.loads((Path(exercises.__file__).parent / "catalogue.toml").read_text("utf-8"))
+NOTEBOOKS: dict[str, dict[str, str]] = {  # {"06": {"06.clipped_surrogate": "clipped_surrogate", ...}}: id, file
+    number: {_TABLE["ids"].get(name, f"{number}.{name}"): name for name in names}
+    for number, names in _TABLE["notebooks"].items()
+}
 
 
-def modules() -> dict:
-    """{"00": module, "01": module, ...} in course order. Each has TITLE and EXERCISES."""
-    return {name[2:4]: importlib.import_module(f"course.exercises.{name}") for name in MODULES}
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook as the framework sees it. exercises: their ids, in the order in which they are met."""
+
+    title: str
+    exercises: tuple[str, ...]
+    predictions: dict[str, Prediction]
+    quiz: list[Question]
 
 
-def module(notebook: str):
-    """The data module of notebook "02". Only this one is imported."""
-    name = next((name for name in MODULES if name[2:4] == notebook), None)
-    if name is None:
-        raise ValueError(f"there is no notebook {notebook!r}; there are {', '.join(name[2:4] for name in MODULES)}")
-    return importlib.import_module(f"course.exercises.{name}")
+def notebooks() -> dict[str, Notebook]:
+    """{"00": Notebook, "01": Notebook, ...} in course order."""
+    return {number: notebook(number) for number in NOTEBOOKS}
+
+
+def notebook(number: str) -> Notebook:
+    """Notebook "02". ValueError if there is none of this number."""
+    if number not in NOTEBOOKS:
+        raise ValueError(f"there is no notebook {number!r}; there are {', '.join(NOTEBOOKS)}")
+    title, predictions, quiz = texts.of_notebook(number)
+    return Notebook(title, tuple(NOTEBOOKS[number]), predictions, quiz)
+
+
+def find(id: str) -> Exercise:
+    """The exercise with this id; ValueError with the nearest id if there is none."""
+    if not isinstance(id, str) or "." not in id:
+        raise ValueError(f'an exercise id looks like "02.score_function"; got {id!r}')
+    return load(id, _lookup("exercise", id, {id: id for id in notebook(id.split(".")[0]).exercises}), texts.language())
+
+
+@cache
+def load(id: str, name: str, language: str) -> Exercise:
+    """The exercise in the file `name`, with the texts of this language."""
+    if id in _TABLE["unconverted"]:
+        module = importlib.import_module(f"course.exercises.{_TABLE['unconverted'][id]}")
+        return next(e for e in vars(module).values() if isinstance(e, Exercise) and e.id == id)
+    spec = importlib.import_module(f"course.exercises.{name}").EXERCISE
+    return replace(spec, id=id, **texts.of_exercise(name, spec.solution))
+
+
+def find_prediction(id: str) -> Prediction:
+    """The answer key of a prediction "01.q1"; ValueError if there is none."""
+    if not isinstance(id, str) or "." not in id:
+        raise ValueError(f'a prediction id looks like "01.q1"; got {id!r}')
+    return _lookup("prediction", id, notebook(id.split(".")[0]).predictions)
 
 
 def _lookup(what: str, id: str, known: dict):
@@ -47,33 +76,9 @@ def _lookup(what: str, id: str, known: dict):
     return known[id]
 
 
-def find(id: str) -> Exercise:
-    """The exercise with this id; ValueError with the nearest id if there is none."""
-    if not isinstance(id, str) or "." not in id:
-        raise ValueError(f'an exercise id looks like "02.score_function"; got {id!r}')
-    return _lookup("exercise", id, {e.id: e for e in module(id.split(".")[0]).EXERCISES})
-
-
-def find_prediction(id: str) -> Prediction:
-    """The answer key of a prediction "01.q1"; ValueError if there is none."""
-    if not isinstance(id, str) or "." not in id:
-        raise ValueError(f'a prediction id looks like "01.q1"; got {id!r}')
-    return _lookup("prediction", id, predictions(module(id.split(".")[0])))
-
-
-def predictions(module) -> dict[str, Prediction]:
-    """The answer keys of a data module, {} if it has none."""
-    return getattr(module, "PREDICTIONS", {})
-
-
-def questions(module) -> list[Question]:
-    """The quiz of a data module, [] if it has none."""
-    return list(getattr(module, "QUIZ", []))
-
-
 def catalog() -> list[str]:
     """The ids of all exercises, in course order."""
-    return [e.id for m in modules().values() for e in m.EXERCISES]
+    return [id for ids in NOTEBOOKS.values() for id in ids]
 
 
 def solution(id: str) -> Callable:

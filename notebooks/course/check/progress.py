@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import message, records
-from .index import find, module, modules, predictions, questions
+from . import index, message, records
+from .index import Notebook
 
 HEAD = ("notebook", "exercises", "predictions", "quiz")
 
@@ -11,7 +11,7 @@ HEAD = ("notebook", "exercises", "predictions", "quiz")
 def progress() -> None:
     """A table of exercises solved, predictions right and quiz scores, from one local file."""
     data = records.read()
-    rows = [_row(notebook, m, data) for notebook, m in modules().items()]
+    rows = [_row(number, notebook, data) for number, notebook in index.notebooks().items()]
     widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD))]
     text = "\n".join("  ".join(p.ljust(w) for p, w in zip(row, widths)).rstrip() for row in [HEAD, *rows])
     fold = "white-space:normal;overflow-wrap:anywhere"  # in a narrow page lines break, nothing is cut
@@ -23,20 +23,20 @@ def progress() -> None:
     )
 
 
-def _row(notebook: str, m, data: dict) -> tuple[str, ...]:
-    entries = [data["exercises"].get(e.id, {}) for e in m.EXERCISES]
+def _row(number: str, notebook: Notebook, data: dict) -> tuple[str, ...]:
+    entries = [data["exercises"].get(id, {}) for id in notebook.exercises]
     solved = sum(e.get("solved") is True for e in entries)
     tried = sum(bool(e.get("tries")) and e.get("solved") is not True for e in entries)
-    made = {id: data["predictions"].get(id, {}).get("choice") for id in predictions(m)}
-    right = sum(made[id] == key.answer for id, key in predictions(m).items())
+    made = {id: data["predictions"].get(id, {}).get("choice") for id in notebook.predictions}
+    right = sum(made[id] == key.answer for id, key in notebook.predictions.items())
     predicted = sum(choice is not None for choice in made.values())
-    best = data["quizzes"].get(notebook, {}).get("best")
+    best = data["quizzes"].get(number, {}).get("best")
     return (
-        f"{notebook} {m.TITLE}",
+        f"{number} {notebook.title}",
         f"{'■' * solved}{'□' * (len(entries) - solved)} {solved} of {len(entries)} solved"
         + (f", {tried} tried" if tried else ""),
         f"{right} right of {predicted} made" if predicted else f"none of {len(made)} made",
-        f"{best} of {len(questions(m))}" if isinstance(best, int) else "not taken",
+        f"{best} of {len(notebook.quiz)}" if isinstance(best, int) else "not taken",
     )
 
 
@@ -46,9 +46,9 @@ def reset(what: str = "") -> None:
     ValueError if there is no exercise, prediction or notebook of this name.
     """
     if what:
-        notebook = module(what.split(".")[0])
-        if "." in what and what not in predictions(notebook):
-            find(what)
+        notebook = index.notebook(what.split(".")[0])
+        if "." in what and what not in notebook.predictions:
+            index.find(what)
     data = records.read()
     for section in records.SECTIONS:
         gone = [key for key in data[section] if not what or key == what or key.startswith(what + ".")]

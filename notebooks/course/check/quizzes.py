@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import ipywidgets as W
 
-from . import message, records
-from .index import module, questions
+from . import index, message, records
 from .prediction import STYLE, announce, letter, push, radio
 from .spec import Choice, Question
 
 
 def quiz(notebook: str) -> None:
     """Show the quiz of a notebook: `quiz("01")`. ValueError if there is no such notebook."""
-    asked = questions(module(notebook))
+    asked = index.notebook(notebook).quiz
     message.emit(quiz_page(notebook, asked), quiz_text(notebook, asked), quiz_widget(notebook, asked))
 
 

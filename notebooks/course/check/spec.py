@@ -1,14 +1,13 @@
 """What an author writes: exercises with their wrong answers, predictions, quiz questions. Data; `grading.py` reads it.
 
-Left out: inheritance and registration. A notebook's data module is a list of these, and `course.py` names the modules.
+Left out: inheritance and registration. An exercise is a file with one `EXERCISE`; what is read of it comes from
+`texts.py`, which file it is from `index.py`.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
@@ -30,27 +29,24 @@ class Mistake:
 class Exercise:
     """One exercise: how to recognise a right answer, and what to say to each wrong one.
 
-    id: "02.score_function", notebook number and function name. title: a few words for the check's first line.
     solution: the reference, a plain function (its source is shown to learners, so write it for them).
     cases: a function that makes a list of argument tuples, smallest first, the same ones at every call (seed it), and
         covering every branch.
     properties: functions that take the learner's function and raise `Wrong` (through `require`, `close`) when something
         that must hold does not. The first line of a property's docstring is what the learner reads. In order.
     statistics: the same for checks by sampling (`mean_within`), which run after everything exact.
-    mistakes: the wrong answers, at least four. hints: three, from a nudge to nearly the solution.
     gradient: also compare gradients, with respect to every floating-point tensor argument (True) or the named ones.
     rtol, atol: how close is equal. check_dtype: float32 is not float64, and not int64.
     picture: fn -> (Figure, alt text), drawn for right and for wrong answers.
-    raising: what it means if a case raises ("a healthy batch was accused"), for "your function raised".
     many_answers: any answer with these properties is right; values are not compared with the solution's.
+
+    From the exercise's text, not from its file: id ("02.score_function", notebook and file), title (a few words for the
+    check's first line), hints (three, from a nudge to nearly the solution), mistakes (the wrong answers, at least
+    four), raising (what it means if a case raises: "a healthy batch was accused", for "your function raised").
     """
 
-    id: str
-    title: str
     solution: Callable
     cases: Callable[[], Sequence[tuple]]
-    mistakes: Sequence[Mistake]
-    hints: Sequence[str]
     properties: Sequence[Callable] = ()
     statistics: Sequence[Callable] = ()
     gradient: bool | Sequence[str] = False
@@ -58,8 +54,12 @@ class Exercise:
     atol: float = 1e-7
     check_dtype: bool = True
     picture: Callable | None = None
-    raising: str = ""
     many_answers: bool = False
+    id: str = ""
+    title: str = ""
+    hints: Sequence[str] = ()
+    mistakes: Sequence[Mistake] = ()
+    raising: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,6 @@ class Question:
 
     text: str
     choices: Sequence[Choice] = field(default_factory=list)
-
-
-def asked(file: str) -> tuple[dict[str, Prediction], list[Question]]:
-    """(PREDICTIONS, QUIZ) of a data module, from the .toml of its name beside it."""
-    table = tomllib.loads(Path(file).with_suffix(".toml").read_text("utf-8"))
-    quiz = [Question(q["text"], [Choice(**{"correct": False} | c) for c in q["choices"]]) for q in table["quiz"]]
-    return {id: Prediction(**key) for id, key in table["predictions"].items()}, quiz
 
 
 # ---- what properties call ----------------------------------------------------

@@ -11,15 +11,11 @@ threads (the trainer is sick in all of them), and generators that are made insid
 
 from __future__ import annotations
 
-import ast
 import difflib
 import importlib
 import inspect
-import linecache
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from types import CodeType, FunctionType
 
 import numpy as np
@@ -29,6 +25,8 @@ from ppo_lesson import validate
 from ppo_lesson.maze import Maze, solve
 from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
+
+from ..edited import edited, source_of
 
 # Where patients are examined: a slippery floor and little time, so that at first most episodes are truncated and later
 # most terminate; an entropy bonus, so that its sign matters; nothing but clipping, so that nothing hides what is wrong.
@@ -56,12 +54,9 @@ class Edit:
             found = getattr(found, name)
         return inspect.unwrap(found)
 
-    def apply(self, source: str) -> str:
-        """The sick source. ValueError unless the healthy text is there once: the trainer has changed, or is sick."""
-        times = source.count(self.healthy)
-        if times != 1:
-            raise ValueError(f"{self.function} must hold this text once, found {times} times: {self.healthy!r}")
-        return source.replace(self.healthy, self.sick)
+    def made(self) -> FunctionType:
+        """The sick function. ValueError unless the healthy text is there once: the trainer has changed, or is sick."""
+        return edited(self.find(), {self.healthy: self.sick})
 
 
 @dataclass(frozen=True)
@@ -79,10 +74,7 @@ class Patient:
     vector: bool = False
 
     def __enter__(self) -> Patient:
-        sick = []
-        for edit in self.edits:  # all are compiled before the first is put in place
-            function = edit.find()
-            sick.append((function, _compile(edit.apply(_source(function)))))
+        sick = [(edit.find(), edit.made().__code__) for edit in self.edits]  # all, before the first is put in place
         _ADMITTED.append((self, [(function, function.__code__) for function, _ in sick]))
         for function, code in sick:
             function.__code__ = code
@@ -95,35 +87,18 @@ class Patient:
 
     def source(self) -> str:
         """The sick functions, whole, for those who want to find the line themselves."""
-        return "\n\n".join(edit.apply(_source(edit.find())) for edit in self.edits)
+        return "\n\n".join(source_of(edit.made()) for edit in self.edits)
 
     def diff(self, context: int = 3) -> str:
         """What is wrong, as a unified diff of the true source, with `context` lines around it."""
         parts = []
         for edit in self.edits:
-            healthy = _source(edit.find())
-            lines = (text.splitlines(keepends=True) for text in (healthy, edit.apply(healthy)))
+            lines = (source_of(made).splitlines(keepends=True) for made in (edit.find(), edit.made()))
             parts += difflib.unified_diff(*lines, edit.function, f"{edit.function} (sick)", n=context)
         return "".join(parts)
 
 
 _ADMITTED: list[tuple[Patient, list[tuple[FunctionType, CodeType]]]] = []  # who is in, and the code to be restored
-_NUMBERS = count()
-
-
-def _source(function: FunctionType) -> str:
-    """The function's source as it is now, decorators aside, at the margin."""
-    lines = textwrap.dedent(inspect.getsource(function)).splitlines(keepends=True)
-    return "".join(lines[next(i for i, line in enumerate(lines) if line.startswith("def ")) :])
-
-
-def _compile(source: str) -> CodeType:
-    """The code of the one function that `source` defines; tracebacks and `inspect` find the sick source."""
-    name = f"<clinic {next(_NUMBERS)}>"
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    from_future = importlib.import_module("__future__").annotations.compiler_flag
-    module = compile(ast.parse(source), name, "exec", flags=from_future, dont_inherit=True)
-    return next(c for c in module.co_consts if isinstance(c, CodeType))
 
 
 def examine(patient: Patient | None = None, seeds: Sequence[int] = range(16), *, vector: bool = False) -> list[dict]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from ..check.spec import Exercise, Mistake, asked, close
-
-TITLE = "Start here"
-
+from ..check.spec import Exercise, Mistake, close
 
 # ---- 00.hello: the total reward of one walk ----------------------------------
 
@@ -96,6 +93,3 @@ HELLO = Exercise(
         "The body is one line: `return sum(rewards)`.",
     ],
 )
-
-EXERCISES = [HELLO]
-PREDICTIONS, QUIZ = asked(__file__)

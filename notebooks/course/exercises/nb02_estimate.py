@@ -8,8 +8,8 @@ from ppo_lesson.maze import Maze, MazeBatch, exact_policy_gradient
 from ppo_lesson.policies import TabularPolicy
 from ppo_lesson.rollout import whole_episodes
 
-from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, mean_within
+from ..check.texts import written
 from .nb02_score import score_function
 
 

@@ -6,8 +6,8 @@ import torch
 
 from ppo_lesson.maze import Maze
 
-from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
+from ..check.texts import written
 from .nb02_estimate import draw, every_walk, finite_horizon_gradient, reals
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import one_hot
 
-from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close
+from ..check.texts import written
 
 
 def score_function(logits, actions):

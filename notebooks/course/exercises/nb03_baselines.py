@@ -12,14 +12,8 @@ from ppo_lesson.policies import TabularPolicy
 from ppo_lesson.returns import discounted_returns
 from ppo_lesson.rollout import whole_episodes
 
-from ..check.edits import written
-from ..check.spec import Exercise, Mistake, asked, close, mean_within
-from .nb03_constant import CONSTANT
-from .nb03_critic import EXPLAINED, TD
-
-__all__ = ["EXERCISES", "PREDICTIONS", "QUIZ", "TITLE"]
-
-TITLE = "Baselines, critics, advantages"
+from ..check.spec import Exercise, Mistake, close, mean_within
+from ..check.texts import written
 
 
 def _generator(seed):
@@ -288,7 +282,3 @@ BIAS = Exercise(
         "`probs * (baseline - (probs * baseline).sum(-1, keepdim=True))`",
     ],
 )
-
-
-EXERCISES = [GRADIENT, BIAS, CONSTANT, TD, EXPLAINED]
-PREDICTIONS, QUIZ = asked(__file__)

@@ -6,8 +6,8 @@ import torch
 
 from ppo_lesson.maze import Maze, optimal
 
-from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
+from ..check.texts import written
 
 # ---- 03.td_update: a table of values moves towards r + gamma V(s') -----------
 

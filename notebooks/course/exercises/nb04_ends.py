@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close
+from ..check.texts import written
 
 # ---- 04.truncation: from a record of steps to what gae needs -----------------
 

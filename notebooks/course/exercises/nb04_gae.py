@@ -7,13 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from ..check.spec import Exercise, Mistake, asked, close
-from .nb04_ends import RETURNS, TRUNCATION
-from .nb04_steps import N_STEP
-
-__all__ = ["EXERCISES", "PREDICTIONS", "QUIZ", "TITLE"]
-
-TITLE = "GAE: one dial between bias and variance"
+from ..check.spec import Exercise, Mistake, close
 
 
 def _draw(g, *shape, dtype=torch.float64):
@@ -262,7 +256,3 @@ GAE = Exercise(
         "`later = deltas[..., t] + trace[..., t] * later`, stored in `advantages[..., t]`.",
     ],
 )
-
-
-EXERCISES = [N_STEP, GAE, TRUNCATION, RETURNS]
-PREDICTIONS, QUIZ = asked(__file__)

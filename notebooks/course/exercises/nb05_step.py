@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close
+from ..check.texts import written
 from .nb05_solver import conjugate_gradient, matrix, times
 from .nb05_surrogate import draw
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
+from ..check.texts import written
 
 
 def adaptive_beta(beta, kl, target):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..check.edits import written
 from ..check.spec import Exercise, Mistake, close, require
+from ..check.texts import written
 
 
 def penalized_surrogate(logits, logits_old, actions, advantages, beta):

@@ -17,8 +17,8 @@ from ppo_lesson.ppo import PPOConfig
 from ppo_lesson.returns import whiten
 from ppo_lesson.rollout import Rollout, fixed_steps
 
-from ..check.edits import written
 from ..check.spec import Exercise, close, require
+from ..check.texts import written
 from .nb08_batches import minibatches
 from .nb08_losses import entropy, value_loss
 

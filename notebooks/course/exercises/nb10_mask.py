@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, close, require
+from ..edited import edited
 from ..pictures import INK, MUTED, NEGATIVE, OLD, figure
 
 

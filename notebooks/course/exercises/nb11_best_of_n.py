@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, close
+from ..edited import edited
 
 
 def best_of_n(scores, worth, n):

@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, close, require
+from ..edited import edited
 
 # ---- 11.pairs_from_ranking ---------------------------------------------------
 

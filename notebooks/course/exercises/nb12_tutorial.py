@@ -10,8 +10,8 @@ from ppo_lesson.objectives import aggregate, clipped_surrogate, value_loss
 from ppo_lesson.returns import gae, whiten  # noqa: F401  (an edit below calls it)
 
 from ..check.compare import difference
-from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, Wrong, close, require
+from ..edited import edited
 from .nb12_rewards import last_column, shape_rewards  # noqa: F401  (an edit below calls the first)
 from .nb12_stand_ins import after, movement, situation
 

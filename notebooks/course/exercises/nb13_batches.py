@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ..check.edits import edited
 from ..check.spec import Exercise, Mistake, close
+from ..edited import edited
 
 
 def optimizer_steps(keys):
