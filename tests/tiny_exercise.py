@@ -50,8 +50,13 @@ def course_of_one(monkeypatch, tmp_path):
     monkeypatch.setenv("PPO_LESSON_HOME", str(tmp_path))
     monkeypatch.setitem(records._state, "memory", None)
     monkeypatch.setitem(records._state, "warned", False)
-    module = type("nb99", (), {"TITLE": "Test", "EXERCISES": [SPEC], "PREDICTIONS": {}, "QUIZ": []})
-    monkeypatch.setattr(course, "module", lambda notebook: module)
+    monkeypatch.setattr(course, "notebook", lambda number: course.Notebook("Test", {SPEC.id: "scaled_sum"}, {}, []))
+    put(monkeypatch, SPEC)
+
+
+def put(monkeypatch, spec):
+    """Let the one exercise be this one."""
+    monkeypatch.setattr(course, "load", lambda id, name, language: spec)
 
 
 def answer(fn):

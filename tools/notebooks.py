@@ -177,8 +177,8 @@ def imports(source, package=""):
 def modules(sources, number="", root=ROOT):
     """Files of both rooms that code with these `sources` imports, directly or through other modules, sorted.
 
-    A module's texts, in a .toml of its name beside it, belong to it.
-    The check finds the exercises at run time, so `number` ("01") adds course/exercises/nb01_*.py to it.
+    A module's texts, in a .toml of its name beside it, belong to it. The check finds the exercises at run time, so
+    `number` ("01") adds to it those of this notebook, with what is read of them and of it in any language.
     """
     todo, files = set().union(*map(imports, sources)), set()
     while todo:
@@ -193,11 +193,21 @@ def modules(sources, number="", root=ROOT):
             found = {file}
             if name == ["course", "check"] and number:
                 found |= set((room / "course" / "exercises").glob(f"nb{number}_*.py"))
+                names = exercises_of(number, root)
+                found |= {room / "course" / "exercises" / f"{name}.py" for name in names}
+                files |= {text for name in [*names, f"nb{number}"] for text in room.glob(f"course/text/*/{name}.toml")}
             files |= found | {texts for each in found if (texts := each.with_suffix(".toml")).is_file()}
             for each in found:
                 package = ".".join(each.relative_to(room).parent.parts)
                 todo |= imports(each.read_text("utf-8"), package)
     return sorted(files)
+
+
+def exercises_of(number, root=ROOT):
+    """Names of the files of a notebook's exercises, from the catalogue."""
+    room = root / ROOMS["course"] / "course" / "exercises"
+    table = tomllib.loads((room / "catalogue.toml").read_text("utf-8"))
+    return [name for name in table["notebooks"].get(number, []) if (room / f"{name}.py").is_file()]
 
 
 def hashes(nb, path, root=ROOT):

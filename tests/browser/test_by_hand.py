@@ -6,9 +6,9 @@ import pytest
 from lab import Lab
 
 import notebooks
-from course.exercises.nb00_start import PREDICTIONS
+from course.check.index import find_prediction
 
-KEY = PREDICTIONS["00.q1"]
+KEY = find_prediction("00.q1")
 PANEL = """\
 # %% panel
 import time

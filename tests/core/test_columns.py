@@ -14,7 +14,7 @@ from ppo_lesson.commands import report
 from ppo_lesson.history import ALWAYS
 
 FILES = [file for room in (ppo_lesson, course) for file in Path(room.__file__).parent.rglob("*.py")]
-FILES = [file for file in FILES if file.parent.name != "exercises"]  # what learners are asked, in whole sentences
+FILES = [file for file in FILES if file.parent.name != "exercises"]  # cases and rules, in whole sentences
 TREES = {file: ast.parse(file.read_text("utf-8")) for file in FILES}
 
 

@@ -9,6 +9,8 @@ from source import ROOMS, files
 MOST = {"": 3400, "language": 2400, "hardware": 1000, "commands": 1350, "bridge": 900}  # of ppo_lesson
 MODULE, STORY, FILE = 9050, 1900, 350
 LESSON = 17700  # as it was moved; its exercises are to shrink to 11,500 in all
+EXERCISE = 120
+OLD = 42  # files of exercises that are not converted yet; there will be none
 TOLD = ["maze", "returns", "objectives", "kl", "policies", "rollout", "reinforce", "trpo", "ppo"]
 
 
@@ -33,6 +35,14 @@ def test_what_the_story_needs_fits_a_reader():
 
 def test_the_lesson_stays_in_its_room():
     assert 0 < lines(*files("course")) <= LESSON
+
+
+def test_an_exercise_is_read_at_once():
+    """One file each, named in the catalogue, with its picture; what several share has a file of its own."""
+    room = ROOMS["course"] / "course" / "exercises"
+    found = {file.stem: lines(file) for file in room.glob("*.py") if "\nEXERCISE = " in file.read_text("utf-8")}
+    assert found and max(found.values()) <= EXERCISE, {name: n for name, n in found.items() if n > EXERCISE}
+    assert len(list(room.glob("nb*.py"))) <= OLD
 
 
 @pytest.mark.parametrize("file", files(), ids=lambda file: file.stem)

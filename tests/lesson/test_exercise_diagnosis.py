@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from tiny_exercise import SPEC, course_of_one, no_scale, scaled_sum  # noqa: F401 (a fixture)
+from tiny_exercise import SPEC, course_of_one, no_scale, put, scaled_sum  # noqa: F401 (a fixture)
 
 from course.check import grade
-from course.check import index as course
-from course.check.edits import edited
 from course.check.spec import Exercise, Mistake
+from course.edited import edited
 
 
 def three(x, scale):
@@ -35,12 +34,12 @@ def _cases():
 
 @pytest.fixture
 def use(monkeypatch):
-    def put(**changes):
+    def grader(**changes):
         spec = Exercise(**{**SPEC.__dict__, "gradient": False, "properties": [], **changes})
-        monkeypatch.setattr(course.module("99"), "EXERCISES", [spec])
+        put(monkeypatch, spec)
         return lambda fn: grade(SPEC.id, fn)
 
-    return put
+    return grader
 
 
 MISTAKES = [Mistake(_first, "FIRST"), Mistake(_second, "SECOND"), Mistake(_last, "LAST")]

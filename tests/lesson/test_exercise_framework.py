@@ -1,6 +1,5 @@
 """The verdicts of `check`, the hints that open one after the other, and a real kernel."""
 
-import inspect
 import subprocess
 import sys
 import textwrap
@@ -9,11 +8,9 @@ import nbclient
 import nbformat
 import pytest
 import torch
-from tiny_exercise import SPEC, answer, course_of_one, no_scale, scaled_sum, told  # noqa: F401 (a fixture)
+from tiny_exercise import SPEC, answer, course_of_one, no_scale, put, scaled_sum, told  # noqa: F401 (a fixture)
 
 from course.check import grade, hint, show_solution
-from course.check import index as course
-from course.check.edits import edited
 from course.check.spec import Exercise, require
 
 # ---- the three verdicts ------------------------------------------------------
@@ -89,7 +86,7 @@ def test_a_property_may_name_the_mistake(monkeypatch):
         require(fn(torch.ones(2), 2.0) == 4.0, mistake="no_scale")
 
     spec = Exercise(**{**SPEC.__dict__, "properties": [by_sampling]})
-    monkeypatch.setattr(course.module("99"), "EXERCISES", [spec])
+    put(monkeypatch, spec)
     message = grade("99.scaled_sum", lambda x, scale: x.sum(-1) * 1.234).message
     assert "A rule that knows." in message and "The factor `scale` is missing." in message
 
@@ -103,7 +100,7 @@ def test_exercise_that_must_raise(monkeypatch):
 
     cases = lambda: [(torch.ones(2), 1.0), (torch.ones(0), 1.0)]  # noqa: E731
     spec = Exercise(id=SPEC.id, title="t", solution=solution, cases=cases, mistakes=[], hints=[])
-    monkeypatch.setattr(course.module("99"), "EXERCISES", [spec])
+    put(monkeypatch, spec)
     said = grade(SPEC.id, lambda x, scale: scale * x.sum()).message
     assert "This must raise ValueError: x is empty." in said and "tensor([])" in said
 
@@ -206,13 +203,3 @@ def test_cells_of_a_notebook():
     assert all(set(b) == {"text/plain", "text/html"} for b in [*bundles[1], *bundles[2], bundles[5][2]])
     assert "<summary>Show the answer</summary>" in bundles[5][0]["text/html"], "a run of all cells opens no answer"
     assert "none of 1 made" in bundles[5][2]["text/plain"]
-
-
-def test_a_wrong_answer_is_an_edit_of_the_right_one():
-    x = torch.tensor([[1.0, 2.0]])
-    wrong = edited(scaled_sum, {"scale * x": "1 / scale * x"}, "divided")
-    assert wrong(x, 2.0).item() == 1.5 and scaled_sum(x, 2.0).item() == 6
-    assert wrong.__name__ == "divided" and "1 / scale" in inspect.getsource(wrong)
-    for text, times in (("nowhere", 0), ("scale", 4)):
-        with pytest.raises(ValueError, match=f"divided: scaled_sum must hold this text once, found {times} times"):
-            edited(scaled_sum, {text: "x"}, "divided")

@@ -7,6 +7,7 @@ import json
 import linecache
 import re
 import time
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -15,9 +16,12 @@ import torch
 
 from course.check import catalog, grade, solution, solution_markdown
 from course.check.compare import difference
-from course.check.index import MODULES, find, modules
+from course.check.index import NOTEBOOKS, find, notebooks
+from course.check.texts import FOLDER
+from course.exercises import __path__ as ROOM
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+PATHS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+OLD = tomllib.loads((Path(ROOM[0]) / "catalogue.toml").read_text("utf-8"))["unconverted"]
 MISTAKES = [(id, m) for id in catalog() for m in find(id).mistakes]
 
 
@@ -32,14 +36,16 @@ def stub_of(id, body):
     return scope[reference.__name__]
 
 
-def test_every_module_is_listed_in_course_order():
-    folder = Path(inspect.getfile(modules()["00"])).parent
-    assert list(modules()) == sorted({path.name[2:4] for path in folder.glob("nb*.py")})
-    assert list(MODULES) == sorted(MODULES) and len(modules()) == len(MODULES)
-    assert len(set(catalog())) == len(catalog())
-    for notebook, module in modules().items():
-        assert module.TITLE.strip() and module.EXERCISES
-        assert all(e.id.split(".")[0] == notebook for e in module.EXERCISES)
+def test_every_file_is_in_the_catalogue_and_has_its_text():
+    assert list(NOTEBOOKS) == sorted(NOTEBOOKS) == [path.name[:2] for path in PATHS]
+    assert len(set(catalog())) == len(catalog()) and set(OLD) <= set(catalog())
+    files = [name for ids in NOTEBOOKS.values() for id, name in ids.items() if id not in OLD]
+    here = [path.stem for path in Path(ROOM[0]).glob("*.py") if "\nEXERCISE = " in path.read_text("utf-8")]
+    assert sorted(files) == sorted(here), "one file an exercise, and all of them in catalogue.toml"
+    texts = {path.stem for path in (FOLDER / "en").glob("*.toml")}
+    assert texts == {*files, *(f"nb{number}" for number in NOTEBOOKS)}
+    for number, notebook in notebooks().items():
+        assert notebook.title.strip() and all(id.split(".")[0] == number for id in notebook.exercises)
 
 
 @pytest.mark.parametrize("id", catalog())
@@ -117,13 +123,13 @@ def exercise_cells(path):
                 yield *found.groups(), cell.source
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_notebook_has_exactly_its_exercises(path):
     here = [id for id, *_ in exercise_cells(path)]
     assert list(dict.fromkeys(here)) == [id for id in catalog() if id[:2] == path.name[:2]]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_notebook_stubs_have_the_signature_of_the_solution(path):
     for id, name, arguments, source in exercise_cells(path):
         assert name == solution(id).__name__
@@ -144,7 +150,7 @@ def names(source, kind):
     return found
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_a_solution_typed_into_its_cell_finds_every_name(path):
     """Whoever opens the solution and types it must not read NameError: the cells above import what it uses."""
     known = set(dir(builtins))
@@ -157,14 +163,14 @@ def test_a_solution_typed_into_its_cell_finds_every_name(path):
                 assert not lacking, f"{found[1]}: import {sorted(lacking)} in a cell above, or do without"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_notebook_shows_the_solutions_of_the_package(path):
     text = "\n\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "markdown")
     for id, *_ in exercise_cells(path):
         assert solution_markdown(id) in text, f"paste what solution_markdown({id!r}) returns into a markdown cell"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_committed_exercises_are_unsolved(path):
     """What a learner opens first: grey lines, no green one, and red only where notebook 00 fails on purpose."""
     cells = json.dumps([c.get("outputs", []) for c in nbformat.read(path, 4).cells], ensure_ascii=False)

@@ -7,13 +7,12 @@ import ipywidgets as W
 import pytest
 
 from course.check import message, predict, prediction, quiz, records, reset, reveal
-from course.check.index import modules, predictions, questions
+from course.check.index import NOTEBOOKS, find_prediction, notebook
 from course.check.prediction import prediction_widget, reveal_widget
 from course.check.quizzes import quiz_page, quiz_text, quiz_widget
 from course.check.spec import Choice, Question
-from course.exercises.nb00_start import PREDICTIONS
 
-KEY = PREDICTIONS["00.q1"]
+KEY = find_prediction("00.q1")
 CHOICES = ["surely not this", KEY.answer, "nor this"]
 TWO = [
     Question("One?", [Choice("yes", True, "because"), Choice("no", False, "that is not so")]),
@@ -38,9 +37,9 @@ def home(monkeypatch, tmp_path):
 # ---- what authors write ------------------------------------------------------
 
 
-@pytest.mark.parametrize("notebook", modules())
-def test_quiz_is_complete(notebook):
-    asked = questions(modules()[notebook])
+@pytest.mark.parametrize("number", NOTEBOOKS)
+def test_quiz_is_complete(number):
+    asked = notebook(number).quiz
     assert len(asked) == 5
     assert len({q.text for q in asked}) == 5
     for question in asked:
@@ -53,9 +52,9 @@ def test_quiz_is_complete(notebook):
         assert not any(c.why.startswith(said) for c in question.choices), question.text
 
 
-@pytest.mark.parametrize("notebook", modules())
-def test_right_letter_and_length_give_nothing_away(notebook):
-    asked = questions(modules()[notebook])
+@pytest.mark.parametrize("number", NOTEBOOKS)
+def test_right_letter_and_length_give_nothing_away(number):
+    asked = notebook(number).quiz
     right = [[c.correct for c in q.choices].index(True) for q in asked]
     assert len(set(right)) >= 3, (
         f"use at least three letters; now the right choices are number {[i + 1 for i in right]}"
@@ -64,12 +63,12 @@ def test_right_letter_and_length_give_nothing_away(notebook):
     assert sum(longest) <= 3, "the longest choice is the right one too often"
 
 
-@pytest.mark.parametrize("notebook", modules())
-def test_predictions_are_complete(notebook):
-    keys = predictions(modules()[notebook])
+@pytest.mark.parametrize("number", NOTEBOOKS)
+def test_predictions_are_complete(number):
+    keys = notebook(number).predictions
     assert keys
     for id, key in keys.items():
-        assert re.fullmatch(notebook + r"\.q\d+", id)
+        assert re.fullmatch(number + r"\.q\d+", id)
         assert key.answer.strip() and len(key.why) > 30
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import combinations
 
 import numpy as np
@@ -165,8 +166,8 @@ _SHORT = {"sign is flipped": "the sign", "are swapped": "the order of what you r
 
 
 def _two_edits(spec, seen, expected) -> str:
-    """Two known mistakes at once, where both are edits of the solution: the hints of the pair, or of what all share."""
-    began, known, fits = time.process_time(), [m for m in spec.mistakes if hasattr(m.fn, "edits")], []
+    """Two known slips at once, both edits of the solution: the hints of the pair, or of what all pairs share."""
+    began, known, fits = time.process_time(), [m for m in spec.mistakes if _is_slip(m.fn)], []
     for pair in combinations(known, 2):
         try:
             both = edited(spec.solution, pair[0].fn.edits | pair[1].fn.edits, "two_mistakes")
@@ -182,6 +183,13 @@ def _two_edits(spec, seen, expected) -> str:
     if len(shared) == 2:
         return f"Two slips at once. {shared[0]} And: {shared[1]}"
     return f"More than one slip. One of them: {shared[0]}" if shared else ""
+
+
+def _is_slip(fn) -> bool:
+    """Does it differ from the solution in few characters? Two rewritten lines together would explain anything."""
+    pairs = [SequenceMatcher(None, *pair, autojunk=False) for pair in getattr(fn, "edits", {}).items()]
+    parts = [part for pair in pairs for part in pair.get_opcodes() if part[0] != "equal"]
+    return bool(parts) and sum(a1 - a0 + b1 - b0 for _, a0, a1, b0, b1 in parts) <= 20
 
 
 def _same(spec, seen, others, expected, types=True) -> bool:

@@ -23,10 +23,10 @@ NOTEBOOKS: dict[str, dict[str, str]] = {  # {"06": {"06.clipped_surrogate": "cli
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook as the framework sees it. exercises: their ids, in the order in which they are met."""
+    """A notebook as the framework sees it. exercises: {id: file}, in the order in which they are met."""
 
     title: str
-    exercises: tuple[str, ...]
+    exercises: dict[str, str]
     predictions: dict[str, Prediction]
     quiz: list[Question]
 
@@ -41,14 +41,14 @@ def notebook(number: str) -> Notebook:
     if number not in NOTEBOOKS:
         raise ValueError(f"there is no notebook {number!r}; there are {', '.join(NOTEBOOKS)}")
     title, predictions, quiz = texts.of_notebook(number)
-    return Notebook(title, tuple(NOTEBOOKS[number]), predictions, quiz)
+    return Notebook(title, NOTEBOOKS[number], predictions, quiz)
 
 
 def find(id: str) -> Exercise:
     """The exercise with this id; ValueError with the nearest id if there is none."""
     if not isinstance(id, str) or "." not in id:
         raise ValueError(f'an exercise id looks like "02.score_function"; got {id!r}')
-    return load(id, _lookup("exercise", id, {id: id for id in notebook(id.split(".")[0]).exercises}), texts.language())
+    return load(id, _lookup("exercise", id, notebook(id.split(".")[0]).exercises), texts.language())
 
 
 @cache

@@ -1,6 +1,5 @@
-"""The exercises, the predictions and the quizzes: data, which `course.check` finds by their ids.
+"""The exercises, one a file, named like it: solution, cases, properties, picture. `course.check` finds them by id.
 
-nb03_critic.py: exercises of notebook 03. Beside the first file of each notebook, which `check/index.py` names and which
-holds its predictions too, stand files for long exercises and for quizzes. Left out: how an answer is graded
-(`course.check`), how it is shown, and what is drawn outside of an exercise (`course.pictures`).
+catalogue.toml says which notebook has which, in which order. What learners read of them stands in `course/text`. Left
+out: how an answer is graded (`course.check`), and what is drawn outside of an exercise (`course.pictures`).
 """

@@ -1,0 +1,108 @@
+"""clipped_surrogate: the clipped surrogate of PPO."""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, close, require
+from ..pictures import INK, MUTED, NEGATIVE, POSITIVE, figure, key, stroke
+
+
+def clipped_surrogate(logp, logp_old, advantages, eps):
+    """min(ratio * A, clip(ratio, 1 - eps, 1 + eps) * A), one number for each sample."""
+    ratio = torch.exp(logp - logp_old)
+    clipped = ratio.clamp(1 - eps, 1 + eps)
+    return torch.minimum(ratio * advantages, clipped * advantages)
+
+
+def samples(ratios, advantages, old=-1.5, dtype=torch.float64):
+    """(logp, logp_old, A) with these ratios; `old` is the log-probability under the old policy."""
+    ratios, advantages = torch.tensor(ratios, dtype=dtype), torch.tensor(advantages, dtype=dtype)
+    logp_old = torch.full_like(ratios, old)
+    return logp_old + ratios.log(), logp_old, advantages
+
+
+def random_samples(g, *shape, dtype=torch.float64):
+    """Log-probabilities of two policies that are not far apart, and advantages of both signs."""
+    logp_old = -2 * torch.rand(*shape, generator=g, dtype=dtype) - 0.1
+    logp = (logp_old + 0.4 * torch.randn(*shape, generator=g, dtype=dtype)).clamp(max=-0.01)
+    return logp, logp_old, torch.randn(*shape, generator=g, dtype=dtype)
+
+
+SIX = [0.5, 1.1, 1.5, 0.5, 1.1, 3.5], [1.0, 1.0, 1.0, -1.0, -1.0, -1.0]
+
+
+def cases():
+    g = torch.Generator().manual_seed(6)
+    return [
+        (*samples([1.1], [2.0]), 0.2),
+        (*samples([1.5], [2.0]), 0.2),
+        (*samples([0.5], [-2.0]), 0.2),
+        (*samples([0.5], [2.0]), 0.2),
+        (*samples([3.5], [-2.0]), 0.2),
+        (*samples([0.1], [-1.0]), 0.2),  # below eps too: tells a fence from eps from one without a lower side
+        (*samples(*SIX), 0.2),
+        (*random_samples(g, 8), 0.1),
+        (*random_samples(g, 5, 7), 0.3),
+        (*random_samples(g, 6, dtype=torch.float32), 0.2),
+    ]
+
+
+def inside_the_fence(fn):
+    """Where the ratio lies between 1 - eps and 1 + eps, the objective is ratio * A."""
+    case = (*samples([0.9, 1.1, 0.9, 1.1], [2.0, 2.0, -2.0, -2.0]), 0.2)
+    close(fn(*case), [1.8, 2.2, -1.8, -2.2], case=case)
+
+
+def never_above(fn):
+    """The objective is pessimistic: it is never above ratio * A."""
+    case = (*samples(*SIX), 0.2)
+    plain = torch.exp(case[0] - case[1]) * case[2]
+    got = fn(*case)
+    require(got.shape == plain.shape, "Give back one number for each sample.", case=case, got=got)
+    require((got <= plain + 1e-9).all(), case=case, got=got)
+
+
+def six_slopes(fn):
+    """Of the six cases, two have no gradient: A > 0 with a ratio above the fence, A < 0 with a ratio below it."""
+    logp, logp_old, advantages = samples(*SIX)
+    logp.requires_grad_(True)
+    got = fn(logp, logp_old, advantages, 0.2)
+    require(got.requires_grad, "No gradient reaches `logp`. Did a `.detach()` or `no_grad` cut it?", got=got)
+    (slopes,) = torch.autograd.grad(got.sum(), logp)  # d/dlogp = ratio * d/dratio
+    flat = [bool(abs(x) < 1e-9) for x in slopes]
+    message = f"With gradient: {', '.join(str(r) for r, f in zip(SIX[0], flat) if not f)}."
+    require(flat == [False, False, True, True, False, False], message, case=(*samples(*SIX), 0.2), got=slopes)
+
+
+def far_outside(fn):
+    """A = -1 and a ratio of 50: the objective is -50. Nothing bounds this side."""
+    case = (*samples([50.0], [-1.0], old=-6.0), 0.2)
+    close(fn(*case), [-50.0], case=case)
+
+
+def draw_curves(fn):
+    """The learner's curve over the ratio, beside the right one, for A = 1 and A = -1."""
+    fig, axes = figure(2, width=7, height=2.6, xlabel="ratio", xlim=(0, 2.5))
+    ratio = torch.linspace(0.05, 2.5, 99, dtype=torch.float64)
+    for ax, A, meaning in zip(axes, (1.0, -1.0), (POSITIVE, NEGATIVE)):
+        case = (ratio.log(), torch.zeros_like(ratio), torch.full_like(ratio, A))
+        right = clipped_surrogate(*case, 0.2)
+        yours = torch.as_tensor(fn(*case, 0.2), dtype=torch.float64).expand(99)
+        for x in (0.8, 1.2):
+            ax.axvline(x, color=MUTED, linewidth=1, linestyle=":")
+        ax.plot(ratio, right, **stroke(meaning, linewidth=5, alpha=0.35, linestyle="-"), label="expected")
+        ax.plot(ratio, yours.detach(), color=INK, linewidth=1.5, linestyle="--", label="yours")
+        ax.set_title(f"A = {A:+.0f}".replace("-", "−"))
+    axes[0].set_ylabel("objective")
+    key(axes[0], loc="upper left")
+    return fig, "Your objective over the ratio beside the expected one, for A = 1 and A = -1; fence at 0.8 and 1.2."
+
+
+EXERCISE = Exercise(
+    solution=clipped_surrogate,
+    cases=cases,
+    properties=[inside_the_fence, never_above, six_slopes, far_outside],
+    gradient=("logp",),
+    picture=draw_curves,
+)
