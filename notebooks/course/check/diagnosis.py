@@ -189,7 +189,7 @@ def _is_slip(fn) -> bool:
     """Does it differ from the solution in few characters? Two rewritten lines together would explain anything."""
     pairs = [SequenceMatcher(None, *pair, autojunk=False) for pair in getattr(fn, "edits", {}).items()]
     parts = [part for pair in pairs for part in pair.get_opcodes() if part[0] != "equal"]
-    return bool(parts) and sum(a1 - a0 + b1 - b0 for _, a0, a1, b0, b1 in parts) <= 20
+    return bool(parts) and sum(a1 - a0 + b1 - b0 for _, a0, a1, b0, b1 in parts) <= 24
 
 
 def _same(spec, seen, others, expected, types=True) -> bool:
