@@ -61,6 +61,16 @@ def test_each_part_of_a_result_is_told_its_own_mistake(use, fn, told):
     assert said.startswith(told) if told else said == ""
 
 
+def test_parts_of_a_dict_are_told_their_mistakes_in_any_order(use):
+    def named(fn, names=("sum", "scaled", "largest")):
+        return lambda x, scale: {k: dict(zip(("sum", "scaled", "largest"), fn(x, scale)))[k] for k in names}
+
+    mistakes = [Mistake(named(m.fn), m.hint) for m in MISTAKES]
+    check = use(solution=named(three), cases=_cases, mistakes=mistakes)
+    for names in (("sum", "scaled", "largest"), ("largest", "sum", "scaled")):
+        assert check(named(lambda x, scale: (x.mean(), scale * x.sum(), x.min()), names)).diagnosis == "FIRST LAST"
+
+
 def test_a_part_that_fits_two_mistakes_is_told_neither(use):
     twins = [*MISTAKES, Mistake(lambda x, scale: (x.mean(), scale * x.sum(), x.max() + 1), "TWIN")]
     said = use(solution=three, cases=_cases, mistakes=twins)(lambda x, scale: (x.mean(), x.sum(), x.max() + 1))

@@ -136,14 +136,14 @@ def _keys(value) -> tuple:
 def _parts(spec, seen, wrong, expected) -> str:
     """Where the result has parts: the hint of the one mistake that explains each part, or the slip in it."""
     keys = _keys(expected[0].value)
-    if len(keys) < 2 or any(_keys(o.value) != keys for o in [*seen, *expected]):
+    if len(keys) < 2 or any(set(_keys(o.value)) != set(keys) for o in [*seen, *expected]):  # a dict in any order
         return ""
 
     def off(a, b):
         return {k for k in keys if any(_far(spec, x, y) for x, y, _ in _triples(spec, a, b, k))}
 
     here, found = off(seen, expected), []
-    theirs = [(m.hint, o, off(o, expected)) for m, o in wrong if all(_keys(x.value) == keys for x in o)]
+    theirs = [(m.hint, o, off(o, expected)) for m, o in wrong if all(set(_keys(x.value)) == set(keys) for x in o)]
     for key in sorted(here, key=keys.index):
         fits = [hint for hint, o, bad in theirs if key in bad <= here and key not in off(seen, o)]
         words = fits[0] if len(fits) == 1 else ""

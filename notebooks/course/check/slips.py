@@ -68,7 +68,7 @@ def _slip(pairs, lengths) -> str:
             return f"this is {words} by {fits[0]}."
     if a.isfinite().all() and e.isfinite().all() and e.unique().numel() > 1:
         factor, offset = (a @ e / (e @ e)).item(), (a - e).mean().item()
-        if 1e-3 < abs(factor) < 1e3 and _near(a, factor * e):
+        if 1e-12 < abs(factor) < 1e12 and _near(a / factor, e):  # GiB for bytes too; below it is rounding
             return f"every value is {factor:.4g} times the expected one."
         if _near(a, e + offset):
             return f"every value is the expected one {'plus' if offset > 0 else 'minus'} {abs(offset):.4g}."
@@ -166,7 +166,8 @@ def shape_tip(pairs) -> str:
     for axis in (0, -1, 1, -2):
         if all(-len(a) <= axis < len(a) and (*a[: axis % len(a)], *a[axis % len(a) + 1 :]) == e for a, e in shapes):
             which = {-1: "the last axis", -2: "the last axis but one"}.get(axis, f"axis {axis}")
-            return f". Is a sum or a mean over {which} missing?"
+            one = ", or `gather`, which takes one entry of it" if axis == -1 and all(e for _, e in shapes) else ""
+            return f". Is a sum or a mean over {which} missing{one}?"
     return ""
 
 
