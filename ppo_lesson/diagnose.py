@@ -71,7 +71,7 @@ def report(history: Iterable[dict], *, eps: float = 0.2) -> str:
         why = f"Trends need {ENOUGH} rows." if n < ENOUGH else f"They hold none of {', '.join(ALWAYS)}."
         lines += [f"{f'Of {n} rows' if lines else f'No symptom in {n} rows, but that is no all-clear:'} {asked}. {why}"]
     elif not lines:
-        lines = [f"No symptom in {n} rows; {asked}, the others found no numbers of theirs."]
+        lines = [f"No symptom in {n} rows; {asked}, the others had too few numbers: trends need {ENOUGH}."]
     if read := ", ".join(f"{theirs} as {ours}" for theirs, ours in table.foreign.items()):
         lines.append(f"Read from another library's rows: {read}.")
     return "\n".join(lines)
@@ -222,12 +222,6 @@ def _below_zero(table, eps):
     kl = table.second_half("kl_ref")
     mean, error = np.nanmean(kl, 0), np.nanstd(kl, 0) / np.sqrt(np.isfinite(kl).sum(0))
     return (mean < -0.1) & (mean < -4 * error), mean, error
-
-
-def _stands_still(table, eps):
-    moved = np.where(np.isfinite(table["kl_ref"]) & (table["lr"] > 0), table["approx_kl"], np.nan)
-    moved = np.nanmedian(moved, 0) if len(table) >= 10 else np.full(table.seeds, np.nan)
-    return moved < 1e-5, moved, table.largest("lr")
 
 
 def _stands_still(table, eps):

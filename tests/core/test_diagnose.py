@@ -18,7 +18,7 @@ from course.settings import CARTPOLE
 from ppo_lesson import diagnose
 from ppo_lesson.columns import COLUMNS
 from ppo_lesson.diagnose import Symptom, report
-from ppo_lesson.history import FOREIGN
+from ppo_lesson.history import FOREIGN, History
 from ppo_lesson.kl import FixedKL, PaperKL
 from ppo_lesson.maze import Maze
 from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
@@ -414,6 +414,15 @@ def test_rows_of_other_libraries_are_recognised(library):
     assert all(name in report(log(library, kl=5.0)) for name in known)
 
 
+def test_what_clean_rl_writes_is_read():
+    """The scalars of cleanrl/ppo.py and ppo_atari_envpool.py that say what a column of ours says."""
+    losses = {f"losses/{name}": 0.1 for name in ("value_loss", "policy_loss", "entropy", "approx_kl", "clipfrac")}
+    row = losses | {"losses/explained_variance": 0.5, "losses/old_approx_kl": -0.1, "charts/learning_rate": 1e-3}
+    ours = {"value_loss", "policy_loss", "entropy", "approx_kl", "clip_fraction", "explained_variance", "lr"}
+    for name in ("charts/episodic_return", "charts/avg_episodic_return"):
+        assert set(History([row | {name: 9.0, "charts/SPS": 100}]).foreign.values()) == ours | {"return_mean"}
+
+
 def test_names_of_other_libraries_never_take_the_place_of_ours():
     rows = [row | {"actor/ppo_kl": 9.0, "reward": 3.0} for row in replies()]
     assert names(rows) == [] and "another library" not in report(rows)
@@ -490,12 +499,16 @@ FEW = {  # rows: how many rules can be asked, counted by hand, and the rest of t
     ),
     "20": (
         history(20),  # and collapse, falling, flat, gradient, critic loss, dead critic, saturated
-        f"No symptom in 20 rows; 10 of {RULES} rules could be asked, the others found no numbers of theirs.",
+        f"No symptom in 20 rows; 10 of {RULES} rules could be asked, the others had too few numbers: trends need 20.",
     ),
     "rows that say nothing": (
         [{"iteration": t} for t in range(25)],
         f"No symptom in 25 rows, but that is no all-clear: 0 of {RULES} rules could be asked. They hold none of "
         "policy_loss, value_loss, entropy, grad_norm, kl, approx_kl.",
+    ),
+    "19 returns in 30 rows": (
+        [row if t < 19 else row | {"return_mean": None} for t, row in enumerate(history(30))],
+        f"No symptom in 30 rows; 9 of {RULES} rules could be asked, the others had too few numbers: trends need 20.",
     ),
     "returns alone": (
         [{"return_mean": t / 10} for t in range(25)],
