@@ -21,8 +21,15 @@ CHAT = (  # with a space before a reply that begins in ASCII, as in `reply_ids`
     "{% for m in messages %}{% if m['role'] == 'user' %}<user>{{ m['content'] }}<reply>"
     "{% else %}{{ ' ' if '!' <= m['content'][:1] <= '~' }}{{ m['content'] }}<eos>{% endif %}{% endfor %}"
 )
-DATED = re.compile(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)")  # a date in a chat template
-TODAY = datetime(2025, 1, 1)  # is that date: a run that goes on tomorrow, or is repeated, reads the same prompts
+TODAY = datetime(2025, 1, 1)  # in chat templates: a run that goes on tomorrow, or is repeated, reads the same prompts
+DATES = {"%F": "%Y-%m-%d", "%D": "%m/%d/%y", "%T": "%H:%M:%S", "%R": "%H:%M", "%e": " %-d", "%h": "%b"}
+DATES |= {f"%-{x}": TODAY.strftime(f"%{x}").lstrip("0") or "0" for x in "dmyHIMSj"}
+DATES |= {f"%{x}": TODAY.strftime(f"%{x}") for x in "aAbBcdfGHIjmMpSuUVwWxXyY%"} | {"%z": "", "%Z": ""}
+CALENDAR = (
+    "{{% macro strftime_now(format) %}}{{{{ format{} }}}}{{% endmacro %}}\n".format(  # in the place of Jinja's own
+        "".join(f" | replace({code!r}, {said!r})" for code, said in DATES.items())
+    )
+)
 MARK = "A reply."  # whose end a chat template shows
 
 
@@ -94,7 +101,8 @@ def document_ids(tokenizer, text: str) -> list[int]:
 
 def _chat(tokenizer, turns: list[dict], **more):
     """What the chat template writes, on the same day for ever. ValueError if it fails, as somebody's program may."""
-    template = DATED.sub(lambda said: repr(TODAY.strftime(said[2])), tokenizer.get_chat_template())
+    template = tokenizer.get_chat_template()
+    template = CALENDAR + template if "strftime_now" in template else template
     try:
         return tokenizer.apply_chat_template(turns, chat_template=template, **{"tokenize": False} | more)
     except Exception as error:

@@ -246,6 +246,32 @@ def test_a_template_with_a_date_gives_the_same_prompt_every_day(tmp_path, monkey
     assert shop.cli.main(["rlhf", "--output", f"{tmp_path / 'run'}", "--resume"]) == 0
 
 
+@pytest.mark.parametrize("start", ["\n a", " {% if true %} b{% endif %}", "{%- set x = 1 %}\n\n c", " \n{{ 1 }}"])
+def test_what_else_a_template_with_a_date_writes_stays_as_it_is(start):
+    tokenizer, turns = made(template=start + "{{ messages[0].content }}"), [{"role": "user", "content": "Why?"}]
+    before = tokenizer.apply_chat_template(turns, tokenize=False)
+    tokenizer.chat_template += "{{ strftime_now('%d %b %Y, %-d, %F %%') }}"
+    written = tokenizer(before + "01 Jan 2025, 1, 2025-01-01 %", add_special_tokens=False)["input_ids"]
+    assert prompt_ids(tokenizer, "Why?") == written
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "{{ strftime_now('%Y-%m-%d') }}",
+        "{% set form = '%Y-%m-%d' %}{{ strftime_now(form) }}",
+        "{{ strftime_now('%Y' ~ '-%m-%d') }}",
+        "{{ strftime_now(format='%Y-%m-%d') }}",
+        "{% if not day is defined %}{% set day = strftime_now('%Y-%m-%d') %}{% endif %}{{ day }}",
+        "{% macro today() %}{{ strftime_now('%Y-%m-%d') }}{% endmacro %}{{ today() }}",
+        "{% set now = strftime_now %}{{ now('%Y-%m-%d') }}",
+    ],
+)
+def test_a_date_is_the_same_however_the_template_asks_for_it(said):
+    tokenizer = made(template="Today is " + said + ". {{ messages[0].content }}")
+    assert tokenizer.decode(prompt_ids(tokenizer, "Why?")) == f"Today is {text.TODAY:%Y-%m-%d}. Why?"
+
+
 # ---- what a text consists of -----------------------------------------------------------------------------------------
 
 
