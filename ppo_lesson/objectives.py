@@ -1,7 +1,8 @@
 """The objectives of the course. Objectives are maximised and per element; a loss is minus an objective.
 
 Pure functions of (..., T) tensors; the maze robot and the language model use the same ones. `aggregate` is the one
-place where per-element numbers become a single number.
+place where per-element numbers become a single number. What has a mask never looks outside it. What has none refuses a
+NaN anywhere, for 0 * NaN would carry it into every gradient: put 0 there first, `x.where(mask, 0)`.
 """
 
 import torch
@@ -76,6 +77,7 @@ def penalized_surrogate(logp: Tensor, logp_old: Tensor, advantages: Tensor, kl: 
     if not bool((torch.as_tensor(beta) >= 0).all()):
         raise ValueError(f"beta must not be negative: the penalty would reward distance; got {beta}")
     validate.same_shape({"advantages": advantages, "kl": kl})
+    validate.finite("kl", kl)
     return surrogate(logp, logp_old, advantages) - beta * kl
 
 
@@ -92,6 +94,9 @@ def clip_fraction(
     0.5
     """
     low, high = _clip_range(eps, eps_high)
+    if mask is not None:
+        validate.same_shape({"logp": logp, "logp_old": logp_old, "advantages": advantages, "mask": mask})
+        logp, logp_old, advantages = (x.where(mask.bool(), 0) for x in (logp, logp_old, advantages))
     ratio = _ratio(logp, logp_old, advantages)
     binds = ratio.clamp(low, high) * advantages < ratio * advantages
     return aggregate(binds.to(ratio), mask, dim=dim)

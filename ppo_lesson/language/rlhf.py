@@ -190,7 +190,8 @@ def actor_loss(
     gradient. Returns the loss, its facts (they sum to means over the mini-batch), and the largest |ratio - 1|.
     """
     which, ids, attention, T = micro_batch  # (n,), (n, L), (n, L); all below are (n, T)
-    mask, old, ref, weights = (x[which, :T] for x in (rollout.mask, rollout.logp, rollout.logp_ref, advantages))
+    mask = rollout.mask[which, :T]
+    old, ref, weights = (x[which, :T].where(mask, 0) for x in (rollout.logp, rollout.logp_ref, advantages))
     with_entropy = bool(config.entropy_coef)  # it costs as much as the log-probabilities
     logp = token_logps(actor, ids, attention, T, temperature=config.temperature, with_entropy=with_entropy)
     logp, entropies = logp if with_entropy else (logp, None)
@@ -223,8 +224,9 @@ def critic_loss(critic, rollout: ReplyRollout, returns, micro_batch: tuple, toke
     which, ids, attention, T = micro_batch
     mask = rollout.mask[which, :T]
     values = token_values(critic, ids, attention, T).where(mask, 0)
-    clip = {} if config.value_clip is None else {"values_old": rollout.values[which, :T], "clip": config.value_clip}
-    return aggregate(value_loss(values, returns[which, :T], **clip), mask, denominator=tokens)
+    old, returns = (x[which, :T].where(mask, 0) for x in (rollout.values, returns))
+    clip = {} if config.value_clip is None else {"values_old": old, "clip": config.value_clip}
+    return aggregate(value_loss(values, returns, **clip), mask, denominator=tokens)
 
 
 def _ptx(actor, stream: Tensor, config, generator, hardware, width: int = PTX_WIDTH) -> float:

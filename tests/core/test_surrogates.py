@@ -15,6 +15,7 @@ from ppo_lesson.objectives import (
     aggregate,
     clip_fraction,
     clipped_surrogate,
+    explained_variance,
     penalized_surrogate,
     policy_gradient,
     surrogate,
@@ -282,6 +283,7 @@ BAD = {
         lambda: penalized_surrogate(ONES, ONES, ONES, ONES, torch.tensor([1.0, -1.0, 0.0])),
         "beta must not be negative",
     ),
+    "kl NaN": (lambda: penalized_surrogate(ONES, ONES, ONES, ONES * NAN, 1.0), r"kl has a non-finite entry: kl\[0\]"),
     "kl of another shape": (lambda: penalized_surrogate(ONES, ONES, ONES, ONES[:2], 1.0), r"kl \(2,\)"),
     "empty": (lambda: clipped_surrogate(ONES[:0], ONES[:0], ONES[:0]), "logp is empty"),
     "nothing real to whiten": (lambda: whiten(ONES, torch.zeros(3)), "mask marks no real step"),
@@ -293,6 +295,21 @@ BAD = {
     "shapes": (lambda: surrogate(ONES, ONES[:2], ONES), r"logp_old \(2,\)"),
     "a number": (lambda: surrogate(ONES, 0.0, ONES), "logp_old must be a torch tensor; got float"),
 }
+
+
+@pytest.mark.parametrize("junk", [NAN, INF, -INF])
+def test_what_has_a_mask_never_looks_outside_it(junk):
+    x, A, mask = torch.tensor([-0.5, -1.2, junk]), torch.tensor([1.0, -1.0, junk]), torch.tensor([1, 1, 0])
+    old = torch.tensor([-1.0, -0.5, junk])
+    asked = {clip_fraction: (x, old, A), explained_variance: (x, A), aggregate: (x,), whiten: (x,)}
+    for function, tensors in asked.items():
+        found = function(*tensors, mask=mask)
+        short = function(*(y[:2] for y in tensors))
+        assert torch.equal(found[:2], short) if found.ndim else found == short, function
+    for function in (aggregate, whiten):
+        leaf = x.clone().requires_grad_()
+        slope = gradient(function(leaf.where(mask.bool(), 0), mask).square(), leaf)
+        assert slope.isfinite().all() and slope[2] == 0
 
 
 @pytest.mark.parametrize(("call", "words"), BAD.values(), ids=BAD.keys())

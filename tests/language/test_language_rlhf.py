@@ -180,6 +180,25 @@ def test_trap_7_nothing_leaks_from_outside_the_mask():
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
+def test_trap_7_no_gradient_looks_outside_the_mask(kind):
+    config, gradients = replace(SHORT, entropy_coef=0.1, kl_loss=0.3, kl_loss_kind=kind, value_clip=0.2), []
+    for soil in (0.0, torch.nan, torch.inf):
+        actor, critic, rollout = sampled(SHORT)
+        advantages, targets = advantages_of(rollout, config, 0.1, None)
+        for x in (rollout.values, rollout.logp, rollout.logp_ref, advantages, targets):
+            x[~rollout.mask] = soil
+        tokens = int(rollout.mask.sum())
+        for batch in micro_batches(rollout.ids, rollout.attention_mask, rollout.mask, torch.arange(8), 4):
+            loss, facts, error = rlhf.actor_loss(actor, rollout, advantages, batch, tokens, 8, config)
+            (loss + rlhf.critic_loss(critic, rollout, targets, batch, tokens, config)).backward()
+        gradients.append([p.grad for p in (*actor.parameters(), *critic.parameters()) if p.grad is not None])
+        assert all(map(math.isfinite, (*facts.values(), error)))
+    assert len(gradients[0]) > 2 and any(g.any() for g in gradients[0])
+    for soiled in gradients[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(gradients[0], soiled, strict=True))
+
+
 def rounding(gradient, tokens):
     """What the order of a sum over so many tokens may change in float32: each addition by eps / 2 of what stands there,
     at most; for two orders that is eps * tokens * the largest of all.
