@@ -1,12 +1,17 @@
-"""The columns of a trainer's rows that are shown: each is declared in columns.toml, and only there.
+"""The columns of a trainer's rows: those that are shown, declared in columns.toml and only there, and their numbers.
 
 Dashboards, reports, the line of progress and `diagnose` read them. Bands are guides, not laws: what to expect of
-return and entropy depends on the task. Left out: columns that only `diagnose` asks for, which no reader sees.
+return and entropy depends on the task. Left out: every judgement, and titles of what only `diagnose` asks for.
 """
 
 import tomllib
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import NamedTuple
+
+import numpy as np
+
+ENOUGH = 20  # rows before a trend is a trend
 
 
 class Column(NamedTuple):
@@ -39,5 +44,63 @@ def _column(name: str, *, healthy: dict | None = None, **given) -> Column:
     return Column(name, healthy=healthy and (healthy.get("low"), healthy.get("high")), **given)
 
 
-_READ = tomllib.loads(files(__package__).joinpath("columns.toml").read_text("utf-8"))
-COLUMNS = {name: _column(name, **given) for name, given in _READ.items()}
+def _read(name: str) -> dict:
+    return tomllib.loads(files(__package__).joinpath(name).read_text("utf-8"))
+
+
+COLUMNS = {name: _column(name, **given) for name, given in _read("columns.toml").items()}
+ALWAYS = tuple(name for name, column in COLUMNS.items() if column.finite)  # defined whenever they are there
+SYMPTOMS = _read("diagnose.toml")
+FOREIGN = SYMPTOMS["elsewhere"]
+
+
+class History:
+    """The rows of a run as columns: table[name] is (T, K), T rows and K seeds, NaN where a row has none.
+
+    foreign: {their name: ours} of the columns that the rows have from another library.
+    """
+
+    def __init__(self, history: Iterable[dict]):
+        self.rows, self.columns, self.foreign = [], {}, {}
+        for row in history:
+            if not isinstance(row, dict):
+                raise TypeError(f"history must be rows as a trainer yields them, dicts; got {type(row).__name__}")
+            theirs = {name: FOREIGN[name] for name in row if name in FOREIGN and FOREIGN[name] not in row}
+            self.foreign |= theirs
+            self.rows.append({theirs.get(name, name): x for name, x in row.items() if x is not None})
+        sizes = {np.size(row[name]) for row in self.rows for name in (*ALWAYS, "return_mean") if name in row}
+        self.seeds = max(sizes, default=1)
+        if sizes - {1, self.seeds}:
+            raise ValueError(f"history mixes arrays of {sorted(sizes)} seeds; diagnose each run by itself")
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.columns:
+            try:
+                each = [np.ravel(np.asarray(row.get(name, np.nan), dtype=float)) for row in self.rows]
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"history: {name} must be a number in every row that has it ({error})") from None
+            self.columns[name] = np.array([np.broadcast_to(x, self.seeds) for x in each])
+        return self.columns[name]
+
+    def largest(self, name: str) -> np.ndarray:
+        """Of all rows, (K,)."""
+        return np.nanmax(self[name], 0)
+
+    def trend(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Medians of the first three numbers and of the last quarter, (K,) each; NaN with fewer than ENOUGH."""
+        enough = np.isfinite(x).sum(0) >= ENOUGH
+        order = np.argsort(~np.isfinite(x), axis=0, kind="stable")  # the numbers first, in the order of time
+        start, end = np.take_along_axis(x, order, 0)[:3], x[-max(1, len(x) // 4) :]
+        return np.where(enough, np.median(start, 0), np.nan), np.where(enough, np.nanmedian(end, 0), np.nan)
+
+    def second_half(self, name: str) -> np.ndarray:
+        """The rows of the second half; one row of NaN with fewer than ENOUGH rows in all."""
+        return self[name][len(self) // 2 :] if len(self) >= ENOUGH else np.full((1, self.seeds), np.nan)
+
+    def reward(self) -> np.ndarray:
+        """The return, or the score of a language model."""
+        x = self["return_mean"]
+        return self["score"] if np.isnan(x).all() else x

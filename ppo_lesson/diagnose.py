@@ -11,16 +11,15 @@ betas of 0.02 to 0.3 give no alarm. A row without a number is not judged by it, 
 Left out: everything that needs the batch itself, wrong settings of a task, and whether a score means what it should.
 """
 
-import tomllib
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
+from typing import NamedTuple
 
 import numpy as np
 
-from .history import ALWAYS, ENOUGH, History
+from .columns import ALWAYS, ENOUGH, SYMPTOMS, History
 
 SHARE = 0.25  # of the seeds must show a symptom before it is named
 ROUNDING = 1e-3  # known numbers may be off by this much (float32 needs less than 1e-5)
@@ -119,13 +118,13 @@ def _trend(column: str, more: float = np.inf, less: float = -np.inf, start: floa
     return check
 
 
-def _target_error(table, eps):
+def _wrong_value_targets(table, eps):
     error = table.largest("target_error")
     size = np.sqrt(np.nan_to_num(table.largest("value_loss")))  # rounding grows with the size of returns
     return error > ROUNDING * np.maximum(1, size), error
 
 
-def _not_whitened(table, eps):
+def _weights_not_whitened(table, eps):
     spread = np.where(table["advantage_std"] > 0.5, table["advantage_std"], np.nan)  # below: see "no learning signal"
     off = np.abs(spread - 1) > 2 * ROUNDING
     return off.sum(0) > 0.8 * np.isfinite(table["advantage_std"]).sum(0), np.nanmedian(spread, 0)
@@ -140,23 +139,23 @@ def _count(judged) -> np.ndarray:
     return np.where(np.isfinite(judged).any(0), np.isfinite(judged).sum(0), np.nan)
 
 
-def _frozen(table, eps):
+def _policy_frozen(table, eps):
     kl, gradient, learning = (x[len(table) // 2 :] for x in (table["kl"], table["grad_norm"], _learning(table)))
     judged = np.where((gradient > 0) & learning & (len(table) > 2), kl, np.nan)
     return (judged == 0).all(0), _count(judged), np.nanmedian(gradient, 0)
 
 
-def _ratio_stuck(table, eps):
+def _ratio_stuck_at_1(table, eps):
     judged = np.where(_learning(table) & (table["advantage_std"] > 0.5), np.abs(table["policy_gain"]), np.nan)
     return np.nanmax(judged, 0) < 1e-6, _count(judged), table.largest("kl")
 
 
-def _chasing_critic(table, eps):
+def _critic_chases_itself(table, eps):
     judged = np.where(_learning(table), np.abs(table["value_gain"]), np.nan)
     return np.nanmax(judged, 0) < 1e-5, _count(judged), np.nanmedian(table["value_loss"], 0)
 
 
-def _above_ceiling(table, eps):
+def _objective_above_its_ceiling(table, eps):
     clipped_and_whitened = np.isfinite(table["clip_fraction"]) & (table["advantage_std"] < 1.01)
     objective = np.nanmax(np.where(clipped_and_whitened, -table["policy_loss"], np.nan), 0)
     return objective > eps + ROUNDING, objective, np.full_like(objective, eps)
@@ -168,30 +167,30 @@ def _kl_runaway(table, eps):
     return worst > 0.5, worst, (kl == worst).argmax(0), np.nanmedian(kl, 0)
 
 
-def _falling(table, eps):
+def _reward_falling(table, eps):
     x = table.reward()
     start, end = table.trend(x)
     usual, best = np.nanmedian(x[: 1 + len(x) // 4], 0), np.nanmax(x[-max(1, len(x) // 4) :], 0)
     return (end < start) & (best < usual), start, end
 
 
-def _flat(table, eps):
+def _reward_flat(table, eps):
     x = table.reward()
     start, end = table.trend(x)
     first, last = x[: 1 + len(x) // 4], x[-max(1, len(x) // 4) :]
     error = np.sqrt(sum(np.nanvar(part, 0) / np.isfinite(part).sum(0) for part in (first, last)))
     risen = np.nanmean(last, 0) - np.nanmean(first, 0) > error  # of the difference of these two means
-    return np.isfinite(start) & ~risen & ~_falling(table, eps)[0], start, end
+    return np.isfinite(start) & ~risen & ~_reward_falling(table, eps)[0], start, end
 
 
-def _collapsed(table, eps):
+def _entropy_collapse(table, eps):
     entropy, x = table["entropy"], table.reward()
     (first, last), (start, end), best = table.trend(entropy), table.trend(x), np.nanmax(x, 0)
     certain = (np.nanmin(entropy, 0) >= 0) & (last < 0.02 * first)  # of densities entropy may be negative
     return certain & (best - end > 0.25 * (best - start)), first, last, best, end
 
 
-def _critic_loss_grows(table, eps):
+def _critic_loss_growing(table, eps):
     (start, end), reward = table.trend(table["value_loss"]), table.trend(table.reward())
     return (end > 4 * start) & ~(reward[1] > reward[0]), start, end  # higher returns bring higher errors
 
@@ -201,7 +200,7 @@ def _dead_critic(table, eps):
     return np.nanmax(np.abs(late), 0) < 0.05, np.nanmedian(late, 0), np.nanmax(late, 0)
 
 
-def _none_ended(table, eps):
+def _no_episode_ended(table, eps):
     told = np.isfinite(table["ended"]).any(0)
     ours = not table.foreign and any(np.isfinite(table[name]).any() for name in ALWAYS)  # a return would be there too
     judged = len(table) >= np.where(told, 3, 30 if ours else np.inf)
@@ -209,7 +208,7 @@ def _none_ended(table, eps):
     return judged & none, np.where(judged, len(table), np.nan)
 
 
-def _leash(table, eps):
+def _far_from_the_reference(table, eps):
     """How improbable the reference finds the replies: entropy + KL a token, against what it finds of its own."""
     surprise = table["entropy"] + table["kl_ref"] / table["length"]
     (start, end), (_, kl) = table.trend(surprise), table.trend(table["kl_ref"])
@@ -218,29 +217,25 @@ def _leash(table, eps):
     return (kl > 10) & left, kl, end, start
 
 
-def _below_zero(table, eps):
+def _kl_below_0(table, eps):
     kl = table.second_half("kl_ref")
     mean, error = np.nanmean(kl, 0), np.nanstd(kl, 0) / np.sqrt(np.isfinite(kl).sum(0))
     return (mean < -0.1) & (mean < -4 * error), mean, error
 
 
-def _stands_still(table, eps):
+def _policy_stands_still(table, eps):
     moved = np.where(table["lr"] > 0, table["approx_kl"], np.nan)
     moved = np.nanmedian(moved, 0) if len(table) >= 10 else np.full(table.seeds, np.nan)
     return moved < 1e-5, moved, table.largest("lr")
 
 
-def _no_price(table, eps):
+def _no_price_on_kl(table, eps):
     beta = table.largest("beta") if len(table) >= 3 else np.full(table.seeds, np.nan)
     return (beta == 0) & ~(table.largest("kl_loss") > 0), beta, table["kl_ref"][-1]
 
 
-@dataclass(frozen=True)
-class Rule:
-    """One symptom: its name, the sentence that its numbers go into, what to try first, and how it is judged.
-
-    replies: it is asked of rows that have a KL to the reference, and so are about a language model.
-    """
+class Rule(NamedTuple):
+    """A symptom, and how it is judged. replies: asked of language models alone, of rows with a KL to the reference."""
 
     name: str
     evidence: str
@@ -255,32 +250,12 @@ BY_NUMBERS = {  # of judges whose numbers stand in diagnose.toml
     "last_three": partial(_limits, lambda table, column: table[column][-3:].max(0) + (0 if len(table) > 2 else np.nan)),
     "trend": _trend,
 }
-CHECKS = {
-    "not finite": _not_finite,
-    "wrong value targets": _target_error,
-    "weights not whitened": _not_whitened,
-    "ratio stuck at 1": _ratio_stuck,
-    "critic chases itself": _chasing_critic,
-    "objective above its ceiling": _above_ceiling,
-    "policy frozen": _frozen,
-    "KL runaway": _kl_runaway,
-    "reward falling": _falling,
-    "entropy collapse": _collapsed,
-    "critic loss growing": _critic_loss_grows,
-    "dead critic": _dead_critic,
-    "no episode ended": _none_ended,
-    "reward flat": _flat,
-    "far from the reference": _leash,
-    "KL below 0": _below_zero,
-    "policy stands still": _stands_still,
-    "no price on KL": _no_price,
-}
 
 
 def _rule(symptom: dict) -> Rule:
+    """Judged by its numbers in diagnose.toml, or else by the function of its name."""
     made = [make(**symptom.pop(kind)) for kind, make in BY_NUMBERS.items() if kind in symptom]
-    return Rule(**symptom, check=made[0] if made else CHECKS[symptom["name"]])
+    return Rule(**symptom, check=made[0] if made else globals()["_" + symptom["name"].lower().replace(" ", "_")])
 
 
-_READ = tomllib.loads(files(__package__).joinpath("diagnose.toml").read_text("utf-8"))
-RULES = tuple(map(_rule, _READ["symptom"]))  # the most serious first
+RULES = tuple(map(_rule, SYMPTOMS["symptom"]))  # the most serious first

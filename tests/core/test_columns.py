@@ -9,9 +9,8 @@ import ppo_lesson
 from course.desk import sweep
 from course.pictures.dashboard import DIALS
 from course.pictures.nb12 import CURVES, LIVE
-from ppo_lesson.columns import COLUMNS
+from ppo_lesson.columns import ALWAYS, COLUMNS
 from ppo_lesson.commands import report
-from ppo_lesson.history import ALWAYS
 
 FILES = [file for room in (ppo_lesson, course) for file in Path(room.__file__).parent.rglob("*.py")]
 FILES = [file for file in FILES if file.parent.name != "exercises"]  # cases and rules, in whole sentences
