@@ -50,12 +50,10 @@ def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
                 left.unlink()
 
 
-def _rights(path: Path) -> int:
+def _rights(path: Path | None = None) -> int:
     """Of the file at `path`, or of any new file."""
-    return stat.S_IMODE(path.stat().st_mode) if path.exists() else _rights_of_new()
-
-
-def _rights_of_new() -> int:
+    if path is not None and path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
@@ -64,7 +62,7 @@ def _rights_of_new() -> int:
 def share(folder) -> None:
     """Give the weights that were written into a folder the rights of any new file: safetensors gives none to others."""
     for file in Path(folder).glob("*.safetensors"):
-        file.chmod(_rights_of_new())
+        file.chmod(_rights())
 
 
 def load(path, *, facts_only: bool = False) -> tuple[dict[str, Tensor], dict]:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from . import validate
 from .rollout import Rollout, fixed_steps
+from .validate import require
 
 ACTIONS = ("up", "down", "left", "right")
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # (row, column) change of each action
@@ -63,18 +64,16 @@ class Maze(gymnasium.Env):
         last = self.n_states - 1
         self.start = validate.integer("start", start, 0, last)
         self.goal = validate.integer("goal", last if goal is None else goal, 0, last)
-        if not isinstance(walls, Iterable):
-            raise ValueError(f"walls must be a collection of square ids, for example walls=[5]; got {walls!r}")
+        require(isinstance(walls, Iterable), ValueError, "maze", "walls", walls)
         self.walls = frozenset(validate.integer("walls", w, 0, last) for w in walls)
         self.slip = validate.number("slip", slip, 0.0, 1.0)
         self.max_steps = validate.integer("max_steps", max_steps, 1)
         self.step_reward = validate.number("step_reward", step_reward)
         self.bump_reward = validate.number("bump_reward", bump_reward)
         self.goal_reward = validate.number("goal_reward", goal_reward)
-        if self.start == self.goal or {self.start, self.goal} & self.walls:
-            raise ValueError(f"start ({self.start}), goal ({self.goal}) and walls {sorted(self.walls)} must all differ")
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode must be None, 'ansi' or 'rgb_array'; got {render_mode!r}")
+        apart = self.start != self.goal and not {self.start, self.goal} & self.walls
+        require(apart, ValueError, "maze", "differ", self.start, self.goal, sorted(self.walls))
+        require(render_mode in (None, *self.metadata["render_modes"]), ValueError, "maze", "render_mode", render_mode)
         self.render_mode = render_mode
         self.observation_space = gymnasium.spaces.Discrete(self.n_states)
         self.action_space = gymnasium.spaces.Discrete(self.n_actions)
@@ -82,16 +81,18 @@ class Maze(gymnasium.Env):
         self.state, self.steps = self.start, 0
 
     def _make_tables(self) -> None:
-        stay = list(range(self.n_states))
-        self.next_state = torch.tensor([[self._neighbour(s, a) for a in range(4)] for s in stay])  # (S, 4)
-        bumped = self.next_state == torch.tensor(stay)[:, None]
+        here, walls = torch.arange(self.n_states), torch.tensor(sorted(self.walls), dtype=torch.long)
+        places = torch.stack([here // self.size, here % self.size], -1)[:, None] + torch.tensor(MOVES)  # (S, 4, 2)
+        there = places @ torch.tensor([self.size, 1])  # (S, 4)
+        bumped = ((places < 0) | (places >= self.size)).any(-1) | torch.isin(there, walls)
+        self.next_state = torch.where(bumped, here[:, None], there)
         self.move_reward = torch.full((self.n_states, 4), self.step_reward, dtype=torch.float64)
         self.move_reward[bumped] = self.bump_reward
         self.move_reward[self.next_state == self.goal] = self.goal_reward
         self.terminal = torch.zeros(self.n_states, dtype=torch.bool)
         self.terminal[self.goal] = True
-        self.open = torch.tensor([s not in self.walls and s != self.goal for s in stay])  # squares where a robot acts
-        self.next_state[~self.open] = torch.tensor(stay)[~self.open, None]  # the goal keeps its robot, and pays nothing
+        self.open = ~self.terminal & ~torch.isin(here, walls)  # squares where a robot acts
+        self.next_state[~self.open] = here[~self.open, None]  # the goal keeps its robot, and pays nothing
         self.move_reward[~self.open] = 0.0
 
         direction = (1 - self.slip) * torch.eye(4).double() + self.slip / 4  # (chosen, executed)
@@ -103,14 +104,6 @@ class Maze(gymnasium.Env):
             square = cut_off.nonzero()[0].item()
             raise ValueError(f"walls {sorted(self.walls)} cut square {square} off from the goal; remove one of them")
 
-    def _neighbour(self, state: int, action: int) -> int:
-        """The square one move away, or the same square when a wall is there."""
-        row, column = divmod(state, self.size)
-        row, column = row + MOVES[action][0], column + MOVES[action][1]
-        there = row * self.size + column
-        inside = 0 <= row < self.size and 0 <= column < self.size
-        return there if inside and there not in self.walls else state
-
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         """Put the robot on the start square. Returns (observation, info)."""
         super().reset(seed=seed)
@@ -120,8 +113,7 @@ class Maze(gymnasium.Env):
     def step(self, action: int):
         """Move once. Returns (observation, reward, terminated, truncated, info); never both flags at once."""
         action = action.item() if isinstance(action, Tensor) else action  # what a torch policy samples
-        if not self.action_space.contains(action):
-            raise ValueError(f"action must be 0 (up), 1 (down), 2 (left) or 3 (right); got {action!r}")
+        require(self.action_space.contains(action), ValueError, "maze", "action", action)
         if self.slip and self.np_random.random() < self.slip:
             action = self.np_random.integers(4)
         reward = self.move_reward[self.state, action].item()
@@ -142,12 +134,8 @@ class Maze(gymnasium.Env):
     def _picture(self, side: int = 40) -> np.ndarray:
         """Floor, walls, start, goal and robot, `side` pixels a square: (side * size, side * size, 3) uint8."""
         colours = np.tile(np.uint8([[241, 243, 246]]), (self.n_states, 1))
-        for squares, colour in (
-            (self.walls, (59, 66, 82)),
-            ([self.start], (214, 220, 229)),
-            ([self.goal], (0, 158, 115)),
-        ):
-            colours[list(squares)] = colour
+        colours[list(self.walls)] = (59, 66, 82)
+        colours[self.start], colours[self.goal] = (214, 220, 229), (0, 158, 115)
         image = colours.reshape(self.size, self.size, 3).repeat(side, 0).repeat(side, 1)
         image[::side], image[:, ::side] = 255, 255  # lines between the squares
         y, x = np.divmod(self.state, self.size)
@@ -173,8 +161,7 @@ class MazeBatch:
         self.maze, self.n = maze, validate.integer("n", n, 1)
         alone = not isinstance(seed, Iterable)
         seeds = [validate.integer("seed", s, 0) for s in ([seed] if alone else seed)]
-        if not seeds:
-            raise ValueError("seed is an empty sequence; give one seed for each training")
+        require(seeds, ValueError, "run", "no seed")
         self.seeds, self.seed_numbers = () if alone else (len(seeds),), seeds
         self.first_row = maze.n_states * torch.arange(len(seeds)).view(*self.seeds, 1)  # seed k's, in a table
         self.next_state, self.move_reward = maze.next_state.flatten(), maze.move_reward.flatten()
@@ -219,8 +206,7 @@ class MazeBatch:
     def executed(self, actions: Tensor, u: Tensor | None) -> Tensor:
         """The direction really taken: the action, or the floor's choice with probability slip."""
         slip = self.maze.slip
-        if slip and u is None:
-            raise ValueError("this maze is slippery: step needs u_slip, for example batch.uniforms(1)[0, 0]")
+        require(not slip or u is not None, ValueError, "maze", "u_slip")
         return actions if not slip else torch.where(u < slip, (u / slip * 4).long().clamp(max=3), actions)
 
     def step(self, actions: Tensor, u_slip: Tensor | None = None):
@@ -229,9 +215,8 @@ class MazeBatch:
         `arrived` is the true next state, before any reset; `self.states` is where each robot stands afterwards.
         """
         lowest, highest = actions.aminmax()
-        if actions.shape != self.states.shape or lowest < 0 or highest > 3:
-            shapes = tuple(self.states.shape), lowest, highest, tuple(actions.shape)
-            raise ValueError(validate.refusal("numbers", "robots", *shapes))
+        fits = actions.shape == self.states.shape and lowest >= 0 and highest <= 3
+        require(fits, ValueError, "maze", "actions", tuple(self.states.shape), lowest, highest, tuple(actions.shape))
         index = self.states * 4 + self.executed(actions, u_slip)
         arrived, rewards = self.next_state[index], self.move_reward[index]
         self.steps += 1

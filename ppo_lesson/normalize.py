@@ -7,6 +7,8 @@ buffers of modules, so that a checkpoint of the network holds them too.
 import torch
 from torch import Tensor, nn
 
+from .validate import require
+
 
 class Moments(nn.Module):
     """Mean and variance of all numbers seen so far; shape: of one such number or vector. Mean 0, variance 1 at first.
@@ -48,8 +50,7 @@ class Standardize(nn.Module):
         return ((x - mean) / (variance + 1e-8).sqrt()).clamp(-self.limit, self.limit)
 
     def update(self, x: Tensor) -> None:
-        if not x.is_floating_point():
-            raise ValueError("standardize is for observations that are real numbers; these are ids of states")
+        require(x.is_floating_point(), ValueError, "numbers", "ids")
         self.moments.update(x.reshape(*self.seeds, -1, x.shape[-1]))
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from . import validate
+from .validate import require
 
 
 def policy_gradient(logp: Tensor, advantages: Tensor) -> Tensor:
@@ -60,8 +61,7 @@ def clipped_surrogate(
     objective = torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)
     if dual_clip is None:
         return objective
-    if not dual_clip > 1:
-        raise ValueError(validate.refusal("numbers", "dual_clip", dual_clip))
+    require(dual_clip > 1, ValueError, "numbers", "dual_clip", dual_clip)
     return torch.where(advantages < 0, torch.maximum(objective, dual_clip * advantages), objective)
 
 
@@ -74,8 +74,7 @@ def penalized_surrogate(logp: Tensor, logp_old: Tensor, advantages: Tensor, kl: 
     >>> penalized_surrogate(zero, zero, torch.tensor([2.0]), torch.tensor([0.1]), beta=3.0)
     tensor([1.7000])
     """
-    if not bool((torch.as_tensor(beta) >= 0).all()):
-        raise ValueError(f"beta must not be negative: the penalty would reward distance; got {beta}")
+    require(bool((torch.as_tensor(beta) >= 0).all()), ValueError, "numbers", "beta", beta)
     validate.same_shape({"advantages": advantages, "kl": kl})
     validate.finite("kl", kl)
     return surrogate(logp, logp_old, advantages) - beta * kl
@@ -116,11 +115,9 @@ def value_loss(values: Tensor, returns: Tensor, *, values_old: Tensor | None = N
     returns = returns.detach()
     error = (values - returns).square()
     validate.all_finite(error, {"values": values, "returns": returns})
-    if (clip is None) != (values_old is None):
-        raise ValueError("clip and values_old go together: give both (clipped value loss) or neither")
+    require((clip is None) == (values_old is None), ValueError, "numbers", "clip and values_old")
     if clip is not None:
-        if not clip > 0:
-            raise ValueError(f"clip must be positive; got {clip}. Leave it out for the plain squared error")
+        require(clip > 0, ValueError, "numbers", "clip", clip)
         validate.finite("values_old", values_old)
         old = values_old.detach()
         error = torch.maximum(error, (old + (values - old).clamp(-clip, clip) - returns).square())
@@ -154,22 +151,20 @@ def aggregate(
     >>> aggregate(x, mask), aggregate(x, mask, "seq-mean-token-mean"), aggregate(x, mask, "seq-mean-token-sum")
     (tensor(3.), tensor(3.5000), tensor(4.5000))
     """
-    if how not in ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum"):
-        raise ValueError(f"how must be 'token-mean', 'seq-mean-token-mean' or 'seq-mean-token-sum'; got {how!r}")
+    require(how in ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum"), ValueError, "numbers", "how", how)
     validate.same_shape({"x": x, "mask": mask})
     validate.not_empty("x", x)
     real = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
     if denominator is None:
         validate.marks_a_step(mask)
-    if denominator is not None and not bool(torch.as_tensor(denominator > 0).all()):
-        raise ValueError(f"denominator must be positive; got {denominator}")
+    else:
+        require(bool(torch.as_tensor(denominator > 0).all()), ValueError, "numbers", "denominator", denominator)
     dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
     x = validate.at_least_float32(x).where(real, 0)
     axes = _axes(dim, x.ndim)
     if how == "token-mean":
         return (x.sum(axes) / (denominator if denominator is not None else real.sum(axes))).to(dtype)
-    if x.ndim - 1 not in axes:
-        raise ValueError(f"how={how!r} reduces over time, the last axis; dim={dim} leaves it out")
+    require(x.ndim - 1 in axes, ValueError, "numbers", "time", how, dim)
     sequences = real.any(-1, keepdim=True)  # a sequence without a real step does not count
     per_sequence = x.sum(-1, keepdim=True)
     if how == "seq-mean-token-mean":
@@ -212,10 +207,8 @@ def _ratio(logp: Tensor, logp_old: Tensor, advantages: Tensor) -> Tensor:
 
 
 def _clip_range(eps: float, eps_high: float | None) -> tuple[float, float]:
-    if not 0 < eps < 1:
-        raise ValueError(f"eps must lie between 0 and 1 (0.2 is usual); got {eps}")
-    if eps_high is not None and not eps_high > 0:
-        raise ValueError(f"eps_high must be positive; got {eps_high}. Leave it out to use eps")
+    require(0 < eps < 1, ValueError, "numbers", "eps", eps)
+    require(eps_high is None or eps_high > 0, ValueError, "numbers", "eps_high", eps_high)
     return 1 - eps, 1 + (eps if eps_high is None else eps_high)
 
 

@@ -7,7 +7,7 @@ however many layers there are. torch.optim.Adam keeps one step count for a whole
 import torch
 from torch import Tensor
 
-from .validate import refusal
+from .validate import refusal, require
 
 
 class Adam:
@@ -21,8 +21,7 @@ class Adam:
     def __init__(self, groups, *, seeds: tuple[int, ...] = (), betas=(0.9, 0.999), eps: float = 1e-5):
         groups = [([p for p in parameters if p.requires_grad], lr) for parameters, lr in groups]
         self.parameters = parameters = [p for ps, _ in groups for p in ps]
-        if len(set(parameters)) < len(parameters):
-            raise ValueError(refusal("network", "shared"))
+        require(len(set(parameters)) == len(parameters), ValueError, "network", "shared")
         self.seeds, self.betas, self.eps = seeds, betas, eps
         self.flat = torch.cat([p.detach().reshape(*seeds, -1) for p in parameters], -1)
         self.grad, self.mean, self.square = (torch.zeros_like(self.flat) for _ in range(3))
@@ -43,8 +42,8 @@ class Adam:
         named = [(f"{m}.{n}", p) for m, module in modules.items() for n, p in module.named_parameters()]
         held = {id(p): place for p, place in zip(self.parameters, self.places)}
         for name, p in named:
-            if p.requires_grad != (id(p) in held) or (p.requires_grad and p.data_ptr() != held[id(p)]):
-                raise RuntimeError(refusal("network", "moved", name))
+            here = id(p) in held and p.data_ptr() == held[id(p)] if p.requires_grad else id(p) not in held
+            require(here, RuntimeError, "network", "moved", name)
 
     def release(self) -> None:
         """Give every parameter that is still held its own memory again, so that it can be saved without the others."""

@@ -15,7 +15,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal, 
 from .kl import exact
 from .normalize import Standardize
 from .objectives import entropy
-from .validate import refusal
+from .validate import refusal, require
 
 
 class TabularPolicy(nn.Module):
@@ -126,8 +126,7 @@ class MLP(nn.Module):
         shape = x.shape[:-1]
         *hidden, head = zip(self.weights, self.biases)
         inputs = self.weights[0].shape[-2]
-        if x.shape[-1] != inputs:
-            raise ValueError(f"observations must be (..., {inputs}), the network's inputs; got {tuple(x.shape)}")
+        require(x.shape[-1] == inputs, ValueError, "network", "inputs", inputs, tuple(x.shape))
         if self.standardize is not None:
             x = self.standardize(x)
         x = x.reshape(*self.seeds, -1, inputs).to(head[0])
@@ -171,8 +170,8 @@ class TableCategorical(Categorical):
 
     def log_prob(self, value: Tensor) -> Tensor:
         low, high = (x.item() for x in value.aminmax()) if value.numel() else (0, 0)
-        if not 0 <= low <= high < self._num_events:  # it would be another state's number
-            raise ValueError(f"actions must be from 0 to {self._num_events - 1}, this table's; got {low} to {high}")
+        fits = 0 <= low <= high < self._num_events  # else it would be another state's number
+        require(fits, ValueError, "numbers", "no actions", self._num_events - 1, low, high)
         return self.logp.take(self.rows * self.logp.shape[-1] + value)
 
     def entropy(self) -> Tensor:
@@ -199,8 +198,7 @@ def _rows(shape: torch.Size, observations: Tensor) -> Tensor:
         shape = tuple(observations.shape)
         raise ValueError(refusal("numbers", "no ids", axes, observations.dtype, shape))
     low, high = (x.item() for x in observations.aminmax()) if observations.numel() else (0, 0)
-    if not 0 <= low <= high < states:
-        raise ValueError(f"observations must be state ids from 0 to {states - 1}, this table's; got {low} to {high}")
+    require(0 <= low <= high < states, ValueError, "numbers", "no states", states - 1, low, high)
     if not seeds:
         return observations
     first = torch.arange(0, shape.numel(), states, device=observations.device)

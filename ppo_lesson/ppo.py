@@ -24,7 +24,7 @@ from .objectives import clip_fraction, clipped_surrogate, explained_variance, pe
 from .optim import Adam
 from .returns import whiten
 from .rollout import Rollout
-from .validate import refusal
+from .validate import refusal, require
 from .vector import VectorBatch
 
 
@@ -95,8 +95,8 @@ def ppo(
         nothing = torch.zeros(1)
         clipped_surrogate(nothing, nothing, nothing, config.eps, eps_high=config.eps_high, dual_clip=config.dual_clip)
     validate.integer("minibatches", config.minibatches, 1, batch.n * config.steps)
-    if config.whiten and batch.n * config.steps < 2 * config.minibatches:
-        raise ValueError(refusal("run", "single steps", config.minibatches, batch.n * config.steps))
+    several = batch.n * config.steps >= 2 * config.minibatches  # in a mini-batch, for whitening
+    require(several or not config.whiten, ValueError, "run", "single steps", config.minibatches, batch.n * config.steps)
     optimizer = Adam([(policy.parameters(), config.lr), (critic.parameters(), config.critic_lr)], seeds=batch.seeds)
     try:
         scale_rewards = RewardScale(config.gamma) if config.normalize_rewards else None
@@ -108,8 +108,8 @@ def ppo(
             try:
                 optimizer.check({"policy": policy, "critic": critic})
                 if run.due(iteration):
-                    if not any("return_mean" in row for row in run.rows):
-                        raise ValueError(refusal("run", "no end", config.checkpoint_every, config.steps))
+                    told = any("return_mean" in row for row in run.rows)
+                    require(told, ValueError, "run", "no end", config.checkpoint_every, config.steps)
                     run.save()
                     fresh = [checkpoint.fresh_seed(s, iteration) for s in batch.seed_numbers]
                     if resume is not None and isinstance(batch, VectorBatch):
@@ -286,14 +286,10 @@ def _settings(batch, config: PPOConfig) -> dict:
 
 def _check_ppo(config: PPOConfig, critic, resume) -> FixedKL | PaperKL | None:
     """Refuse settings that do not fit together; give this run its own copy of the KL controller."""
-    if not isinstance(config, PPOConfig):
-        raise TypeError(refusal("run", "no PPOConfig", type(config).__name__))
-    if critic is None:
-        raise TypeError(refusal("run", "no critic"))
-    if config.kl is not None and not isinstance(config.kl, FixedKL | PaperKL):
-        raise TypeError(refusal("run", "kl", type(config.kl).__name__))
-    if (config.objective == "penalty") != (config.kl is not None):
-        raise ValueError(refusal("run", "kl and objective", config.objective, config.kl))
-    if resume is not None and config.checkpoint_every is None:
-        raise ValueError(refusal("run", "no rhythm"))
+    require(isinstance(config, PPOConfig), TypeError, "run", "no PPOConfig", type(config).__name__)
+    require(critic is not None, TypeError, "run", "no critic")
+    require(isinstance(config.kl, FixedKL | PaperKL | None), TypeError, "run", "kl", type(config.kl).__name__)
+    fits = (config.objective == "penalty") == (config.kl is not None)
+    require(fits, ValueError, "run", "kl and objective", config.objective, config.kl)
+    require(resume is None or config.checkpoint_every is not None, ValueError, "run", "no rhythm")
     return copy.deepcopy(config.kl)

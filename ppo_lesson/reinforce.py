@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from . import validate
-from .loop import PER_SEED, check_common, critic_step, finish_row, grad_norm, make_batch, still_held, stop_if_diverged
-from .maze import Maze, MazeBatch
+from .loop import PER_SEED, check_common, critic_step, finish_row, make_batch, optimizer_step
+from .maze import Maze
 from .objectives import aggregate, explained_variance, policy_gradient
 from .returns import discounted_returns, whiten
 from .rollout import whole_episodes
+from .validate import require
 
 
 @validate.helpful
@@ -67,8 +68,7 @@ def reinforce(
     env: a `Maze`. critic: a learned baseline, or None. seed: an int, or one int for each of the policy's seeds.
     An episode cut off at `max_steps` counts with the rewards it got; nothing is added for what would have followed.
     """
-    batch = _prepare(env, policy, critic, config, "episodes", seed)
-    optimizer, critic_optimizer = _optimizers(policy, critic, config)
+    batch, optimizer, critic_optimizer = _prepare(env, policy, critic, config, "episodes", seed)
     steps = 0
     for iteration in range(config.iterations):
         rollout = whole_episodes(batch, policy, critic)
@@ -96,10 +96,8 @@ def actor_critic(
 
     env: a `Maze`. seed: an int, or one int for each of the policy's seeds.
     """
-    if critic is None:
-        raise TypeError("actor_critic needs a critic, for example TabularCritic(); without one use reinforce")
-    batch = _prepare(env, policy, critic, config, "robots", seed)
-    optimizer, critic_optimizer = _optimizers(policy, critic, config)
+    require(critic is not None, TypeError, "run", "no critic for it")
+    batch, optimizer, critic_optimizer = _prepare(env, policy, critic, config, "robots", seed)
     steps = 0
     for iteration in range(config.iterations):
         rollout = batch.collect(policy, config.steps, critic)
@@ -115,32 +113,19 @@ def actor_critic(
 
 @torch.enable_grad()
 def _policy_step(policy, optimizer, rollout, weights: Tensor, how: str, config) -> dict:
-    still_held("policy", policy, optimizer)
     distribution = policy(rollout.observations)
     logp = distribution.log_prob(rollout.actions)
     loss = -aggregate(policy_gradient(logp, weights), rollout.mask, how, dim=PER_SEED)
-    optimizer.zero_grad()
-    loss.sum().backward()  # seeds share no parameter, so the sum keeps them apart
-    gradients = grad_norm(policy, loss.shape)
-    optimizer.step()
-    stop_if_diverged(config, {"policy": nn.utils.parameters_to_vector(policy.parameters())})
-    entropy = aggregate(distribution.entropy().detach(), rollout.mask, dim=PER_SEED)
-    return {"policy_loss": loss.detach(), "entropy": entropy, "grad_norm": gradients}
+    entropy = aggregate(distribution.entropy().detach(), rollout.mask, dim=PER_SEED)  # of the policy that collected
+    length = optimizer_step("policy", policy, optimizer, loss, config)
+    return {"policy_loss": loss.detach(), "entropy": entropy, "grad_norm": length}
 
 
-OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
-
-
-def _optimizers(policy, critic, config):
-    """One optimizer for each network, of the kind that config names."""
-    make = OPTIMIZERS[config.optimizer]
-    return make(policy.parameters(), lr=config.lr), critic and make(critic.parameters(), lr=config.critic_lr)
-
-
-def _prepare(env, policy, critic, config, robots: str, seed) -> MazeBatch:
-    """Check what the trainers that know the maze alone ask for, and set the mazes up."""
-    if not isinstance(env, Maze):
-        raise TypeError(f"env must be a Maze; got {type(env).__name__}. ppo and trpo take vector environments too")
+def _prepare(env, policy, critic, config, robots: str, seed) -> tuple:
+    """The mazes, once all is checked, and an optimizer for each network, of the kind that config names."""
+    require(isinstance(env, Maze), TypeError, "run", "no maze", type(env).__name__)
     batch = make_batch(env, config, seed, robots)
     check_common(batch, policy, critic, config)
-    return batch
+    make = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[config.optimizer]
+    critic_optimizer = critic and make(critic.parameters(), lr=config.critic_lr)
+    return batch, make(policy.parameters(), lr=config.lr), critic_optimizer

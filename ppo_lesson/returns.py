@@ -105,8 +105,7 @@ def whiten(x: Tensor, mask: Tensor | None = None, *, dim=None, shift_mean=True, 
         centred = (centred - centred.sum(axes, keepdim=True) / n.clamp(min=1)).where(real, 0)
     variance = centred.square().sum(axes, keepdim=True) / (n - 1).clamp(min=1)
     if not math.isfinite(variance.sum()):  # the squares are too large for the dtype
-        if x.dtype == torch.float64:
-            raise ValueError(validate.refusal("numbers", "too large", x.abs().max()))
+        validate.require(x.dtype != torch.float64, ValueError, "numbers", "too large", x.abs().max())
         return whiten(x.double(), mask, dim=dim, shift_mean=shift_mean, eps=eps).to(dtype)
     return ((centred if shift_mean else x) * torch.rsqrt(variance + eps)).where(n > 1, 0).to(dtype)
 
@@ -123,7 +122,6 @@ def _backward_sum(x: Tensor, weight: Tensor) -> Tensor:
 def _reals(name: str, x) -> Tensor:
     """`x` as a floating point tensor with at least one step."""
     x = torch.as_tensor(x)
-    if x.ndim == 0:
-        raise ValueError(f"{name} must have a time axis, shape (..., T); got a single number {x.item()}")
+    validate.require(x.ndim > 0, ValueError, "numbers", "no time", name, x)
     validate.not_empty(name, x)
     return x if x.is_floating_point() else x.to(torch.get_default_dtype())

@@ -100,9 +100,8 @@ def policy_probs(policy, batch) -> Tensor:
     """The policy's probabilities on every square, (*seeds, S, 4): asked once, for collecting does not change it."""
     states = torch.arange(batch.maze.n_states).expand(*batch.seeds, -1)
     probs = policy(states).probs.detach()
-    if probs.shape != (*states.shape, batch.maze.n_actions):
-        wanted = (*states.shape, batch.maze.n_actions)
-        raise ValueError(validate.refusal("numbers", "table", batch.maze.n_actions, wanted, tuple(probs.shape)))
+    wanted, got = (*states.shape, batch.maze.n_actions), tuple(probs.shape)
+    validate.require(got == wanted, ValueError, "numbers", "table", batch.maze.n_actions, wanted, got)
     return probs
 
 

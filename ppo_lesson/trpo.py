@@ -21,6 +21,7 @@ from .loop import PER_SEED, check_common, critic_step, finish_row, make_batch
 from .normalize import RewardScale, observe
 from .objectives import explained_variance, surrogate
 from .returns import whiten
+from .validate import require
 
 
 @validate.helpful
@@ -50,8 +51,7 @@ def trpo(env, policy: nn.Module, critic: nn.Module, config: TRPOConfig, *, seed:
     env: a `Maze`, or a `gymnasium.vector.VectorEnv`.
     Rows add what `trpo_step` reports: accepted, kl, kl_before_line_search, surrogate_gain, step_fraction.
     """
-    if not isinstance(seed, Integral):
-        raise TypeError(f"trpo trains one policy: seed must be an int; got {seed!r}")
+    require(isinstance(seed, Integral), TypeError, "run", "trpo: one seed", seed)
     batch = make_batch(env, config, seed)
     check_common(batch, policy, critic, config)
     optimizer = torch.optim.Adam(critic.parameters(), lr=config.critic_lr)
@@ -134,10 +134,9 @@ def trpo_step(
     ValueError for a delta that is not positive, a negative damping, a shrink outside (0, 1), non-finite advantages, or
     weights that are negative or all zero.
     """
-    if not 0 < delta < torch.inf or not 0 <= damping < torch.inf:
-        raise ValueError(f"delta must be positive and damping not negative; got delta={delta}, damping={damping}")
-    if not 0 < shrink < 1:
-        raise ValueError(f"shrink must lie between 0 and 1: each try of the line search is shorter; got {shrink}")
+    fits = 0 < delta < torch.inf and 0 <= damping < torch.inf
+    require(fits, ValueError, "numbers", "delta, damping", delta, damping)
+    require(0 < shrink < 1, ValueError, "numbers", "shrink", shrink)
     validate.integer("tries", tries, 1)
     validate.not_empty("advantages", advantages)
     validate.finite("advantages", advantages)
@@ -145,7 +144,8 @@ def trpo_step(
     if weights is not None and not (bool((weights >= 0).all()) and 0 < weights.sum() < torch.inf):
         raise ValueError(f"weights must not be negative and not all zero; got {weights.min():g} to {weights.max():g}")
     parameters = [p for p in policy.parameters() if p.requires_grad]
-    old = _detached(policy, observations)
+    with torch.no_grad():  # a constant that later changes of the parameters do not touch
+        old = policy(observations)
     logp_old = old.log_prob(actions)
 
     def objective() -> Tensor:
@@ -177,19 +177,15 @@ def trpo_step(
 def _fisher(policy: nn.Module, observations: Tensor, damping: float, weights: Tensor | None) -> Callable:
     """`fisher_vector_product` as a function of the vector: the gradient of the KL is built once for all vectors."""
     parameters = [p for p in policy.parameters() if p.requires_grad]
-    kl = _mean(kl_divergence(_detached(policy, observations), policy(observations)), weights)
+    with torch.no_grad():
+        old = policy(observations)
+    kl = _mean(kl_divergence(old, policy(observations)), weights)
     gradient = _gradient(kl, parameters, create_graph=True)
     return lambda v: _gradient(gradient @ v, parameters, retain_graph=True) + damping * v
 
 
 def _mean(x: Tensor, weights: Tensor | None) -> Tensor:
     return x.mean() if weights is None else (weights * x).sum() / weights.sum()
-
-
-def _detached(policy: nn.Module, observations: Tensor):
-    """The distribution as it is now: a constant that later changes of the parameters do not touch."""
-    with torch.no_grad():
-        return policy(observations)
 
 
 def _gradient(output: Tensor, parameters: list[Tensor], **graph: bool) -> Tensor:

@@ -22,6 +22,12 @@ def refusal(topic: str, name: str, *given) -> str:
     return _REFUSALS[topic][name].format(*given)
 
 
+def require(good: bool, error: type[Exception], topic: str, name: str, *given) -> None:
+    """Raise `error` with that sentence of refusals.toml unless `good`."""
+    if not good:
+        raise error(refusal(topic, name, *given))
+
+
 def helpful(cls):
     """A dataclass that checks its settings when it is made, and answers a misspelled one with what was probably meant.
 
@@ -144,8 +150,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 def same_shape(tensors: Mapping[str, Tensor | None]) -> None:
     """Raise unless all of these named arguments are tensors of one shape; None stands for an optional one left out."""
     for name, x in tensors.items():
-        if x is not None and not isinstance(x, Tensor):
-            raise TypeError(f"{name} must be a torch tensor; got {type(x).__name__}. Convert it with torch.as_tensor")
+        require(x is None or isinstance(x, Tensor), TypeError, "numbers", "no tensor", name, type(x).__name__)
     shapes = {name: tuple(x.shape) for name, x in tensors.items() if x is not None}
     if len(set(shapes.values())) > 1:
         raise ValueError("these arguments must have one shape: " + ", ".join(f"{n} {s}" for n, s in shapes.items()))
@@ -153,25 +158,22 @@ def same_shape(tensors: Mapping[str, Tensor | None]) -> None:
 
 def not_empty(name: str, x: Tensor) -> None:
     """Raise if `x` holds no entry."""
-    if x.numel() == 0:
-        raise ValueError(f"{name} is empty (shape {tuple(x.shape)}); give at least one step")
+    require(x.numel() > 0, ValueError, "numbers", "empty", name, tuple(x.shape))
 
 
 def marks_a_step(mask: Tensor | None) -> None:
     """Raise if `mask` marks no real step at all."""
-    if mask is not None and not bool(mask.any()):
-        raise ValueError("mask marks no real step, so there is nothing to compute; check how the mask was made")
+    require(mask is None or bool(mask.any()), ValueError, "numbers", "no real step")
 
 
 def probabilities(name: str, probs, shape: tuple[int, ...]) -> Tensor:
     """`probs` as float64 (..., *shape) whose last axis sums to 1, or a ValueError that shows the offending row."""
+    wanted = ", ".join(map(str, shape))
     try:
         probs = torch.as_tensor(probs)
     except (TypeError, ValueError, RuntimeError):
-        wanted = ", ".join(map(str, shape))
         raise TypeError(refusal("numbers", "no table", name, wanted, type(probs).__name__)) from None
-    if probs.shape[-len(shape) :] != shape:
-        raise ValueError(f"{name} must have shape (..., {', '.join(map(str, shape))}); got {tuple(probs.shape)}")
+    require(probs.shape[-len(shape) :] == shape, ValueError, "numbers", "shape", name, wanted, tuple(probs.shape))
     not_empty(name, probs)
     probs = probs.double()
     good = (probs.sum(-1) - 1).abs() < 1e-5

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from . import validate
 from .rollout import Rollout
-from .validate import refusal
+from .validate import refusal, require
 
 COPIES = SyncVectorEnv | AsyncVectorEnv
 DRAWS = (  # names of functions that take a generator
@@ -31,16 +31,15 @@ class VectorBatch:
     """
 
     def __init__(self, env: gymnasium.vector.VectorEnv, *, seed: int = 0):
-        if not isinstance(env, gymnasium.vector.VectorEnv):
-            raise TypeError(refusal("environment", "no vector", type(env).__name__))
+        good = isinstance(env, gymnasium.vector.VectorEnv)
+        require(good, TypeError, "environment", "no vector", type(env).__name__)
         self.env, self.n, self.seeds = env, env.num_envs, ()
         self.seed_numbers = [validate.integer("seed", seed, 0)]
         self.observation_space = shown = env.single_observation_space
         self.action_space = actions = env.single_action_space
-        if not isinstance(shown, Box | Discrete):
-            raise TypeError(refusal("environment", "observations", shown))
-        if not isinstance(actions, Box | Discrete) or len(actions.shape) != isinstance(actions, Box):
-            raise TypeError(refusal("environment", "actions", actions))
+        require(isinstance(shown, Box | Discrete), TypeError, "environment", "observations", shown)
+        fits = isinstance(actions, Discrete) or (isinstance(actions, Box) and len(actions.shape) == 1)
+        require(fits, TypeError, "environment", "actions", actions)
         try:
             self.mode = AutoresetMode(env.metadata.get("autoreset_mode"))
         except ValueError:
@@ -64,14 +63,13 @@ class VectorBatch:
             layers.append(layers[-1].env)
         for name in ("obs_rms", "return_rms"):
             inside = hasattr(layers[-1], "call") and any(layers[-1].call("has_wrapper_attr", name))
-            if inside or any(name in vars(layer) for layer in layers):
-                raise ValueError(refusal("environment", "statistics", name))
+            inside = inside or any(name in vars(layer) for layer in layers)
+            require(not inside, ValueError, "environment", "statistics", name)
         if seeds is not None:
             self.restart(seeds)
             first = self.observations
             self.restart(seeds)
-            if not np.array_equal(first, self.observations):
-                raise ValueError(refusal("environment", "remembers"))
+            require(np.array_equal(first, self.observations), ValueError, "environment", "remembers")
 
     def shown(self, policy) -> Tensor:
         """What all environments show now, (n, ...), as the policy takes it."""
@@ -100,10 +98,8 @@ class VectorBatch:
         name, given = (spec.id, spec.kwargs) if spec else (type(self.env).__name__, {})
         if spec is None and isinstance(inner, COPIES):  # of what? a new one says it
             one = inner.env_fns[0]()
-            given = (
-                one.spec.kwargs | {"max_episode_steps": one.spec.max_episode_steps} if one.spec else vars(one.unwrapped)
-            )
-            name = str(one)
+            name, limit = str(one), {"max_episode_steps": one.spec and one.spec.max_episode_steps}
+            given = one.spec.kwargs | limit if one.spec else vars(one.unwrapped)
             one.close()
         given = {k: v for k, v in given.items() if isinstance(v, int | float | str)}
         env = f"{self.n} x {name}, {self.mode.name} {given or ''}"
@@ -126,24 +122,21 @@ class VectorBatch:
         if self.mode == AutoresetMode.NEXT_STEP:
             self.resetting = ended
         elif ended.any():
-            if self.mode == AutoresetMode.SAME_STEP:
-                arrived = self._final_observations(observed, info, ended)
+            if self.mode == AutoresetMode.SAME_STEP:  # these show new episodes already; `info` has the true ends
+                require("final_obs" in info, ValueError, "environment", "no final")
+                shown = observed + getattr(self.observation_space, "start", 0)
+                ends = [info["final_obs"][i] if end else shown[i] for i, end in enumerate(ended)]
+                arrived = self._observed("step", "final_obs", ends)
             else:
                 reset_mask = {"reset_mask": ended.copy()}
                 again, _ = self._call(self.env.reset, "observations, info", options=reset_mask)
                 observed = self._observed("reset", "observations", again)
         self.observations = observed
         self.returns += rewards * mask
-        finished = self.returns * ended
+        flags = {"terminated": terminated, "truncated": truncated, "mask": mask}
+        row = flags | {"rewards": rewards, "next_observations": arrived, "episode_returns": self.returns * ended}
         self.returns[ended] = 0.0
-        return {
-            "rewards": rewards,
-            "terminated": terminated,
-            "truncated": truncated,
-            "mask": mask,
-            "next_observations": arrived,
-            "episode_returns": finished,
-        }
+        return row
 
     def _into_the_box(self, actions: Tensor) -> np.ndarray:
         space = self.action_space
@@ -153,21 +146,9 @@ class VectorBatch:
         whole = space.dtype.kind in "iu"  # to the nearest: cut off, most would be 0
         return (np.rint(actions) if whole else actions).astype(space.dtype, copy=False)
 
-    def _final_observations(self, observed: np.ndarray, info: dict, ended: np.ndarray) -> np.ndarray:
-        """SAME_STEP: `observed` shows new episodes already; the true ends are in info["final_obs"]."""
-        if "final_obs" not in info:
-            raise ValueError(refusal("environment", "no final"))
-        arrived, these = observed.copy(), np.flatnonzero(ended)
-        arrived[these] = self._observed("step", "final_obs", [info["final_obs"][i] for i in these], these)
-        return arrived
-
-    def _array(self, function: str, name: str, x, rows=None) -> np.ndarray:
-        """A copy (environments reuse their arrays) of what `function` gave, refused unless real and finite numbers.
-
-        rows: whose they are, if not those of all environments. The first axis must have one entry for each of them.
-        """
-        space = self.observation_space.shape if name in ("observations", "final_obs") else ()
-        wanted = (self.n if rows is None else len(rows), *space)
+    def _array(self, function: str, name: str, x) -> np.ndarray:
+        """A copy (environments reuse their arrays) of what `function` gave, refused unless real and finite numbers."""
+        wanted = (self.n, *(self.observation_space.shape if name in ("observations", "final_obs") else ()))
         given, shape = f"the environment's {function}() gave {name}", f"shape {wanted}, one entry for each environment"
         try:
             if isinstance(x, Tensor):
@@ -175,8 +156,7 @@ class VectorBatch:
             x = np.array(x)
         except (ValueError, TypeError, RuntimeError) as error:
             raise ValueError(refusal("environment", "no array", given, error, shape)) from None
-        if x.dtype.kind not in "biuf":
-            raise ValueError(refusal("environment", "no numbers", given, x.dtype, shape, function))
+        require(x.dtype.kind in "biuf", ValueError, "environment", "no numbers", given, x.dtype, shape, function)
         if x.shape != wanted:
             remedy = f"Mend {function}, or the step of the single environments"
             if x.shape == (*wanted, 1):
@@ -184,7 +164,7 @@ class VectorBatch:
             raise ValueError(refusal("environment", "shape", given, x.shape, shape, remedy))
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             row, *rest = np.argwhere(~np.isfinite(x))[0].tolist()
-            where = f"{row if rows is None else rows[row]}{f' at {rest}' if rest else ''}"
+            where = f"{row}{f' at {rest}' if rest else ''}"
             raise ValueError(refusal("environment", "not finite", name, x[(row, *rest)], where))
         return x
 
@@ -198,15 +178,15 @@ class VectorBatch:
             raise ValueError(refusal("environment", "no flag", name, x[i], i))
         return x.astype(bool)
 
-    def _observed(self, function: str, name: str, x, rows=None) -> np.ndarray:
+    def _observed(self, function: str, name: str, x) -> np.ndarray:
         """(n, ...) floating point numbers; for a Discrete space ids from 0, int64."""
-        x = self._array(function, name, x, rows)
+        x = self._array(function, name, x)
         if not isinstance(self.observation_space, Discrete):
             return x if x.dtype.kind == "f" else x.astype(np.float32)
         ids = x.astype(np.int64)
         if (ids != x).any():
-            i, these = np.flatnonzero(ids != x)[0], np.arange(self.n) if rows is None else rows
-            raise ValueError(refusal("environment", "no id", function, name, x[i], these[i], self.observation_space))
+            i = np.flatnonzero(ids != x)[0]
+            raise ValueError(refusal("environment", "no id", function, name, x[i], i, self.observation_space))
         return ids - self.observation_space.start
 
     def _call(self, function, answer: str, *args, **kwargs) -> tuple:
@@ -247,8 +227,7 @@ def vector_steps(batch: VectorBatch, policy, steps: int, critic=None) -> Rollout
         observed = batch.observations
         actions = batch.choose(policy)
         columns.append({"observations": observed, "actions": actions.numpy()} | batch.step(actions))
-    if not any(c["mask"].any() for c in columns):
-        raise ValueError(refusal("environment", "only resets", steps))
+    require(any(c["mask"].any() for c in columns), ValueError, "environment", "only resets", steps)
     columns = {name: torch.from_numpy(np.stack([c[name] for c in columns], 1)) for name in columns[0]}
     for name in ("rewards", "observations", "next_observations"):
         columns[name] = _as_it_computes(policy, columns[name])
@@ -272,8 +251,7 @@ def evaluate(
     """
     batch = VectorBatch(env, seed=seed)
     each, rest = divmod(validate.integer("episodes", episodes, 1), batch.n)
-    if rest:
-        raise ValueError(refusal("environment", "episodes", batch.n, episodes))
+    require(rest == 0, ValueError, "environment", "episodes", batch.n, episodes)
     returns, running = [[] for _ in range(batch.n)], np.zeros(batch.n, dtype=int)
     while min(map(len, returns)) < each:
         step = batch.step(batch.choose(policy, greedy=greedy))
@@ -281,6 +259,6 @@ def evaluate(
         for i in np.flatnonzero(ended):
             returns[i].append(step["episode_returns"][i])
         running = (running + step["mask"]) * ~ended
-        if running.max() > max_episode_steps:
-            raise RuntimeError(refusal("environment", "endless", running.argmax(), max_episode_steps))
+        in_time = running.max() <= max_episode_steps
+        require(in_time, RuntimeError, "environment", "endless", running.argmax(), max_episode_steps)
     return torch.tensor([x[:each] for x in returns]).flatten()
