@@ -287,12 +287,8 @@ def _why_not_finite(P: Tensor, too_far: Tensor, gamma: float, maze: Maze) -> str
     """The message for a policy that never arrives, or so late that float64 cannot tell."""
     stuck = maze.open & ~_reaches(P, maze.terminal)  # (..., S)
     *seed, square = (stuck if stuck.any() else too_far).nonzero()[0].tolist()
-    when = "never reaches the goal" if stuck.any() else "needs more than 1e12 steps to the goal, too many for float64,"
     which = f"policy {seed}" if seed else "this policy"
-    return (
-        f"with gamma = {gamma:g} {which} has no finite value: it {when} from square {square}. "
-        f"Use gamma < 1, or give every action a positive probability."
-    )
+    return validate.refusal("maze", "never" if stuck.any() else "too late", gamma, which, square)
 
 
 def _reaches(P: Tensor, target: Tensor) -> Tensor:

@@ -156,7 +156,7 @@ def aggregate(
     validate.not_empty("x", x)
     real = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
     if denominator is None:
-        validate.marks_a_step(mask)
+        require(mask is None or bool(mask.any()), ValueError, "numbers", "no real step")
     else:
         require(bool(torch.as_tensor(denominator > 0).all()), ValueError, "numbers", "denominator", denominator)
     dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()

@@ -42,8 +42,8 @@ class Adam:
         named = [(f"{m}.{n}", p) for m, module in modules.items() for n, p in module.named_parameters()]
         held = {id(p): place for p, place in zip(self.parameters, self.places)}
         for name, p in named:
-            here = id(p) in held and p.data_ptr() == held[id(p)] if p.requires_grad else id(p) not in held
-            require(here, RuntimeError, "network", "moved", name)
+            place = p.data_ptr() if p.requires_grad else None
+            require(held.get(id(p)) == place, RuntimeError, "network", "moved", name)
 
     def release(self) -> None:
         """Give every parameter that is still held its own memory again, so that it can be saved without the others."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from . import validate
+from .validate import require
 
 
 @torch.no_grad()
@@ -66,7 +67,7 @@ def gae(
     steps = {"rewards": rewards, "values": values, "next_values": next_values}
     ends = {"terminated": terminated, "truncated": truncated, "mask": mask}
     validate.same_shape(steps | ends)
-    validate.marks_a_step(mask)
+    require(mask is None or bool(mask.any()), ValueError, "numbers", "no real step")
     dtype = functools.reduce(torch.promote_types, (x.dtype for x in steps.values()))
     rewards, values, next_values = (x.to(torch.promote_types(dtype, torch.float32)) for x in steps.values())
     real = torch.ones_like(rewards, dtype=torch.bool) if mask is None else mask.bool()
@@ -94,7 +95,7 @@ def whiten(x: Tensor, mask: Tensor | None = None, *, dim=None, shift_mean=True, 
     """
     x = _reals("x", x)
     validate.same_shape({"x": x, "mask": mask})
-    validate.marks_a_step(mask)
+    require(mask is None or bool(mask.any()), ValueError, "numbers", "no real step")
     real = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
     dtype, x = x.dtype, validate.at_least_float32(x).where(real, 0)
     validate.finite("x", x)
@@ -105,7 +106,7 @@ def whiten(x: Tensor, mask: Tensor | None = None, *, dim=None, shift_mean=True, 
         centred = (centred - centred.sum(axes, keepdim=True) / n.clamp(min=1)).where(real, 0)
     variance = centred.square().sum(axes, keepdim=True) / (n - 1).clamp(min=1)
     if not math.isfinite(variance.sum()):  # the squares are too large for the dtype
-        validate.require(x.dtype != torch.float64, ValueError, "numbers", "too large", x.abs().max())
+        require(x.dtype != torch.float64, ValueError, "numbers", "too large", x.abs().max())
         return whiten(x.double(), mask, dim=dim, shift_mean=shift_mean, eps=eps).to(dtype)
     return ((centred if shift_mean else x) * torch.rsqrt(variance + eps)).where(n > 1, 0).to(dtype)
 
@@ -122,6 +123,6 @@ def _backward_sum(x: Tensor, weight: Tensor) -> Tensor:
 def _reals(name: str, x) -> Tensor:
     """`x` as a floating point tensor with at least one step."""
     x = torch.as_tensor(x)
-    validate.require(x.ndim > 0, ValueError, "numbers", "no time", name, x)
+    require(x.ndim > 0, ValueError, "numbers", "no time", name, x)
     validate.not_empty(name, x)
     return x if x.is_floating_point() else x.to(torch.get_default_dtype())

@@ -161,11 +161,6 @@ def not_empty(name: str, x: Tensor) -> None:
     require(x.numel() > 0, ValueError, "numbers", "empty", name, tuple(x.shape))
 
 
-def marks_a_step(mask: Tensor | None) -> None:
-    """Raise if `mask` marks no real step at all."""
-    require(mask is None or bool(mask.any()), ValueError, "numbers", "no real step")
-
-
 def probabilities(name: str, probs, shape: tuple[int, ...]) -> Tensor:
     """`probs` as float64 (..., *shape) whose last axis sums to 1, or a ValueError that shows the offending row."""
     wanted = ", ".join(map(str, shape))

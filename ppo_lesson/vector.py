@@ -126,7 +126,7 @@ class VectorBatch:
                 require("final_obs" in info, ValueError, "environment", "no final")
                 shown = observed + getattr(self.observation_space, "start", 0)
                 ends = [info["final_obs"][i] if end else shown[i] for i, end in enumerate(ended)]
-                arrived = self._observed("step", "final_obs", ends)
+                arrived = self._observed("step", "final_obs", ends).astype(observed.dtype, copy=False)
             else:
                 reset_mask = {"reset_mask": ended.copy()}
                 again, _ = self._call(self.env.reset, "observations, info", options=reset_mask)
@@ -173,9 +173,8 @@ class VectorBatch:
         x = self._array("step", name, x)
         if x.dtype == bool:
             return x
-        if not ((x == 0) | (x == 1)).all():
-            i = np.flatnonzero((x != 0) & (x != 1))[0]
-            raise ValueError(refusal("environment", "no flag", name, x[i], i))
+        i = ((x != 0) & (x != 1)).argmax()  # the first that is neither, if one is
+        require(x[i] in (0, 1), ValueError, "environment", "no flag", name, x[i], i)
         return x.astype(bool)
 
     def _observed(self, function: str, name: str, x) -> np.ndarray:
@@ -184,9 +183,8 @@ class VectorBatch:
         if not isinstance(self.observation_space, Discrete):
             return x if x.dtype.kind == "f" else x.astype(np.float32)
         ids = x.astype(np.int64)
-        if (ids != x).any():
-            i = np.flatnonzero(ids != x)[0]
-            raise ValueError(refusal("environment", "no id", function, name, x[i], i, self.observation_space))
+        i = (ids != x).argmax()
+        require(ids[i] == x[i], ValueError, "environment", "no id", function, name, x[i], i, self.observation_space)
         return ids - self.observation_space.start
 
     def _call(self, function, answer: str, *args, **kwargs) -> tuple:
@@ -220,22 +218,21 @@ class OwnNumbers(TorchFunctionMode):
 
 
 @torch.no_grad()
-def vector_steps(batch: VectorBatch, policy, steps: int, critic=None) -> Rollout:
+def vector_steps(envs: VectorBatch, policy, steps: int, critic=None) -> Rollout:
     """`steps` steps of every environment, from where it stands. Fields (n, T, ...); `mask` may have holes."""
     columns = []
     for _ in range(validate.integer("steps", steps, 1)):
-        observed = batch.observations
-        actions = batch.choose(policy)
-        columns.append({"observations": observed, "actions": actions.numpy()} | batch.step(actions))
+        observed = envs.observations
+        actions = envs.choose(policy)
+        columns.append({"observations": observed, "actions": actions.numpy()} | envs.step(actions))
     require(any(c["mask"].any() for c in columns), ValueError, "environment", "only resets", steps)
     columns = {name: torch.from_numpy(np.stack([c[name] for c in columns], 1)) for name in columns[0]}
     for name in ("rewards", "observations", "next_observations"):
         columns[name] = _as_it_computes(policy, columns[name])
     logp = policy(columns["observations"]).log_prob(columns["actions"])
-    if critic is None:
-        return Rollout(logp=logp, **columns)
-    values, next_values = critic(columns["observations"]), critic(columns["next_observations"])
-    return Rollout(logp=logp, values=values, next_values=next_values, **columns)
+    if critic is not None:
+        columns |= {"values": critic(columns["observations"]), "next_values": critic(columns["next_observations"])}
+    return Rollout(logp=logp, **columns)
 
 
 @torch.no_grad()
@@ -249,12 +246,12 @@ def evaluate(
     multiple of n. seed: another one than in training, whose first episodes it would begin with. greedy: take the
     distribution's mode, do not sample. RuntimeError if an episode is longer than max_episode_steps.
     """
-    batch = VectorBatch(env, seed=seed)
-    each, rest = divmod(validate.integer("episodes", episodes, 1), batch.n)
-    require(rest == 0, ValueError, "environment", "episodes", batch.n, episodes)
-    returns, running = [[] for _ in range(batch.n)], np.zeros(batch.n, dtype=int)
+    envs = VectorBatch(env, seed=seed)
+    each, rest = divmod(validate.integer("episodes", episodes, 1), envs.n)
+    require(rest == 0, ValueError, "environment", "episodes", envs.n, episodes)
+    returns, running = [[] for _ in range(envs.n)], np.zeros(envs.n, dtype=int)
     while min(map(len, returns)) < each:
-        step = batch.step(batch.choose(policy, greedy=greedy))
+        step = envs.step(envs.choose(policy, greedy=greedy))
         ended = step["terminated"] | step["truncated"]
         for i in np.flatnonzero(ended):
             returns[i].append(step["episode_returns"][i])
