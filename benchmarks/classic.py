@@ -67,8 +67,8 @@ def ours(config: PPOConfig, *, envs: int, stepping="sync", standardize=False, lo
 
     def train(env_id: str, total_steps: int, seed: int) -> peers.Trained:
         timer = peers.Timer()
-        batch = RecordEpisodeStatistics(gymnasium.make_vec(env_id, num_envs=envs, vectorization_mode=stepping))
-        inputs, actions = batch.single_observation_space.shape[0], batch.single_action_space
+        vector = RecordEpisodeStatistics(gymnasium.make_vec(env_id, num_envs=envs, vectorization_mode=stepping))
+        inputs, actions = vector.single_observation_space.shape[0], vector.single_action_space
         networks = {"seed": seed, "standardize": standardize}
         if isinstance(actions, gymnasium.spaces.Discrete):
             policy = MLPPolicy(inputs, int(actions.n), **networks)
@@ -76,16 +76,16 @@ def ours(config: PPOConfig, *, envs: int, stepping="sync", standardize=False, lo
             policy = GaussianPolicy(inputs, actions.shape[0], log_std=log_std, **networks)
         critic = MLPCritic(inputs, seed=seed + 1000, standardize=standardize)
         iterations = total_steps // (envs * config.steps)
-        *_, row = ppo(batch, policy, critic, replace(config, iterations=iterations), seed=seed)
+        *_, row = ppo(vector, policy, critic, replace(config, iterations=iterations), seed=seed)
         used = timer.read()
-        batch.close()
+        vector.close()
 
         @torch.no_grad()
         def act(observations, greedy):
             distribution = policy(torch.as_tensor(observations))
             return (distribution.mode if greedy else distribution.sample()).numpy()
 
-        return peers.Trained(act, int(row["env_steps"]), **used, episode_returns=list(batch.return_queue))
+        return peers.Trained(act, int(row["env_steps"]), **used, episode_returns=list(vector.return_queue))
 
     return train, settings
 

@@ -30,19 +30,19 @@ RESULT = Path(__file__).parent / "results" / "maze.json"
 
 def walking():
     """Million robot steps a second: draw random numbers, sample actions from a table, move."""
-    batch, thresholds = MazeBatch(Maze(), ROBOTS), action_thresholds(TabularPolicy().probs)
+    envs, thresholds = MazeBatch(Maze(), ROBOTS), action_thresholds(TabularPolicy().probs)
     start = process_time()
-    for u in batch.draws(STEPS):
-        batch.step(batch.sample(thresholds, u[0]))
+    for u in envs.draws(STEPS):
+        envs.step(envs.sample(thresholds, u[0]))
     return ROBOTS * STEPS / (process_time() - start) / 1e6
 
 
 def collecting():
     """The same, and written down all that a trainer needs: observations, actions, log-probabilities, rewards, flags."""
-    batch, policy = MazeBatch(Maze(), ROBOTS), TabularPolicy()
+    envs, policy = MazeBatch(Maze(), ROBOTS), TabularPolicy()
     start = process_time()
     for _ in range(STEPS // 50):
-        fixed_steps(batch, policy, 50)
+        fixed_steps(envs, policy, 50)
     return ROBOTS * STEPS / (process_time() - start) / 1e6
 
 

@@ -22,7 +22,7 @@ PER_SEED = (-2, -1)  # robots and time: the axes that one training averages over
 # ---- before ----------------------------------------------------------------------------------------------------
 
 
-def make_batch(env, config, seed, robots: str = "robots") -> MazeBatch | VectorBatch:
+def make_envs(env, config, seed, robots: str = "robots") -> MazeBatch | VectorBatch:
     """Many robots in the maze (`robots`: the setting that says how many), or the vector environment."""
     require(is_dataclass(config), TypeError, "run", "no config", type(config).__name__)
     device, inference = torch.get_default_device(), torch.is_inference_mode_enabled()
@@ -34,26 +34,26 @@ def make_batch(env, config, seed, robots: str = "robots") -> MazeBatch | VectorB
     return VectorBatch(env, seed=seed)
 
 
-def check_common(batch, policy, critic, config) -> None:
-    """Refuse settings that no trainer can use, and networks that do not fit each other, the batch or its seeds."""
+def check_common(envs, policy, critic, config) -> None:
+    """Refuse settings that no trainer can use, and networks that fit neither each other nor environments and seeds."""
     validate.settings(config)
     networks = {"policy": policy} | ({} if critic is None else {"critic": critic})
     for name, module in networks.items():
         require(isinstance(module, nn.Module), TypeError, "network", "no module", name, type(module).__name__)
         for p in module.parameters():
             require(p.device.type == "cpu", ValueError, "network", "elsewhere", name, p.device)
-    _ask_once(batch, policy, critic)
+    _ask_once(envs, policy, critic)
     for name, module in networks.items():
         require(any(p.requires_grad for p in module.parameters()), ValueError, "network", "frozen", name)
         for p in module.parameters():
             require(not p.is_inference(), ValueError, "network", "inference", name)
-            fits = p.shape[: len(batch.seeds)] == torch.Size(batch.seeds)
-            require(fits, ValueError, "network", "seeds", name, tuple(p.shape), batch.seeds)
+            fits = p.shape[: len(envs.seeds)] == torch.Size(envs.seeds)
+            require(fits, ValueError, "network", "seeds", name, tuple(p.shape), envs.seeds)
 
 
-def _ask_once(batch, policy, critic) -> None:
+def _ask_once(envs, policy, critic) -> None:
     """Both networks about what all environments show, as one step of a rollout: what goes wrong is told in words."""
-    vector = isinstance(batch, VectorBatch)
+    vector = isinstance(envs, VectorBatch)
 
     def ask(name: str, module, x: Tensor):
         try:
@@ -62,23 +62,23 @@ def _ask_once(batch, policy, critic) -> None:
         except RuntimeError as error:
             raise RuntimeError(refusal("network", "cannot read", name, x.dtype, tuple(x.shape), error)) from error
 
-    x = batch.shown(policy) if vector else batch.states
+    x = envs.shown(policy) if vector else envs.states
     distribution = ask("policy", policy, x)
     kind = type(distribution).__name__
     require(isinstance(distribution, Distribution), TypeError, "network", "no distribution", kind)
     if vector:  # does it choose among the actions that there are?
-        numbers = batch.generators[0].get_state()
-        batch.choose(policy)
-        batch.generators[0].set_state(numbers)
-    x = x.unsqueeze(len(batch.seeds) + 1)
-    steps, distribution = tuple(x.shape[: len(batch.seeds) + 2]), ask("policy", policy, x)
+        numbers = envs.generators[0].get_state()
+        envs.choose(policy)
+        envs.generators[0].set_state(numbers)
+    x = x.unsqueeze(len(envs.seeds) + 1)
+    steps, distribution = tuple(x.shape[: len(envs.seeds) + 2]), ask("policy", policy, x)
     got = tuple(distribution.batch_shape)
     require(got == steps, ValueError, "network", "batch shape", steps, distribution, got)
     try:
         distribution.entropy(), kl_divergence(distribution, distribution)
     except NotImplementedError:
         raise TypeError(refusal("network", "no entropy", distribution)) from None
-    if vector and isinstance(space := batch.action_space, Box):
+    if vector and isinstance(space := envs.action_space, Box):
         with contextlib.suppress(NotImplementedError):  # not every distribution tells
             mean, spread = distribution.mean, 4 * distribution.stddev
             if ((mean + spread < torch.tensor(space.low)) | (mean - spread > torch.tensor(space.high))).all(0).any():

@@ -18,7 +18,7 @@ from torch.distributions import kl_divergence
 
 from . import checkpoint, validate, watch
 from .kl import FixedKL, PaperKL, estimate
-from .loop import check_common, finish_row, make_batch, stop_if_diverged
+from .loop import check_common, finish_row, make_envs, stop_if_diverged
 from .normalize import RewardScale, observe
 from .objectives import clip_fraction, clipped_surrogate, explained_variance, penalized_surrogate, surrogate, value_loss
 from .optim import Adam
@@ -84,20 +84,20 @@ def ppo(
     FloatingPointError, with a diagnosis, if the run diverges. RuntimeError if the environment fails.
     """
     controller = _check_ppo(config, critic, resume)
-    batch = make_batch(env, config, seed)
-    settings = {} if resume is None else _settings(batch, config)
+    envs = make_envs(env, config, seed)
+    settings = {} if resume is None else _settings(envs, config)
     checkpoint.check_settings(resume, settings)
-    check_common(batch, policy, critic, config)
+    check_common(envs, policy, critic, config)
     _frozen_copy(policy)
-    if resume is not None and isinstance(batch, VectorBatch):
-        batch.check_forgets()
+    if resume is not None and isinstance(envs, VectorBatch):
+        envs.check_forgets()
     if config.objective == "clip":  # refuses what does not fit together before the first step, not after it
         nothing = torch.zeros(1)
         clipped_surrogate(nothing, nothing, nothing, config.eps, eps_high=config.eps_high, dual_clip=config.dual_clip)
-    validate.integer("minibatches", config.minibatches, 1, batch.n * config.steps)
-    several = batch.n * config.steps >= 2 * config.minibatches  # in a mini-batch, for whitening
-    require(several or not config.whiten, ValueError, "run", "single steps", config.minibatches, batch.n * config.steps)
-    optimizer = Adam([(policy.parameters(), config.lr), (critic.parameters(), config.critic_lr)], seeds=batch.seeds)
+    validate.integer("minibatches", config.minibatches, 1, envs.n * config.steps)
+    several = envs.n * config.steps >= 2 * config.minibatches  # in a mini-batch, for whitening
+    require(several or not config.whiten, ValueError, "run", "single steps", config.minibatches, envs.n * config.steps)
+    optimizer = Adam([(policy.parameters(), config.lr), (critic.parameters(), config.critic_lr)], seeds=envs.seeds)
     try:
         scale_rewards = RewardScale(config.gamma) if config.normalize_rewards else None
         modules = {"policy": policy, "critic": critic} | ({"reward_scale": scale_rewards} if scale_rewards else {})
@@ -111,13 +111,13 @@ def ppo(
                     told = any("return_mean" in row for row in run.rows)
                     require(told, ValueError, "run", "no end", config.checkpoint_every, config.steps)
                     run.save()
-                    fresh = [checkpoint.fresh_seed(s, iteration) for s in batch.seed_numbers]
-                    if resume is not None and isinstance(batch, VectorBatch):
-                        batch.check_forgets(fresh)
-                    batch.restart(fresh)
+                    fresh = [checkpoint.fresh_seed(s, iteration) for s in envs.seed_numbers]
+                    if resume is not None and isinstance(envs, VectorBatch):
+                        envs.check_forgets(fresh)
+                    envs.restart(fresh)
                     if scale_rewards is not None:
                         scale_rewards.restart()
-                rollout = batch.collect(policy, config.steps, critic)
+                rollout = envs.collect(policy, config.steps, critic)
             except (RuntimeError, ValueError) as error:
                 error.add_note(f"in iteration {iteration} of seed {seed}. {run.what_is_safe()}")
                 raise
@@ -126,13 +126,13 @@ def ppo(
             factor = 1 - iteration / config.iterations if config.anneal else 1.0
             row = {"iteration": iteration, "lr": config.lr * factor}
             with torch.enable_grad():  # whatever surrounds the loop over our rows
-                row |= ppo_update(policy, critic, optimizer, rollout, config, controller, batch, factor)
+                row |= ppo_update(policy, critic, optimizer, rollout, config, controller, envs, factor)
             if controller is not None:  # beta is the one that this update used; the next may use another
-                row["beta"] = torch.as_tensor(controller.beta, dtype=torch.float64).expand(batch.seeds)
+                row["beta"] = torch.as_tensor(controller.beta, dtype=torch.float64).expand(envs.seeds)
                 if isinstance(controller, PaperKL):
                     controller.update(kl_from_old=row["kl"])
-            observe(rollout.observations[rollout.mask] if not batch.seeds else rollout.observations, policy, critic)
-            steps = torch.full(batch.seeds, (iteration + 1) * batch.n * config.steps)
+            observe(rollout.observations[rollout.mask] if not envs.seeds else rollout.observations, policy, critic)
+            steps = torch.full(envs.seeds, (iteration + 1) * envs.n * config.steps)
             yield from run.add(finish_row(row, steps, rollout, config))
     finally:
         optimizer.release()
@@ -160,17 +160,17 @@ class Losses(NamedTuple):
     entropy: Tensor | None  # asked for only if it has a coefficient
 
 
-def ppo_update(policy, critic, optimizer, rollout: Rollout, config: PPOConfig, controller, batch, factor=1.0) -> dict:
+def ppo_update(policy, critic, optimizer, rollout: Rollout, config: PPOConfig, controller, envs, factor=1.0) -> dict:
     """Several epochs of mini-batches over one rollout. Returns diagnostics, one number a seed."""
     advantages, returns = rollout.gae(config.gamma, config.lam)  # (*seeds, robots, T)
     old = _frozen_copy(policy)  # the policy that collected the data
     logp_old = old(rollout.observations).log_prob(rollout.actions)  # rescored, so that the first ratio is exactly 1
     steps = Steps(rollout.observations, rollout.actions, logp_old, advantages, returns, rollout.values)
-    steps = _real_steps(steps, rollout.mask, batch.seeds)  # each (*seeds, n, ...)
+    steps = _real_steps(steps, rollout.mask, envs.seeds)  # each (*seeds, n, ...)
     config, beta = _annealed(config, factor), controller and controller.beta
-    active = torch.ones(batch.seeds, dtype=torch.bool)  # the seeds that still learn
+    active = torch.ones(envs.seeds, dtype=torch.bool)  # the seeds that still learn
     row, taken = {}, []
-    for part in minibatches(steps, config, batch):
+    for part in minibatches(steps, config, envs):
         losses = ppo_loss(policy, critic, part, config, old, beta)
         row = row or watch.known(part, losses.logp, rollout, returns, config)
         if config.target_kl is not None:  # before the optimizer's step: a seed that went too far does not go further
@@ -216,7 +216,7 @@ def ppo_loss(policy, critic, part: Steps, config: PPOConfig, old=None, beta=None
     return Losses(loss, policy_loss, critic_loss, logp, values, entropy)
 
 
-def minibatches(steps: Steps, config: PPOConfig, batch) -> Iterator[Steps]:
+def minibatches(steps: Steps, config: PPOConfig, envs) -> Iterator[Steps]:
     """Every epoch visits each step once, in a new order for every seed. Advantages are whitened per mini-batch."""
     n = steps.advantages.shape[-1]
 
@@ -227,10 +227,10 @@ def minibatches(steps: Steps, config: PPOConfig, batch) -> Iterator[Steps]:
         yield from [whitened(steps)] * config.epochs
         return
     parts = min(config.minibatches, max(1, n // 2) if config.whiten else n)  # columns of resets may have left few steps
-    orders = [torch.stack([torch.randperm(n, generator=g) for _ in range(config.epochs)]) for g in batch.generators]
+    orders = [torch.stack([torch.randperm(n, generator=g) for _ in range(config.epochs)]) for g in envs.generators]
     for order in torch.stack(orders, 1):  # (epochs, seeds, n), drawn at once: a seed that stops early draws no fewer
-        for index in order.view(*batch.seeds, n).tensor_split(parts, -1):
-            yield whitened(Steps(*(x.gather(-1, index) if batch.seeds else x[index] for x in steps)))
+        for index in order.view(*envs.seeds, n).tensor_split(parts, -1):
+            yield whitened(Steps(*(x.gather(-1, index) if envs.seeds else x[index] for x in steps)))
 
 
 def _real_steps(steps: Steps, mask: Tensor, seeds: tuple) -> Steps:
@@ -277,11 +277,11 @@ def _frozen_copy(policy):
 # ---- before ------------------------------------------------------------------------------------------------------
 
 
-def _settings(batch, config: PPOConfig) -> dict:
+def _settings(envs, config: PPOConfig) -> dict:
     """What must be the same when a run goes on."""
-    seeds = batch.seed_numbers if batch.seeds else batch.seed_numbers[0]
+    seeds = envs.seed_numbers if envs.seeds else envs.seed_numbers[0]
     given = {f.name: repr(getattr(config, f.name)) for f in fields(config)}
-    return {"env": batch.fingerprint(), "seed": repr(seeds)} | given
+    return {"env": envs.fingerprint(), "seed": repr(seeds)} | given
 
 
 def _check_ppo(config: PPOConfig, critic, resume) -> FixedKL | PaperKL | None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from . import validate
-from .loop import PER_SEED, check_common, critic_step, finish_row, make_batch, optimizer_step
+from .loop import PER_SEED, check_common, critic_step, finish_row, make_envs, optimizer_step
 from .maze import Maze
 from .objectives import aggregate, explained_variance, policy_gradient
 from .returns import discounted_returns, whiten
@@ -68,10 +68,10 @@ def reinforce(
     env: a `Maze`. critic: a learned baseline, or None. seed: an int, or one int for each of the policy's seeds.
     An episode cut off at `max_steps` counts with the rewards it got; nothing is added for what would have followed.
     """
-    batch, optimizer, critic_optimizer = _prepare(env, policy, critic, config, "episodes", seed)
+    envs, optimizer, critic_optimizer = _prepare(env, policy, critic, config, "episodes", seed)
     steps = 0
     for iteration in range(config.iterations):
-        rollout = whole_episodes(batch, policy, critic)
+        rollout = whole_episodes(envs, policy, critic)
         returns = discounted_returns(rollout.rewards, config.gamma, ended=rollout.ended)
         weights = returns if critic is None else returns - rollout.values
         if config.whiten:
@@ -97,10 +97,10 @@ def actor_critic(
     env: a `Maze`. seed: an int, or one int for each of the policy's seeds.
     """
     require(critic is not None, TypeError, "run", "no critic for it")
-    batch, optimizer, critic_optimizer = _prepare(env, policy, critic, config, "robots", seed)
+    envs, optimizer, critic_optimizer = _prepare(env, policy, critic, config, "robots", seed)
     steps = 0
     for iteration in range(config.iterations):
-        rollout = batch.collect(policy, config.steps, critic)
+        rollout = envs.collect(policy, config.steps, critic)
         advantages, returns = rollout.gae(config.gamma, config.lam)
         weights = whiten(advantages, dim=PER_SEED) if config.whiten else advantages
         row = {"iteration": iteration}
@@ -124,8 +124,8 @@ def _policy_step(policy, optimizer, rollout, weights: Tensor, how: str, config) 
 def _prepare(env, policy, critic, config, robots: str, seed) -> tuple:
     """The mazes, once all is checked, and an optimizer for each network, of the kind that config names."""
     require(isinstance(env, Maze), TypeError, "run", "no maze", type(env).__name__)
-    batch = make_batch(env, config, seed, robots)
-    check_common(batch, policy, critic, config)
+    envs = make_envs(env, config, seed, robots)
+    check_common(envs, policy, critic, config)
     make = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[config.optimizer]
     critic_optimizer = critic and make(critic.parameters(), lr=config.critic_lr)
-    return batch, make(policy.parameters(), lr=config.lr), critic_optimizer
+    return envs, make(policy.parameters(), lr=config.lr), critic_optimizer

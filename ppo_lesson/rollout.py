@@ -51,26 +51,26 @@ class Rollout:
 
 
 @torch.no_grad()
-def whole_episodes(batch, policy, critic=None) -> Rollout:
+def whole_episodes(envs, policy, critic=None) -> Rollout:
     """Every robot walks one episode from the start. T = the longest (at most `max_steps`); the rest is masked."""
-    maze, probs = batch.maze, policy_probs(policy, batch)
-    thresholds, draws = action_thresholds(probs), batch.draws(maze.max_steps)
-    batch.reset()
-    states, observations, actions, executed = batch.states, [], [], []
+    maze, probs = envs.maze, policy_probs(policy, envs)
+    thresholds, draws = action_thresholds(probs), envs.draws(maze.max_steps)
+    envs.reset()
+    states, observations, actions, executed = envs.states, [], [], []
     for t, u in enumerate(draws):
         if t % 8 == 0 and bool((states == maze.goal).all()):
             break
-        action = batch.sample(thresholds, u[0], states)
-        direction = batch.executed(action, u[-1])
+        action = envs.sample(thresholds, u[0], states)
+        direction = envs.executed(action, u[-1])
         observations.append(states)
         actions.append(action)
         executed.append(direction)
-        states = batch.next_state[states * 4 + direction]  # a robot at the goal stays there
+        states = envs.next_state[states * 4 + direction]  # a robot at the goal stays there
     last = max(1, int((torch.stack(observations) != maze.goal).flatten(1).any(1).sum()))
     observations, actions, executed = (torch.stack(x[:last], -1) for x in (observations, actions, executed))
 
     index = observations * 4 + executed
-    arrived, rewards, mask = batch.next_state[index], batch.move_reward[index], observations != maze.goal
+    arrived, rewards, mask = envs.next_state[index], envs.move_reward[index], observations != maze.goal
     terminated = mask & (arrived == maze.goal)
     truncated = mask & ~terminated
     truncated[..., : maze.max_steps - 1] = False
@@ -79,16 +79,16 @@ def whole_episodes(batch, policy, critic=None) -> Rollout:
 
 
 @torch.no_grad()
-def fixed_steps(batch, policy, steps: int, critic=None) -> Rollout:
+def fixed_steps(envs, policy, steps: int, critic=None) -> Rollout:
     """Every robot takes `steps` steps from where it stands; one that ends an episode starts anew. Mask all true."""
-    probs = policy_probs(policy, batch)
+    probs = policy_probs(policy, envs)
     thresholds = action_thresholds(probs)
     columns = []
-    for u in batch.draws(validate.integer("steps", steps, 1)):
-        observed = batch.states
-        action = batch.sample(thresholds, u[0])
-        arrived, reward, terminated, truncated = batch.step(action, u[-1])
-        columns.append((observed, action, reward, terminated, truncated, arrived, batch.finished_returns))
+    for u in envs.draws(validate.integer("steps", steps, 1)):
+        observed = envs.states
+        action = envs.sample(thresholds, u[0])
+        arrived, reward, terminated, truncated = envs.step(action, u[-1])
+        columns.append((observed, action, reward, terminated, truncated, arrived, envs.finished_returns))
     observations, actions, rewards, terminated, truncated, arrived, returns = (
         torch.stack(c, -1) for c in zip(*columns)
     )
@@ -96,12 +96,12 @@ def fixed_steps(batch, policy, steps: int, critic=None) -> Rollout:
     return _finish(probs, critic, observations, actions, rewards, terminated, truncated, mask, arrived, returns)
 
 
-def policy_probs(policy, batch) -> Tensor:
+def policy_probs(policy, envs) -> Tensor:
     """The policy's probabilities on every square, (*seeds, S, 4): asked once, for collecting does not change it."""
-    states = torch.arange(batch.maze.n_states).expand(*batch.seeds, -1)
+    states = torch.arange(envs.maze.n_states).expand(*envs.seeds, -1)
     probs = policy(states).probs.detach()
-    wanted, got = (*states.shape, batch.maze.n_actions), tuple(probs.shape)
-    validate.require(got == wanted, ValueError, "numbers", "table", batch.maze.n_actions, wanted, got)
+    wanted, got = (*states.shape, envs.maze.n_actions), tuple(probs.shape)
+    validate.require(got == wanted, ValueError, "numbers", "table", envs.maze.n_actions, wanted, got)
     return probs
 
 

@@ -4,7 +4,7 @@
     solve F s = g by conjugate gradient  scale s so that 1/2 s^T F s = delta  shorten it until the true KL agrees
 
 F is never built: conjugate gradient asks only for products F v, and two backward passes give one (appendix C.1).
-Works for any policy whose distribution torch can compare with `kl_divergence`. Left out: seeds as a batch, and a
+Works for any policy whose distribution torch can compare with `kl_divergence`. Left out: many seeds at once, and a
 critic inside the trust region: `trpo` fits it by itself.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
 from . import validate
-from .loop import PER_SEED, check_common, critic_step, finish_row, make_batch
+from .loop import PER_SEED, check_common, critic_step, finish_row, make_envs
 from .normalize import RewardScale, observe
 from .objectives import explained_variance, surrogate
 from .returns import whiten
@@ -29,8 +29,7 @@ from .validate import require
 class TRPOConfig:
     """`iterations` updates of robots x steps steps; the critic takes critic_steps Adam steps after each.
 
-    robots: in the maze; a vector environment brings its own number. damping: 0.1 for networks.
-    normalize_rewards: divide rewards by the running spread of the return; for vector environments.
+    damping: 0.1 for networks. robots, normalize_rewards: as in `PPOConfig`.
     """
 
     iterations: int = 24
@@ -52,12 +51,12 @@ def trpo(env, policy: nn.Module, critic: nn.Module, config: TRPOConfig, *, seed:
     Rows add what `trpo_step` reports: accepted, kl, kl_before_line_search, surrogate_gain, step_fraction.
     """
     require(isinstance(seed, Integral), TypeError, "run", "trpo: one seed", seed)
-    batch = make_batch(env, config, seed)
-    check_common(batch, policy, critic, config)
+    envs = make_envs(env, config, seed)
+    check_common(envs, policy, critic, config)
     optimizer = torch.optim.Adam(critic.parameters(), lr=config.critic_lr)
     scale_rewards = RewardScale(config.gamma) if config.normalize_rewards else None
     for iteration in range(config.iterations):
-        rollout = batch.collect(policy, config.steps, critic)
+        rollout = envs.collect(policy, config.steps, critic)
         if scale_rewards is not None:
             rollout.rewards = scale_rewards(rollout.rewards, rollout.ended, rollout.mask)
         advantages, returns = rollout.gae(config.gamma, config.lam)
@@ -69,7 +68,7 @@ def trpo(env, policy: nn.Module, critic: nn.Module, config: TRPOConfig, *, seed:
         row["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask, dim=PER_SEED)
         row["entropy"] = policy(flat[0]).entropy().mean().detach()
         observe(flat[0], policy, critic)
-        yield finish_row(row, torch.tensor((iteration + 1) * batch.n * config.steps), rollout, config)
+        yield finish_row(row, torch.tensor((iteration + 1) * envs.n * config.steps), rollout, config)
 
 
 def fisher_vector_product(

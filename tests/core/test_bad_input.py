@@ -87,7 +87,7 @@ CASES = {  # what is done: (call, error, all of these words stand in the message
     "no chance for the floor": (
         lambda: MazeBatch(Maze(slip=0.1), 2).step(torch.tensor([0, 0])),
         ValueError,
-        ["slippery", "u_slip", "batch.uniforms"],
+        ["slippery", "u_slip", "envs.uniforms"],
     ),
     "no steps": (
         lambda: fixed_steps(MazeBatch(Maze(), 2), TabularPolicy(), 0),

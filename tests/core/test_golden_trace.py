@@ -83,8 +83,8 @@ def test_the_real_trainer_makes_the_file(monkeypatch):
     monkeypatch.setattr(trainer, "clipped_surrogate", seen_surrogate)
     monkeypatch.setattr(trainer, "value_loss", seen_loss)
     monkeypatch.setattr(optimizer, "clip", seen_clip)
-    batch = SimpleNamespace(seeds=(), generators=[generator])
-    last = trainer.ppo_update(Seen(), critic, optimizer, rollout, config, None, batch)
+    envs = SimpleNamespace(seeds=(), generators=[generator])
+    last = trainer.ppo_update(Seen(), critic, optimizer, rollout, config, None, envs)
     for row, x in zip(rows, entropies):
         row["entropy"] = x
     close(rows, policy, critic)

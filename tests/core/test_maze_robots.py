@@ -14,14 +14,14 @@ UNIFORM = torch.full((16, 4), 0.25, dtype=torch.float64)
 every_maze = pytest.mark.parametrize("settings", MAZES.values(), ids=MAZES.keys())
 
 
-def walk(batch, probs, steps, gamma=1.0):
+def walk(envs, probs, steps, gamma=1.0):
     """First episode of every robot: its discounted return, its number of steps, and how it ended."""
     thresholds = action_thresholds(torch.as_tensor(probs))
-    total = torch.zeros(batch.n, dtype=torch.float64)
-    length, terminated = torch.full((batch.n,), -1), torch.zeros(batch.n, dtype=torch.bool)
+    total = torch.zeros(envs.n, dtype=torch.float64)
+    length, terminated = torch.full((envs.n,), -1), torch.zeros(envs.n, dtype=torch.bool)
     for t in range(steps):
-        u = batch.draws(1)[0]
-        _, reward, arrived, cut = batch.step(batch.sample(thresholds, u[0]), u[-1])
+        u = envs.draws(1)[0]
+        _, reward, arrived, cut = envs.step(envs.sample(thresholds, u[0]), u[-1])
         walking = length < 0
         total += torch.where(walking, gamma**t * reward, 0)
         terminated |= walking & arrived
@@ -54,12 +54,12 @@ def test_one_robot_agrees_with_solve(settings):
 
 def test_one_robot_and_the_batch_take_the_same_steps():
     maze, actions = Maze(walls=[5], max_steps=30), np.random.default_rng(0).integers(4, size=200)
-    batch, ends = MazeBatch(maze, 1), 0
+    envs, ends = MazeBatch(maze, 1), 0
     state, _ = maze.reset()
     for action in actions:
-        assert batch.states.item() == state
+        assert envs.states.item() == state
         state, *rest, _ = maze.step(action)
-        arrived, *others = batch.step(torch.tensor([action]))
+        arrived, *others = envs.step(torch.tensor([action]))
         assert arrived.item() == state
         assert [x.item() for x in others] == rest
         if rest[1] or rest[2]:
@@ -70,9 +70,9 @@ def test_one_robot_and_the_batch_take_the_same_steps():
 
 def test_a_slippery_floor_moves_robots_as_often_as_its_table_says():
     maze = Maze(slip=0.4)
-    batch = MazeBatch(maze, 40_000, seed=0)
-    batch.states.fill_(5)
-    arrived, *_ = batch.step(torch.full((40_000,), DOWN), batch.uniforms(1)[0, 0])
+    envs = MazeBatch(maze, 40_000, seed=0)
+    envs.states.fill_(5)
+    arrived, *_ = envs.step(torch.full((40_000,), DOWN), envs.uniforms(1)[0, 0])
     for there, chance in ((1, 0.1), (9, 0.7), (4, 0.1), (6, 0.1)):
         assert within(arrived == there, chance)
 
@@ -91,8 +91,8 @@ def test_shares_of_long_episodes_of_the_uniform_policy():
         at = at @ step
         still_walking.append(at[:15].sum())
     assert [round(still_walking[n], 4) for n in (50, 100, 200)] == [0.4416, 0.1624, 0.0220]
-    batch = MazeBatch(Maze(max_steps=1000), 20_000, seed=1)  # and the robots agree
-    ended = walk(batch, UNIFORM, 1000)["steps"]
+    envs = MazeBatch(Maze(max_steps=1000), 20_000, seed=1)  # and the robots agree
+    ended = walk(envs, UNIFORM, 1000)["steps"]
     for n in (50, 100, 200):
         assert within(ended > n, still_walking[n])
 
@@ -103,11 +103,11 @@ def test_shares_of_long_episodes_of_the_uniform_policy():
 def test_entering_the_goal_terminates_and_the_step_limit_truncates_never_both():
     for limit, expected in ((5, (False, True)), (6, (True, False)), (7, (True, False))):
         maze = Maze(max_steps=limit)
-        batch = MazeBatch(maze, 3)
+        envs = MazeBatch(maze, 3)
         maze.reset()
         for t, action in enumerate([DOWN, DOWN, DOWN, RIGHT, RIGHT, RIGHT][:limit]):
             _, reward, *flags, _ = maze.step(action)
-            _, rewards, *both = batch.step(torch.full((3,), action))
+            _, rewards, *both = envs.step(torch.full((3,), action))
             last = t == min(limit, 6) - 1
             assert tuple(flags) == (expected if last else (False, False))
             assert all(x.tolist() == [flag] * 3 for x, flag in zip(both, flags))
@@ -115,19 +115,19 @@ def test_entering_the_goal_terminates_and_the_step_limit_truncates_never_both():
 
 
 def test_truncation_comes_exactly_at_the_limit_and_again_after_a_reset():
-    batch = MazeBatch(Maze(max_steps=4), 2)
-    cuts = [batch.step(torch.tensor([UP, UP]))[3].tolist() for _ in range(12)]
+    envs = MazeBatch(Maze(max_steps=4), 2)
+    cuts = [envs.step(torch.tensor([UP, UP]))[3].tolist() for _ in range(12)]
     assert [t for t, cut in enumerate(cuts) if any(cut)] == [3, 7, 11]
     assert all(cuts[t] == [True, True] for t in (3, 7, 11))
 
 
 def test_the_batch_reports_the_square_of_arrival_and_then_starts_anew():
-    batch = MazeBatch(Maze(max_steps=2), 2)
-    batch.step(torch.tensor([RIGHT, DOWN]))
-    arrived, _, _, truncated = batch.step(torch.tensor([RIGHT, DOWN]))
+    envs = MazeBatch(Maze(max_steps=2), 2)
+    envs.step(torch.tensor([RIGHT, DOWN]))
+    arrived, _, _, truncated = envs.step(torch.tensor([RIGHT, DOWN]))
     assert arrived.tolist() == [2, 8] and truncated.all()  # trap 15: not the start, and not the square before
-    assert batch.states.tolist() == [0, 0] and batch.steps.tolist() == [0, 0]
-    assert batch.finished_returns.tolist() == pytest.approx([-0.2, -0.2])
+    assert envs.states.tolist() == [0, 0] and envs.steps.tolist() == [0, 0]
+    assert envs.finished_returns.tolist() == pytest.approx([-0.2, -0.2])
 
 
 def test_a_bump_leaves_the_robot_where_it_is():

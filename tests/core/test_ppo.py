@@ -167,38 +167,38 @@ def test_the_loss_is_the_paper_s_with_its_sign_turned(objective, seeds):
 # ---- mini-batches ----------------------------------------------------------------------------------------------------
 
 
-def parts_of(config, batch, n):
-    ids = torch.arange(n).expand(*batch.seeds, n)
-    advantages = torch.randn(*batch.seeds, n).double()
-    return list(minibatches(Steps(ids, ids, ids, advantages, ids, ids), config, batch)), advantages
+def parts_of(config, envs, n):
+    ids = torch.arange(n).expand(*envs.seeds, n)
+    advantages = torch.randn(*envs.seeds, n).double()
+    return list(minibatches(Steps(ids, ids, ids, advantages, ids, ids), config, envs)), advantages
 
 
 @pytest.mark.parametrize("seeds", [0, range(3)])
 @pytest.mark.parametrize("minibatches", [1, 4, 5])
 def test_every_epoch_visits_each_step_once_in_a_new_order(seeds, minibatches):
-    config, batch = PPOConfig(epochs=3, minibatches=minibatches), MazeBatch(Maze(), 16, seed=seeds)
-    parts, _ = parts_of(config, batch, 128)
+    config, envs = PPOConfig(epochs=3, minibatches=minibatches), MazeBatch(Maze(), 16, seed=seeds)
+    parts, _ = parts_of(config, envs, 128)
     assert len(parts) == 3 * minibatches
     orders = [torch.cat([part[0] for part in parts[e * minibatches : (e + 1) * minibatches]], -1) for e in range(3)]
     for order in orders:
-        assert torch.equal(order.sort(-1).values, torch.arange(128).expand(*batch.seeds, 128))
+        assert torch.equal(order.sort(-1).values, torch.arange(128).expand(*envs.seeds, 128))
     if minibatches > 1:
         assert not torch.equal(orders[0], orders[1]) and not torch.equal(orders[1], orders[2])
         assert {part[0].shape[-1] for part in parts} <= {128 // minibatches, 128 // minibatches + 1}
-        if batch.seeds:
+        if envs.seeds:
             assert not torch.equal(orders[0][0], orders[0][1]), "each seed shuffles for itself"
 
 
 @pytest.mark.parametrize("minibatches", [1, 4])
 def test_advantages_are_whitened_within_each_mini_batch_and_targets_are_not(minibatches):
-    config, batch = PPOConfig(minibatches=minibatches), MazeBatch(Maze(), 16, seed=range(3))
-    parts, advantages = parts_of(config, batch, 128)
+    config, envs = PPOConfig(minibatches=minibatches), MazeBatch(Maze(), 16, seed=range(3))
+    parts, advantages = parts_of(config, envs, 128)
     for ids, _, _, white, same, _ in parts:
         raw = advantages.gather(-1, ids)
         expected = (raw - raw.mean(-1, keepdim=True)) / raw.std(-1, keepdim=True)
         assert torch.allclose(white, expected, atol=1e-6) and torch.equal(ids, same)
     config = PPOConfig(minibatches=minibatches, whiten=False)
-    parts, advantages = parts_of(config, batch, 128)
+    parts, advantages = parts_of(config, envs, 128)
     assert all(torch.equal(part[3], advantages.gather(-1, part[0])) for part in parts)
 
 
@@ -212,8 +212,8 @@ def test_trap_16_mini_batches_of_a_single_step_are_refused_for_one_number_whiten
 
 @pytest.mark.parametrize(("n", "parts"), [(1, 1), (2, 1), (3, 1), (4, 2), (7, 3), (8, 4), (40, 4)])
 def test_resets_that_leave_few_steps_leave_fewer_mini_batches_and_none_of_a_single_step(n, parts):
-    batch = MazeBatch(Maze(), 4, seed=0)
-    found, _ = parts_of(PPOConfig(minibatches=4, epochs=1), batch, n)
+    envs = MazeBatch(Maze(), 4, seed=0)
+    found, _ = parts_of(PPOConfig(minibatches=4, epochs=1), envs, n)
     assert len(found) == parts and all(part[0].numel() >= min(n, 2) for part in found)
     assert sorted(torch.cat([part[0] for part in found]).tolist()) == list(range(n))
 
@@ -236,7 +236,7 @@ def test_the_stop_comes_before_the_step_that_would_follow_it(seed):
 
 
 def test_trap_17_the_stop_is_never_fooled_by_a_negative_estimate():
-    """k3 is used, so the row's approx_kl cannot be negative; k1 on the same batch can."""
+    """k3 is used, so the row's approx_kl cannot be negative; k1 on the same envs can."""
     _, _, rows = train("table", range(16), lr=0.02, critic_lr=0.4, epochs=2)
     assert all((row["approx_kl"] >= 0).all() for row in rows)
 

@@ -81,10 +81,10 @@ def test_treated_as_an_end_it_would_be_far_less(mode, lam, wrong, monkeypatch):
 @pytest.mark.parametrize("minibatches", [1, 3])
 def test_columns_of_a_reset_never_enter_an_update(minibatches):
     """Garbage there changes no parameter and no diagnostic, not in the last digit."""
-    batch = VectorBatch(scripts(mode=NEXT_STEP))
+    envs = VectorBatch(scripts(mode=NEXT_STEP))
     config = PPOConfig(minibatches=minibatches, **SMALL)
     policy, critic = networks(3, 3)
-    steps = vector_steps(batch, policy, 20, critic)
+    steps = vector_steps(envs, policy, 20, critic)
     assert 0.5 < steps.mask.double().mean() < 0.9
     results = []
     for garbage in (None, 1e6, math.nan):
@@ -93,9 +93,9 @@ def test_columns_of_a_reset_never_enter_an_update(minibatches):
             for name in ("observations", "rewards", "values", "next_values", "next_observations", "logp"):
                 getattr(part, name)[~part.mask] = garbage
             part.episode_returns[~part.mask] = garbage
-        batch.generators[0].manual_seed(1)
+        envs.generators[0].manual_seed(1)
         optimizer = Adam([(ours.parameters(), 0.01), (judge.parameters(), 0.01)])
-        row = ppo_update(ours, judge, optimizer, part, config, None, batch)
+        row = ppo_update(ours, judge, optimizer, part, config, None, envs)
         results.append((weights(ours, judge), {name: float(x) for name, x in row.items()}))
     for found, row in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found, results[0][0]))
@@ -189,7 +189,7 @@ def test_one_update_from_the_same_data_is_the_same_by_both_roads():
     policy, critic = TabularPolicy(), TabularCritic()
     policy.logits.data.normal_()
     direct = fixed_steps(MazeBatch(Maze(max_steps=11), 6, seed=4), policy, 40, critic)
-    batch = VectorBatch(copies(lambda: Maze(max_steps=11), 6, SAME_STEP))
+    envs = VectorBatch(copies(lambda: Maze(max_steps=11), 6, SAME_STEP))
 
     class Again(TabularPolicy):
         """Chooses what was chosen before."""
@@ -203,9 +203,9 @@ def test_one_update_from_the_same_data_is_the_same_by_both_roads():
 
     again = Again()
     again.load_state_dict(policy.state_dict())
-    vector = vector_steps(batch, again, 40, critic)
+    vector = vector_steps(envs, again, 40, critic)
     results = []
-    for steps, place in ((direct, MazeBatch(Maze(), 6, seed=0)), (vector, batch)):
+    for steps, place in ((direct, MazeBatch(Maze(), 6, seed=0)), (vector, envs)):
         for name, x in vars(direct).items():
             assert torch.allclose(getattr(steps, name).double(), x.double(), rtol=1e-12), name
         ours, judge = copy.deepcopy(policy), copy.deepcopy(critic)

@@ -13,8 +13,8 @@ SETTINGS = {"plain": {}, "walls": {"walls": [5, 6]}, "slippery 5x5": {"size": 5,
 every_maze = pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
 
 
-def sixty_steps(batch, policy, critic=None):
-    return fixed_steps(batch, policy, 60, critic)
+def sixty_steps(envs, policy, critic=None):
+    return fixed_steps(envs, policy, 60, critic)
 
 
 both_ways = pytest.mark.parametrize("collect", [whole_episodes, sixty_steps])
@@ -76,8 +76,8 @@ def test_whole_episodes_begin_at_the_start_run_to_their_end_and_leave_no_gap(set
 @every_maze
 def test_fixed_steps_go_on_where_they_stopped_and_start_anew_after_an_end(settings):
     maze = Maze(**settings, max_steps=20)
-    policy, batch = some_policy(maze.n_states), MazeBatch(maze, 100, seed=0)
-    first, second = fixed_steps(batch, policy, 30), fixed_steps(batch, policy, 30)
+    policy, envs = some_policy(maze.n_states), MazeBatch(maze, 100, seed=0)
+    first, second = fixed_steps(envs, policy, 30), fixed_steps(envs, policy, 30)
     assert first.mask.all() and first.mask.shape == (100, 30)
     columns = [name for name, x in vars(first).items() if x is not None]
     joined = {name: torch.cat([getattr(first, name), getattr(second, name)], 1).numpy() for name in columns}
@@ -106,9 +106,9 @@ def test_seed_3_of_16_collects_what_seed_3_alone_collects(collect, slip):
     maze, probs = Maze(slip=slip, max_steps=30), torch.tensor(np.stack([random_policy(s) for s in range(16)]))
     policy, alone = TabularPolicy(seeds=(16,)), TabularPolicy()
     policy.logits.data, alone.logits.data = probs.log(), probs[3].log()
-    many, batch = MazeBatch(maze, 20, seed=range(16)), MazeBatch(maze, 20, seed=3)
+    many, envs = MazeBatch(maze, 20, seed=range(16)), MazeBatch(maze, 20, seed=3)
     for _ in range(2):
-        r, one = collect(many, policy), collect(batch, alone)
+        r, one = collect(many, policy), collect(envs, alone)
         T = one.mask.shape[1]
         assert torch.equal(r.mask[3, :, :T], one.mask) and not r.mask[3, :, T:].any()
         for name in ("observations", "actions", "rewards", "terminated", "truncated", "next_observations"):

@@ -88,8 +88,8 @@ def test_every_step_is_that_of_single_environments(mode, settings):
     critic = MLPCritic(3, hidden=(8,)) if real else TabularCritic(2000)
     if not real:
         critic.table.data = torch.arange(2000.0).double()
-    batch = VectorBatch(scripts(mode=mode, **settings), seed=3)
-    rollout = join(*[vector_steps(batch, policy, steps, critic) for steps in (7, 1, 22)])  # it goes on where it stood
+    envs = VectorBatch(scripts(mode=mode, **settings), seed=3)
+    rollout = join(*[vector_steps(envs, policy, steps, critic) for steps in (7, 1, 22)])  # it goes on where it stood
     start = settings.get("start", 0)
     shift = getattr(settings.get("actions"), "start", 0)
     single = [Script(k, **settings) for k in range(3)]
@@ -124,8 +124,8 @@ def test_the_three_modes_give_the_same_real_steps():
 def test_arrays_that_the_environment_reuses_do_no_harm():
     for mode in MODES:
         policy = MLPPolicy(3, 3, hidden=(8,))
-        batch = VectorBatch(scripts(mode=mode, extra={"copy": False}), seed=3)
-        steps = vector_steps(batch, policy, 20)
+        envs = VectorBatch(scripts(mode=mode, extra={"copy": False}), seed=3)
+        steps = vector_steps(envs, policy, 20)
         compare(steps, plain_loop([Script(k) for k in range(3)], steps.actions.numpy(), mode))
 
 
@@ -141,8 +141,8 @@ def test_environments_in_other_processes(mode):
 
 def test_gymnasiums_own_vector_of_cart_poles():
     """Its own class, not many single environments: the first observation after an end is a new start."""
-    batch = VectorBatch(gymnasium.make_vec("CartPole-v1", num_envs=4, max_episode_steps=12), seed=1)
-    steps = vector_steps(batch, MLPPolicy(4, 2), 200)
+    envs = VectorBatch(gymnasium.make_vec("CartPole-v1", num_envs=4, max_episode_steps=12), seed=1)
+    steps = vector_steps(envs, MLPPolicy(4, 2), 200)
     ended = steps.ended[:, :-1]
     assert steps.truncated.any() and steps.terminated.any() and steps.mask[:, 0].all()
     assert torch.equal(~steps.mask[:, 1:], ended), "exactly the column after an end is nobody's"
@@ -188,13 +188,13 @@ def test_random_numbers_are_the_batchs_own():
 
 def test_a_restart_forgets_episodes_that_were_under_way():
     for mode in MODES:
-        batch = VectorBatch(scripts(mode=mode), seed=0)
+        envs = VectorBatch(scripts(mode=mode), seed=0)
         for steps in (1, 2, 3, 4, 5):  # also right after an end
-            vector_steps(batch, MLPPolicy(3, 3), steps)
-            batch.restart([0])
-            again = vector_steps(batch, MLPPolicy(3, 3), 12)
+            vector_steps(envs, MLPPolicy(3, 3), steps)
+            envs.restart([0])
+            again = vector_steps(envs, MLPPolicy(3, 3), 12)
             compare(again, plain_loop([Script(k) for k in range(3)], again.actions.numpy(), mode))
-            batch.restart([0])
+            envs.restart([0])
 
 
 def test_actions_are_limited_on_their_way_and_stored_as_chosen():
@@ -227,10 +227,10 @@ def test_the_maze_answers_the_same_by_both_roads(mode):
     maze = Maze(max_steps=11)
     direct = fixed_steps(MazeBatch(maze, 6, seed=4), TabularPolicy(), 60, TabularCritic())
     assert direct.terminated.any() and direct.truncated.any()
-    batch = VectorBatch(copies(lambda: Maze(max_steps=11), 6, mode), seed=0)
+    envs = VectorBatch(copies(lambda: Maze(max_steps=11), 6, mode), seed=0)
     for t in range(60):
-        assert np.array_equal(batch.observations, direct.observations[:, t])
-        column = batch.step(direct.actions[:, t])
+        assert np.array_equal(envs.observations, direct.observations[:, t])
+        column = envs.step(direct.actions[:, t])
         for name, x in column.items():
             assert np.array_equal(x, getattr(direct, name)[:, t]), name
 

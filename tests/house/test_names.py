@@ -104,6 +104,18 @@ ONE_MEANING = {
     ),
     "words": ("", set()),
     "judge": ("", set()),
+    "batch": (
+        "what one update learns from; at the end of a class's name, environments side by side",
+        {
+            "maze.MazeBatch",
+            "vector.VectorBatch",
+            "language.settings.RLHFConfig.batch",
+            "language.settings.RLHFConfig.micro_batch",
+            "language.settings.RLHFConfig.ptx_batch",
+            "language.supervised.SupervisedConfig.batch",
+            "commands.options.BATCH",
+        },
+    ),
     "look": ("seeing a later token", {"language.loading.refuse_a_look_ahead"}),
     "collect": ("take steps with a policy", {"maze.MazeBatch.collect", "vector.VectorBatch.collect"}),
     "scale": ("divide by a spread", {"normalize.RewardScale", "language.settings.RLHFConfig.scale_groups"}),
@@ -129,6 +141,14 @@ def test_one_word_has_one_meaning():
     ]
     for word, (_, allowed) in ONE_MEANING.items():
         assert {where for where, name in names if word in said(name)} == allowed, word
+
+
+@pytest.mark.parametrize("file", files("ppo_lesson"), ids=dotted)
+def test_environments_side_by_side_are_envs(file):
+    """A `batch` is what one update learns from: in the root folder nothing else has that name."""
+    arguments = {node.arg for node in ast.walk(tree(file)) if isinstance(node, ast.arg)}
+    if dotted(file).count(".") == 1:
+        assert "batch" not in arguments | {*defined(file)}
 
 
 def test_no_two_files_offer_one_name():

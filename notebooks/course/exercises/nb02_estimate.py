@@ -88,9 +88,9 @@ def _unbiased(fn):
     """Averaged over many batches of walks through a tiny maze, the estimate must be the exact gradient."""
     maze, policy = Maze(size=2), TabularPolicy(4)  # four squares and short walks: a double loop is in time
     policy.logits.data[:, [1, 3]] = 1.0  # a robot that likes down and right
-    batch, logits, samples = MazeBatch(maze, 4, seed=0), policy.logits.detach(), []
+    envs, logits, samples = MazeBatch(maze, 4, seed=0), policy.logits.detach(), []
     for _ in range(60):
-        w = whole_episodes(batch, policy)
+        w = whole_episodes(envs, policy)
         samples.append(fn(logits.clone(), w.observations, w.actions, w.rewards, w.mask))
     mean_within(torch.stack(samples), exact_policy_gradient(logits, 1.0, maze=maze))
 
