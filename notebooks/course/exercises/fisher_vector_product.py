@@ -1,0 +1,35 @@
+"""fisher_vector_product: the Fisher matrix times a vector, without the matrix."""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, close
+from .kl import kl
+from .surrogate import draw
+
+
+def fisher_vector_product(logits, visits, vector, damping):
+    """F v + damping * v; F is the Hessian of the mean KL(old || new) at new = old. (S, A), (S,), (S, A) -> (S, A)."""
+    old, new = logits.detach(), logits.detach().clone().requires_grad_()
+    mean_kl = (visits * kl(old, new)).sum()
+    slope = torch.autograd.grad(mean_kl, new, create_graph=True)[0]  # zero at this point, but its own slope is not
+    return torch.autograd.grad((slope * vector).sum(), new)[0] + damping * vector
+
+
+def cases():
+    one = torch.zeros(1, 2).double(), torch.ones(1).double(), torch.tensor([[1.0, 0.0]]).double(), 0.5
+    visits = torch.tensor([0.5, 0.3, 0.2]).double()
+    three = draw(20, 3, 4), visits, draw(21, 3, 4), 0.1
+    return [one, three, (draw(22, 3, 5), visits, draw(23, 3, 5), 0.0)]
+
+
+def is_the_hessian(fn):
+    """Without damping it must be the Hessian of the mean KL, times the vector."""
+    logits, visits, vector, _ = cases()[1]
+    hessian = torch.autograd.functional.hessian(lambda new: (visits * kl(logits, new)).sum(), logits)  # (S, A, S, A)
+    want = torch.einsum("satb,tb->sa", hessian, vector)
+    close(fn(logits, visits, vector, 0.0), want, case=(logits, visits, vector, 0.0))
+
+
+EXERCISE = Exercise(solution=fisher_vector_product, cases=cases, properties=[is_the_hessian])
