@@ -1,0 +1,46 @@
+"""adaptive_beta: the paper's rule for beta."""
+
+from __future__ import annotations
+
+from ..check.spec import Exercise, close, require
+
+
+def adaptive_beta(beta, kl, target):
+    """The next beta: half if the KL fell below target / 1.5, double if it rose above 1.5 * target, else the same."""
+    if kl < target / 1.5:
+        return beta / 2
+    if kl > 1.5 * target:
+        return beta * 2
+    return beta
+
+
+NINE = (0.0, 0.4, 0.5, 0.6, 0.75, 1.0, 1.125, 1.2, 3.0)  # with target 0.75 the edges, 0.5 and 1.125, are exact numbers
+
+
+def cases():
+    return [(beta, kl, 0.75) for beta, kl in zip((1.0, 2.0, 2.0, 0.5, 1.0, 3.0, 1.0, 1.0, 0.25), NINE)]
+
+
+def keeps_inside(fn):
+    """Between target / 1.5 and 1.5 * target, edges included, beta stays as it is."""
+    for case in cases()[2:7]:
+        close(fn(*case), case[0], case=case)
+
+
+def scales_with_beta(fn):
+    """What beta is multiplied with depends on the KL and the target alone."""
+    for kl in (0.001, 0.011, 0.05):
+        factor = fn(1.0, kl, 0.01)
+        close(fn(8.0, kl, 0.01), 8 * factor, case=(8.0, kl, 0.01))
+
+
+def only_three_factors(fn):
+    """However far off the KL is, beta changes by a factor of two at most."""
+    for kl in (1e-6, 100.0):
+        case = (1.0, kl, 0.01)
+        require(0.4999 < float(fn(*case)) < 2.0001, case=case, got=fn(*case))
+
+
+EXERCISE = Exercise(
+    solution=adaptive_beta, cases=cases, properties=[keeps_inside, scales_with_beta, only_three_factors]
+)

@@ -1,0 +1,62 @@
+"""kl_estimates: three estimates of a KL."""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, close, require
+
+
+def kl_estimates(logp, logp_ref):
+    """(k1, k2, k3) for actions drawn from pi: each guesses KL(pi || pi_ref), one number for each sample."""
+    d = logp - logp_ref
+    return d, d**2 / 2, torch.exp(-d) - 1 + d
+
+
+def cases():
+    g = torch.Generator().manual_seed(8)
+    one = torch.tensor([0.5], dtype=torch.float64).log(), torch.tensor([0.25], dtype=torch.float64).log()
+    random = [
+        (-torch.rand(*s, generator=g, dtype=t) - 0.1, -2 * torch.rand(*s, generator=g, dtype=t) - 0.1)
+        for s, t in (((6,), torch.float64), ((3, 5), torch.float64), ((4,), torch.float32))
+    ]
+    return [one, one[::-1], *random]
+
+
+def _two_policies():
+    g = torch.Generator().manual_seed(3)
+    p, q = torch.log_softmax(0.7 * torch.randn(2, 8, generator=g, dtype=torch.float64), -1)
+    return p, q, (p.exp() * (p - q)).sum()
+
+
+def zero_for_equal(fn):
+    """For equal policies all three are zero."""
+    p, *_ = _two_policies()
+    close(fn(p, p), tuple(torch.zeros(3, 8)), case=(p, p))
+
+
+def k1_is_unbiased(fn):
+    """Averaged over all actions with the probabilities of pi, k1 is exactly KL(pi || pi_ref)."""
+    p, q, kl = _two_policies()
+    close((p.exp() * fn(p, q)[0]).sum(), kl, case=(p, q))
+
+
+def k3_is_unbiased(fn):
+    """Averaged over all actions with the probabilities of pi, k3 is exactly KL(pi || pi_ref)."""
+    p, q, kl = _two_policies()
+    close((p.exp() * fn(p, q)[2]).sum(), kl, case=(p, q))
+
+
+def not_negative(fn):
+    """k2 and k3 are never negative, whatever is drawn."""
+    p, q, _ = _two_policies()
+    require((torch.stack(fn(p, q)[1:]) >= 0).all(), case=(p, q), got=fn(p, q))
+
+
+EXERCISE = Exercise(
+    solution=kl_estimates,
+    cases=cases,
+    properties=[zero_for_equal, k1_is_unbiased, k3_is_unbiased, not_negative],
+    gradient=("logp",),
+    atol=1e-6,
+)

@@ -1,0 +1,70 @@
+"""penalized_surrogate: ratio * A minus the price of the distance."""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, close, require
+
+
+def penalized_surrogate(logits, logits_old, actions, advantages, beta):
+    """ratio * A - beta * KL(pi_old || pi), one number for each sample."""
+    logp, logp_old = torch.log_softmax(logits, -1), torch.log_softmax(logits_old, -1)  # (..., A)
+    kl = (logp_old.exp() * (logp_old - logp)).sum(-1)  # over all actions, weighted by the old policy
+    log_ratio = (logp - logp_old).gather(-1, actions[..., None])[..., 0]  # of the action that was taken
+    return log_ratio.exp() * advantages - beta * kl
+
+
+def _random(g, *shape, dtype=torch.float64):
+    old = torch.randn(*shape, generator=g, dtype=dtype)
+    new = old + 0.7 * torch.randn(*shape, generator=g, dtype=dtype)
+    actions = torch.randint(shape[-1], shape[:-1], generator=g)
+    return new, old, actions, torch.randn(shape[:-1], generator=g, dtype=dtype)
+
+
+def cases():
+    g = torch.Generator().manual_seed(7)
+    zeros, tilted = torch.zeros(1, 4, dtype=torch.float64), torch.tensor([[0.0, 0.0, 0.0, 1.0]], dtype=torch.float64)
+    right, plus = torch.tensor([3]), torch.tensor([1.0], dtype=torch.float64)
+    return [
+        (zeros, zeros, right, plus, 3.0),
+        (tilted, zeros, right, plus, 1.0),
+        (tilted, zeros, right, -plus, 1.0),
+        (*_random(g, 5, 4), 0.5),
+        (*_random(g, 3, 6, 4), 2.0),
+        (*_random(g, 4, 3, dtype=torch.float32), 1.0),
+    ]
+
+
+def free_at_home(fn):
+    """At the old policy the ratio is 1 and the distance 0: the objective is A, whatever beta is."""
+    logits, _, actions, advantages, _ = cases()[3]
+    case = (logits, logits, actions, advantages, 100.0)
+    close(fn(*case), advantages, case=case, atol=1e-6)
+
+
+def a_price_can_only_lower(fn):
+    """A larger beta never raises the objective, for either sign of A."""
+    case = cases()[3]
+    low, high = fn(*case[:4], 0.5), fn(*case[:4], 5.0)
+    require((high <= low + 1e-7).all(), case=(*case[:4], 5.0), got=high)
+
+
+def first_slope_is_the_policy_gradient(fn):
+    """At the old policy the gradient must be that of log pi * A: the ratio has that slope, the price none."""
+    logits, _, actions, advantages, beta = cases()[3]
+    at = logits.clone().requires_grad_()
+    objective = fn(at, logits, actions, advantages, beta)
+    require(objective.requires_grad, "What came back has no gradient; keep `logits` connected.", case=cases()[3])
+    logp = torch.log_softmax(at, -1).gather(-1, actions[..., None])[..., 0]
+    truth = torch.autograd.grad((logp * advantages).sum(), at)[0]
+    close(torch.autograd.grad(objective.sum(), at)[0], truth, case=cases()[3], atol=1e-6)
+
+
+EXERCISE = Exercise(
+    solution=penalized_surrogate,
+    cases=cases,
+    properties=[free_at_home, a_price_can_only_lower, first_slope_is_the_policy_gradient],
+    gradient=("logits",),
+    atol=1e-6,
+)

@@ -1,0 +1,134 @@
+"""ppo_update: one whole update, held against the golden trace."""
+
+from __future__ import annotations
+
+import torch
+
+from ppo_lesson.kl import estimate
+from ppo_lesson.maze import Maze, MazeBatch
+from ppo_lesson.objectives import clip_fraction, clipped_surrogate
+from ppo_lesson.policies import TabularCritic, TabularPolicy
+from ppo_lesson.ppo import PPOConfig
+from ppo_lesson.returns import whiten
+from ppo_lesson.rollout import Rollout, fixed_steps
+
+from ..check.spec import Exercise, close, require
+from .nb08_batches import minibatches
+from .nb08_losses import entropy, value_loss
+
+
+def ppo_update(policy, critic, optimizer, rollout, config, generator):
+    """Several epochs of mini-batches over one rollout: the trace, one dict of six numbers for each mini-batch."""
+    advantages, returns = rollout.gae(config.gamma, config.lam)
+    columns = rollout.observations, rollout.actions, advantages, returns
+    observations, actions, advantages, returns = (x.flatten() for x in columns)
+    with torch.no_grad():
+        logp_old = policy(observations).log_prob(actions)
+    parameters = [*policy.parameters(), *critic.parameters()]
+    trace = []
+    for _ in range(config.epochs):
+        for part in minibatches(len(actions), config.minibatches, generator):
+            distribution, values = policy(observations[part]), critic(observations[part])
+            logp, old, weights = distribution.log_prob(actions[part]), logp_old[part], whiten(advantages[part])
+            policy_loss = -clipped_surrogate(logp, old, weights, config.eps).mean()
+            critic_loss = value_loss(values, returns[part], None, None).mean()
+            bonus = entropy(distribution.logits).mean()
+            loss = policy_loss + config.value_coef * critic_loss - config.entropy_coef * bonus
+            optimizer.zero_grad()
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+            optimizer.step()
+            trace.append(
+                {
+                    "policy_loss": policy_loss.item(),
+                    "value_loss": critic_loss.item(),
+                    "entropy": bonus.item(),
+                    "approx_kl": estimate(old, logp.detach(), "k3").mean().item(),
+                    "clip_fraction": clip_fraction(logp, old, weights, config.eps).item(),
+                    "grad_norm": norm.item(),
+                }
+            )
+    return trace
+
+
+class NamedAdam(torch.optim.Adam):
+    """torch's Adam with a short name, for the lines that a check prints."""
+
+    def __repr__(self):
+        return f"Adam(lr={self.defaults['lr']}, eps={self.defaults['eps']})"
+
+
+class NamedRollout(Rollout):
+    """A rollout with a short name."""
+
+    def __repr__(self):
+        return "Rollout of {} robots x {} steps".format(*self.actions.shape)
+
+
+FROZEN = PPOConfig(
+    robots=8,
+    steps=8,
+    epochs=3,
+    minibatches=4,
+    lr=0.1,
+    critic_lr=0.1,
+    gamma=0.99,
+    lam=0.95,
+    eps=0.2,
+    target_kl=None,
+    value_coef=0.5,
+    entropy_coef=0.02,
+    max_grad_norm=0.25,
+    anneal=False,
+)
+
+
+def frozen(config=FROZEN, seed=0):
+    """(policy, critic, optimizer, rollout, config, generator): the same numbers at every call."""
+    g = torch.Generator().manual_seed(seed)
+    policy, critic = TabularPolicy(), TabularCritic()
+    policy.logits.data.copy_(torch.randn(16, 4, generator=g, dtype=torch.float64))
+    critic.table.data.copy_(torch.randn(16, generator=g, dtype=torch.float64) - 1)
+    walked = fixed_steps(MazeBatch(Maze(), config.robots, seed=seed), policy, config.steps, critic)
+    optimizer = NamedAdam([*policy.parameters(), *critic.parameters()], lr=config.lr, eps=1e-5)
+    return policy, critic, optimizer, NamedRollout(**vars(walked)), config, torch.Generator().manual_seed(seed)
+
+
+def cases():
+    other = PPOConfig(
+        robots=4,
+        steps=12,
+        epochs=2,
+        minibatches=3,
+        lr=0.2,
+        gamma=0.9,
+        lam=0.7,
+        eps=0.1,
+        value_coef=0.3,
+        entropy_coef=0.05,
+        max_grad_norm=0.15,
+        target_kl=None,
+    )
+    return [frozen(), frozen(other, seed=1)]
+
+
+def one_row_each(fn):
+    """The trace has one dict for each mini-batch: epochs times minibatches of them."""
+    case = frozen()
+    trace = fn(*case)
+    want = case[4].epochs * case[4].minibatches
+    rows = isinstance(trace, list) and len(trace) == want and all(isinstance(row, dict) for row in trace)
+    words = f"Here {want}; got {len(trace) if isinstance(trace, list) else type(trace).__name__}."
+    require(rows, words, case=case, got=trace)
+
+
+def policy_and_critic_learn(fn):
+    """Afterwards the policy and the critic must be where the reference update leaves them."""
+    mine, right = frozen(), frozen()
+    if fn(*mine) != ppo_update(*right):
+        return  # the trace says more, and is compared next
+    close(mine[0].logits.detach(), right[0].logits.detach(), "The policy's logits differ.", case=mine)
+    close(mine[1].table.detach(), right[1].table.detach(), "The critic's values differ.", case=mine)
+
+
+EXERCISE = Exercise(solution=ppo_update, cases=cases, properties=[one_row_each, policy_and_critic_learn])

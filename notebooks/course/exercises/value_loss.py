@@ -1,0 +1,65 @@
+"""value_loss: the value loss, with and without a clip."""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, close, require
+
+
+def value_loss(values, returns, values_old, clip):
+    """1/2 (V - R)^2, one number for each sample; with a clip, the larger of that and the error of the clipped V."""
+    error = (values - returns) ** 2
+    if clip is not None:
+        near = values_old + (values - values_old).clamp(-clip, clip)
+        error = torch.maximum(error, (near - returns) ** 2)
+    return 0.5 * error
+
+
+def _numbers(g, *shape, dtype=torch.float64):
+    old = 3 * torch.randn(*shape, generator=g, dtype=dtype)
+    values = old + 0.6 * torch.randn(*shape, generator=g, dtype=dtype)
+    return values, old + 2 * torch.randn(*shape, generator=g, dtype=dtype), old
+
+
+def cases():
+    g = torch.Generator().manual_seed(4)
+    rows = [
+        ([1.0, 3.0], [2.0, 0.0], [9.0, -9.0], None),
+        ([2.5], [5.0], [2.0], 0.2),
+        ([5.5], [5.0], [2.0], 0.2),
+        ([1.5, 2.1, -3.0, -3.0], [5.0, 5.0, 1.0, -8.0], [2.0, 2.0, -2.9, -2.0], 0.5),
+        ([1.5, 2.5, -3.0], [5.0, 5.0, -8.0], [2.0, 2.0, -2.0], 0.0),  # a clip of 0 is a clip
+    ]
+    cases = [tuple(torch.tensor(x).double() for x in row[:3]) + row[3:] for row in rows]
+    cases += [(*_numbers(g, 7), None), (*_numbers(g, 12), 0.2), (*_numbers(g, 4, 5), 1.0)]
+    return [*cases, (*_numbers(g, 6, dtype=torch.float32), 0.3)]
+
+
+def plain_slope(fn):
+    """Without a clip, the slope in V is V - R: half a square, so that no factor 2 is left over."""
+    values, returns, old = _numbers(torch.Generator().manual_seed(1), 5)
+    leaf = values.clone().requires_grad_(True)
+    (slope,) = torch.autograd.grad(fn(leaf, returns, old, None).sum(), leaf)
+    close(slope, values - returns, case=(values, returns, old, None))
+
+
+def never_smaller(fn):
+    """A clip never makes the loss smaller: it is the larger of two errors."""
+    case = (*_numbers(torch.Generator().manual_seed(2), 40), 0.2)
+    with_clip, without = fn(*case), 0.5 * (case[0] - case[1]) ** 2
+    require((with_clip >= without - 1e-9).all(), case=case, got=with_clip)
+
+
+def moved_enough(fn):
+    """V has moved by more than the clip towards R: its gradient must be 0."""
+    values, returns, old = (torch.tensor(x).double() for x in ([2.5, 1.5], [5.0, -5.0], [2.0, 2.0]))
+    leaf = values.clone().requires_grad_(True)
+    got = fn(leaf, returns, old, 0.2)
+    (slope,) = torch.autograd.grad(got.sum(), leaf)
+    close(slope, [0.0, 0.0], case=(values, returns, old, 0.2))
+
+
+EXERCISE = Exercise(
+    solution=value_loss, cases=cases, properties=[plain_slope, never_smaller, moved_enough], gradient=("values",)
+)
