@@ -20,7 +20,8 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "notebooks")]
 
-from course.exercises.nb08_update import FROZEN, frozen, ppo_update  # noqa: E402
+from course.exercises.frozen_batch import FROZEN, frozen  # noqa: E402
+from course.exercises.ppo_update import ppo_update  # noqa: E402
 
 FILE = ROOT / "data" / "golden_trace.json"
 

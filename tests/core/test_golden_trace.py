@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import ppo_lesson.ppo as trainer
-from course.exercises.nb08_update import FROZEN, frozen, ppo_update
+from course.exercises.frozen_batch import FROZEN, frozen
+from course.exercises.ppo_update import ppo_update
 from ppo_lesson.kl import estimate
 from ppo_lesson.objectives import clip_fraction
 from ppo_lesson.optim import Adam

@@ -5,16 +5,15 @@ from __future__ import annotations
 import torch
 
 from ppo_lesson.kl import estimate
-from ppo_lesson.maze import Maze, MazeBatch
 from ppo_lesson.objectives import clip_fraction, clipped_surrogate
-from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig
 from ppo_lesson.returns import whiten
-from ppo_lesson.rollout import Rollout, fixed_steps
 
 from ..check.spec import Exercise, close, require
-from .nb08_batches import minibatches
-from .nb08_losses import entropy, value_loss
+from .entropy import entropy
+from .frozen_batch import frozen
+from .minibatches import minibatches
+from .value_loss import value_loss
 
 
 def ppo_update(policy, critic, optimizer, rollout, config, generator):
@@ -49,49 +48,6 @@ def ppo_update(policy, critic, optimizer, rollout, config, generator):
                 }
             )
     return trace
-
-
-class NamedAdam(torch.optim.Adam):
-    """torch's Adam with a short name, for the lines that a check prints."""
-
-    def __repr__(self):
-        return f"Adam(lr={self.defaults['lr']}, eps={self.defaults['eps']})"
-
-
-class NamedRollout(Rollout):
-    """A rollout with a short name."""
-
-    def __repr__(self):
-        return "Rollout of {} robots x {} steps".format(*self.actions.shape)
-
-
-FROZEN = PPOConfig(
-    robots=8,
-    steps=8,
-    epochs=3,
-    minibatches=4,
-    lr=0.1,
-    critic_lr=0.1,
-    gamma=0.99,
-    lam=0.95,
-    eps=0.2,
-    target_kl=None,
-    value_coef=0.5,
-    entropy_coef=0.02,
-    max_grad_norm=0.25,
-    anneal=False,
-)
-
-
-def frozen(config=FROZEN, seed=0):
-    """(policy, critic, optimizer, rollout, config, generator): the same numbers at every call."""
-    g = torch.Generator().manual_seed(seed)
-    policy, critic = TabularPolicy(), TabularCritic()
-    policy.logits.data.copy_(torch.randn(16, 4, generator=g, dtype=torch.float64))
-    critic.table.data.copy_(torch.randn(16, generator=g, dtype=torch.float64) - 1)
-    walked = fixed_steps(MazeBatch(Maze(), config.robots, seed=seed), policy, config.steps, critic)
-    optimizer = NamedAdam([*policy.parameters(), *critic.parameters()], lr=config.lr, eps=1e-5)
-    return policy, critic, optimizer, NamedRollout(**vars(walked)), config, torch.Generator().manual_seed(seed)
 
 
 def cases():
