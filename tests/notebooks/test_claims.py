@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import nbformat
+from test_interpretations import fault
 
 import notebooks
 
@@ -36,6 +37,15 @@ def test_every_claim_names_its_source_and_its_check():
         assert checks or row[3] == UNCHECKED, f"name a cell as `02#cell-id`, a test, or {UNCHECKED!r}: {row}"
         for check in checks:
             assert exists(check), f"{check} is named in CLAIMS.md and does not exist"
+
+
+def test_one_of_the_checks_asserts_something():
+    cells = [(path.name[:2], cell) for path in notebooks.all_notebooks() for cell in nbformat.read(path, 4).cells]
+    code = {f"{number}#{cell.id}": cell.source for number, cell in cells if cell.cell_type == "code"}
+    for row in rows():
+        checks = re.findall(r"`([^`]+)`", row[3])
+        faults = [fault(check, code) for check in checks]
+        assert not checks or "" in faults, f"{row}: {'; '.join(faults)}"
 
 
 def test_at_most_a_quarter_is_unchecked():
