@@ -1,0 +1,82 @@
+"""baseline_gradient: the arrow of one walk, with a baseline."""
+
+from __future__ import annotations
+
+import torch
+
+from ppo_lesson.maze import Maze, MazeBatch, exact_policy_gradient
+from ppo_lesson.policies import TabularPolicy
+from ppo_lesson.returns import discounted_returns
+from ppo_lesson.rollout import whole_episodes
+
+from ..check.spec import Exercise, close, mean_within
+
+
+def _generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def _draw(g, *shape, dtype=torch.float64):
+    return torch.randn(*shape, generator=g, dtype=dtype)
+
+
+def baseline_gradient(scores, returns, baselines):
+    """The arrow of one walk: the sum over its steps of score * (return - baseline). (T, D), (T,), (T,) -> (D,)."""
+    weights = returns - baselines  # (T,): how much better than the baseline it went
+    return (weights[:, None] * scores).sum(0)
+
+
+def cases():
+    g = _generator(0)
+    ones = torch.tensor([[0.75, -0.25]]).double(), torch.tensor([1.0]).double(), torch.tensor([0.4]).double()
+
+    def walk(steps, size, dtype=torch.float64):
+        return _draw(g, steps, size, dtype=dtype), _draw(g, steps, dtype=dtype), _draw(g, steps, dtype=dtype)
+
+    return [ones, walk(2, 3), walk(4, 4), walk(6, 2), walk(5, 8, torch.float32)]
+
+
+def the_mean_stays(fn):
+    """Averaged over all actions, each with its probability, the baseline must not change the arrow."""
+    g = _generator(1)
+    probs, returns = torch.softmax(_draw(g, 4), -1), _draw(g, 4)
+    scores = torch.eye(4).double() - probs  # row a: the gradient of log pi(a)
+
+    def mean(baseline):
+        arrows = [fn(scores[a : a + 1], returns[a : a + 1], torch.full((1,), baseline).double()) for a in range(4)]
+        return (probs[:, None] * torch.stack(arrows)).sum(0)
+
+    close(mean(5.0), mean(0.0), case=(scores[:1], returns[:1], torch.tensor([5.0]).double()))
+    truth = probs * (returns - (probs * returns).sum())
+    close(mean(0.0), truth, case=(scores[:1], returns[:1], torch.zeros(1).double()))
+
+
+def zero_when_foretold(fn):
+    """A walk that went exactly as the baseline said must not move the policy."""
+    scores, returns, _ = cases()[3]
+    close(fn(scores, returns, returns.clone()), torch.zeros(2), case=(scores, returns, returns), atol=1e-9)
+
+
+def unbiased_in_the_maze(fn):
+    """Averaged over many walks, the arrow must be the exact gradient, whatever the baseline says about each square."""
+    policy, gamma, baseline = TabularPolicy(), 0.9, _draw(_generator(2), 16)
+    walks = whole_episodes(MazeBatch(Maze(), 400, seed=0), policy)
+    G = discounted_returns(walks.rewards, gamma)
+    arrows = []
+    for s, a, g, real in zip(walks.observations, walks.actions, G, walks.mask):
+        s, a, g = s[real], a[real], g[real]
+        t = torch.arange(len(s))
+        scores = torch.zeros(len(s), 16, 4).double()
+        scores[t, s] -= 0.25
+        scores[t, s, a] += 1
+        arrows.append(fn((gamma ** t.double())[:, None] * scores.flatten(1), g, baseline[s]))
+    truth = exact_policy_gradient(policy.logits.detach(), gamma).flatten()
+    mean_within(torch.stack(arrows), truth)
+
+
+EXERCISE = Exercise(
+    solution=baseline_gradient,
+    cases=cases,
+    properties=[the_mean_stays, zero_when_foretold],
+    statistics=[unbiased_in_the_maze],
+)

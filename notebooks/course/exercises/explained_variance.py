@@ -1,0 +1,51 @@
+"""explained_variance: how much of the returns does a critic explain?"""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, close, require
+
+
+def explained_variance(values, returns):
+    """1 - Var(returns - values) / Var(returns): 1 perfect, 0 no better than a constant. (N,), (N,) -> one number."""
+    return 1 - (returns - values).var() / returns.var()
+
+
+def cases():
+    g = torch.Generator().manual_seed(1)
+    returns = [torch.randn(n, generator=g, dtype=torch.float64) * 3 - 7 for n in (3, 6, 30)]
+    noise = [torch.randn(len(r), generator=g, dtype=torch.float64) for r in returns]
+    small = torch.tensor([0.0, 1.0, 4.0]).double(), torch.tensor([1.0, 3.0, 5.0]).double()
+    worse = -2 * returns[1] + noise[1]
+    biased = 0.7 * returns[2] + 4 + noise[2]
+    return [small, (returns[0] + 0.3 * noise[0], returns[0]), (worse, returns[1]), (biased, returns[2])]
+
+
+def the_marks(fn):
+    """A perfect critic has 1, a constant one 0."""
+    returns = torch.tensor([-3.0, 1.0, 2.0]).double()
+    close(fn(returns.clone(), returns), 1.0, case=(returns, returns), atol=1e-6)
+    close(fn(torch.full((3,), -7.0).double(), returns), 0.0, case=(torch.full((3,), -7.0).double(), returns), atol=1e-6)
+
+
+def a_shift_is_free(fn):
+    """A critic that is too high by the same amount everywhere explains as much as before."""
+    values, returns = cases()[1]
+    close(fn(values + 5, returns), fn(values, returns), case=(values + 5, returns), mistake="counts_the_shift")
+
+
+def can_be_negative(fn):
+    """A critic with errors larger than the returns themselves must get a negative mark."""
+    values, returns = cases()[2]
+    got = fn(values, returns)
+    require(float(got) < 0, case=(values, returns), got=got)
+
+
+EXERCISE = Exercise(
+    solution=explained_variance,
+    cases=cases,
+    properties=[the_marks, a_shift_is_free, can_be_negative],
+    atol=1e-06,
+    check_dtype=False,
+)

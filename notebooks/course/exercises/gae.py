@@ -1,0 +1,74 @@
+"""gae: generalized advantage estimation."""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, close
+
+
+def _draw(g, *shape, dtype=torch.float64):
+    return torch.randn(*shape, generator=g, dtype=dtype)
+
+
+def _later(x):
+    """x of the next step; 0 after the last one."""
+    return torch.cat([x[..., 1:], torch.zeros_like(x[..., :1])], -1)
+
+
+def gae(rewards, values, next_values, terminated, truncated, gamma, lam):
+    """A_t = delta_t + gamma lam A_t+1, from the last step to the first; stopped where an episode ends. (..., T)."""
+    deltas = rewards + gamma * torch.where(terminated, 0.0, next_values) - values  # after the goal nothing comes
+    trace = gamma * lam * (~(terminated | truncated)).to(deltas)  # no A of the next episode reaches this one
+    advantages, later = torch.zeros_like(deltas), 0.0
+    for t in reversed(range(deltas.shape[-1])):
+        later = deltas[..., t] + trace[..., t] * later
+        advantages[..., t] = later
+    return advantages
+
+
+def cases():
+    g, no = torch.Generator().manual_seed(1), torch.tensor([False, False, False])
+    r, v, nv = (torch.tensor(x).double() for x in ([0.0, 0.0, 1.0], [0.5, 0.6, 0.7], [0.6, 0.7, 9.0]))
+    end = torch.tensor([False, False, True])
+    cases = [(r, v, nv, no, no, 0.9, 0.5), (r, v, nv, end, no, 0.99, 0.95), (r, v, nv, no, end, 0.9, 0.5)]
+    for shape, dtype, gamma, lam in (
+        ((8,), torch.float64, 0.9, 0.8),
+        ((3, 9), torch.float64, 0.97, 0.95),
+        ((4, 6), torch.float32, 0.9, 1.0),
+    ):
+        r, v, nv = (_draw(g, *shape, dtype=dtype) for _ in range(3))
+        u = torch.rand(*shape, generator=g)
+        cases.append((r, v, nv, u < 0.2, u > 0.75, gamma, lam))
+    return cases
+
+
+def zero_is_the_td_error(fn):
+    """With lam = 0 the advantage must be the TD error: the critic is asked at once."""
+    r, v, nv, end, cut, gamma, _ = cases()[3]
+    want = r + gamma * torch.where(end, 0.0, nv) - v
+    close(fn(r.clone(), v.clone(), nv.clone(), end, cut, gamma, 0.0), want, case=(r, v, nv, end, cut, gamma, 0.0))
+
+
+def one_is_return_minus_value(fn):
+    """With lam = 1, on a walk that enters the goal, it must be the return minus V(s_t)."""
+    r, v, _, _, _, gamma, _ = cases()[3]
+    nv, end, cut = _later(v), torch.arange(8) == 7, torch.zeros(8).bool()
+    G = torch.stack([sum(gamma ** (k - t) * r[k] for k in range(t, 8)) for t in range(8)])
+    close(fn(r.clone(), v.clone(), nv, end, cut, gamma, 1.0), G - v, case=(r, v, nv, end, cut, gamma, 1.0))
+
+
+def two_episodes_in_a_row(fn):
+    """Two episodes in one row must give what each of them gives alone."""
+    for kind in ("end", "cut"):
+        r, v, nv = cases()[3][:3]
+        none, last = torch.zeros(8).bool(), torch.arange(8) == 3
+        flags = (last, none) if kind == "end" else (none, last)
+        alone = [fn(*(x[part].clone() for x in (r, v, nv, *flags)), 0.9, 0.8) for part in (slice(0, 4), slice(4, 8))]
+        together = fn(*(x.clone() for x in (r, v, nv, *flags)), 0.9, 0.8)
+        close(together, torch.cat(alone), case=(r, v, nv, *flags, 0.9, 0.8))
+
+
+EXERCISE = Exercise(
+    solution=gae, cases=cases, properties=[zero_is_the_td_error, one_is_return_minus_value, two_episodes_in_a_row]
+)

@@ -1,0 +1,43 @@
+"""returns_and_weights: targets for the critic, weights for the actor."""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, close
+
+
+def returns_and_weights(advantages, values):
+    """Targets for the critic, from the advantages as they are; weights for the actor, whitened. (B, T) each."""
+    returns = advantages + values
+    weights = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+    return returns, weights
+
+
+def cases():
+    g = torch.Generator().manual_seed(0)
+    one = torch.tensor([[1.0, 3.0, 8.0]]).double(), torch.tensor([[-7.0, -5.0, -2.0]]).double()
+
+    def batch(*shape, dtype=torch.float64):
+        return 3 * torch.randn(*shape, generator=g, dtype=dtype) + 1, torch.randn(*shape, generator=g, dtype=dtype) - 7
+
+    return [one, batch(2, 3), batch(3, 5), batch(4, 4), batch(3, 6, dtype=torch.float32)]
+
+
+def targets_add_up(fn):
+    """A critic that moves onto its targets must move by exactly the advantages."""
+    advantages, values = cases()[1]
+    close(fn(advantages.clone(), values.clone())[0] - values, advantages, case=(advantages, values))
+
+
+def weights_are_white(fn):
+    """The weights of the whole batch must have mean 0 and standard deviation 1, as `torch.std` measures it."""
+    advantages, values = cases()[2]
+    weights = fn(advantages.clone(), values.clone())[1]
+    close(weights.mean(), 0.0, case=(advantages, values), atol=1e-6)
+    close(weights.std(), 1.0, case=(advantages, values), rtol=1e-4)
+
+
+EXERCISE = Exercise(
+    solution=returns_and_weights, cases=cases, properties=[targets_add_up, weights_are_white], rtol=0.0001, atol=1e-06
+)

@@ -1,0 +1,65 @@
+"""td_update: one sweep of TD(0)."""
+
+from __future__ import annotations
+
+import torch
+
+from ppo_lesson.maze import Maze, optimal
+
+from ..check.spec import Exercise, close
+
+
+def td_update(values, states, rewards, next_states, terminated, truncated, lr, gamma):
+    """One sweep of TD(0) over N transitions: every visited square moves by lr times the mean of its TD errors."""
+    future = torch.where(terminated, 0.0, values[next_states])  # (N,): nothing comes after the goal
+    delta = rewards + gamma * future - values[states]  # (N,): the TD errors, all from the old table
+    total = torch.zeros_like(values).index_add(0, states, delta)
+    visits = torch.bincount(states, minlength=len(values)).clamp(min=1)
+    return values + lr * total / visits
+
+
+def _transitions(values, rows, lr, gamma):
+    """rows: (state, reward, next state, terminated, truncated) of each transition."""
+    states, rewards, next_states, terminated, truncated = zip(*rows)
+    table = torch.tensor(values, dtype=torch.float64)
+    flags = torch.tensor(terminated, dtype=torch.bool), torch.tensor(truncated, dtype=torch.bool)
+    rewards = torch.tensor(rewards, dtype=torch.float64)
+    return table, torch.tensor(states), rewards, torch.tensor(next_states), *flags, lr, gamma
+
+
+def cases():
+    end, cut, on = (True, False), (False, True), (False, False)
+    one = _transitions([1.0, 3.0, 0.0], [(0, -0.1, 1, *on)], 0.5, 0.9)
+    goal = _transitions([1.0, 3.0, 7.0], [(1, 1.0, 2, *end), (0, -0.1, 1, *on)], 0.5, 0.9)
+    limit = _transitions([2.0, -4.0, 7.0], [(0, -0.1, 1, *cut), (1, 1.0, 2, *end)], 0.1, 0.5)
+    rows = [(0, -0.1, 1, *on), (0, -1.0, 0, *on), (1, -0.1, 0, *on), (0, -0.1, 3, *cut)]
+    twice = _transitions([1.0, -2.0, 0.5, 4.0], rows, 1.0, 0.9)
+    g = torch.Generator().manual_seed(0)
+    n, squares = 40, 16
+    states, next_states = (torch.randint(squares, (n,), generator=g) for _ in range(2))
+    draw = torch.rand(n, generator=g)
+    table, rewards = (torch.randn(k, generator=g, dtype=torch.float64) for k in (squares, n))
+    many = (table, states, rewards, next_states, draw < 0.2, draw > 0.8, 0.3, 0.97)
+    return [one, goal, limit, twice, many]
+
+
+def lands_on_the_target(fn):
+    """With lr = 1, a square visited once moves exactly onto r + gamma V(s')."""
+    args = _transitions([5.0, 2.0, 0.0], [(0, -0.1, 1, False, False)], 1.0, 0.5)
+    close(fn(*args), torch.tensor([0.9, 2.0, 0.0]), case=args)
+
+
+def the_truth_rests(fn):
+    """The exact table of a robot that always takes the best way must not move."""
+    maze, best = Maze(), optimal(0.97)
+    squares = torch.arange(15)
+    action = best.probs[:15].argmax(-1)
+    next_states = maze.next_state[squares, action]
+    V = best.V.clone()
+    V[15] = 123.0  # what the table says about the goal must not matter: the episode is over
+    rewards, end = maze.move_reward[squares, action], next_states == maze.goal
+    args = (V, squares, rewards, next_states, end, torch.zeros_like(end), 0.5, 0.97)
+    close(fn(*args), V, case=args, atol=1e-6)
+
+
+EXERCISE = Exercise(solution=td_update, cases=cases, properties=[lands_on_the_target, the_truth_rests])

@@ -1,0 +1,56 @@
+"""truncation: what follows a step."""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, close
+
+
+def what_follows(table, states, returned, final, terminated, truncated):
+    """The value of what really came next, and where the trace is cut: two (..., T), the second bool."""
+    ended = terminated | truncated
+    arrived = torch.where(ended, final, returned)  # before any reset
+    next_values = torch.where(terminated, 0.0, table[arrived])  # nothing comes after the goal
+    return next_values, ended
+
+
+def _record(table, rows):
+    """rows: (state, returned, final, terminated, truncated) of each step; final is filled with 0 where none ended."""
+    states, returned, final, terminated, truncated = (torch.tensor(column) for column in zip(*rows))
+    return torch.tensor(table).double(), states, returned, final, terminated.bool(), truncated.bool()
+
+
+def cases():
+    on, end, cut = (0, 0), (1, 0), (0, 1)
+    two = _record([5.0, 6.0, 7.0, 8.0], [(0, 1, 0, *on), (1, 0, 2, *cut)])
+    goal = _record([5.0, 6.0, 7.0, 8.0], [(1, 2, 0, *on), (2, 0, 3, *end), (0, 1, 0, *on), (1, 0, 2, *cut)])
+    start = _record([5.0, 6.0, 7.0, 8.0], [(1, 0, 0, *on), (0, 3, 0, *cut), (3, 2, 0, *on)])  # cut on square 0
+    cases = [two, goal, start]
+    for seed, shape in ((0, (12,)), (1, (3, 8))):
+        g = torch.Generator().manual_seed(seed)
+        table = torch.randn(16, generator=g, dtype=torch.float64) * 3
+        states, returned, final = (torch.randint(1, 16, shape, generator=g) for _ in range(3))
+        u = torch.rand(shape, generator=g)
+        terminated, truncated = u < 0.2, u > 0.7
+        ended = terminated | truncated
+        returned = torch.where(ended, 0, returned)  # back on the start
+        cases.append((table, states, returned, torch.where(ended, final, 0), terminated, truncated))
+    return cases
+
+
+def the_loop_rests(fn):
+    """One square, reward 1 for ever, cut after every second step, gamma 0.9: V = 10 must be its own target."""
+    case = _record([10.0], [(0, 0, 0, 0, 0), (0, 0, 0, 0, 1)] * 2)
+    next_values, cut = fn(*case)
+    close(1 + 0.9 * next_values, torch.full((4,), 10.0), case=case)
+    close(cut.double(), [0.0, 1.0, 0.0, 1.0], case=case)
+
+
+def nothing_after_the_goal(fn):
+    """Where `terminated` is true, the next value must be 0, whatever the table says about the goal."""
+    case = cases()[1]
+    close(fn(*case)[0][1], 0.0, case=case)
+
+
+EXERCISE = Exercise(solution=what_follows, cases=cases, properties=[the_loop_rests, nothing_after_the_goal])
