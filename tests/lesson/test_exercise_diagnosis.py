@@ -100,6 +100,28 @@ def test_two_edits_of_the_solution_are_recognised_together(use):
     known = [Mistake(edited(globals_of(area), edit, hint.lower()), hint) for hint, edit in edits.items()]
     said = use(solution=globals_of(area), mistakes=known)(lambda x, scale: scale * x.abs().sum(-1)).diagnosis
     assert said == "Two slips at once. HALF And: SQUARE"
+    known = [Mistake(m.fn, m.hint, alone=m.hint == "HALF") for m in known]  # a hint that is false beside another
+    said = use(solution=globals_of(area), mistakes=known)(lambda x, scale: scale * x.abs().sum(-1)).diagnosis
+    assert said == ""
+
+
+def test_two_rewritten_lines_explain_nothing_together(use):
+    def clipped(x, scale):
+        """The sum of x between -scale and scale."""
+        low, high = -scale, scale
+        return x.clamp(low, high).sum(-1)
+
+    edits = {
+        "LOW": {"low, high = -scale, scale": "low, high = x.new_zeros(()), scale * x.new_ones(())"},
+        "MEAN": {".sum(": ".mean("},
+    }
+    known = [Mistake(edited(globals_of(clipped), edit, hint.lower()), hint) for hint, edit in edits.items()]
+    both = edited(globals_of(clipped), edits["LOW"] | edits["MEAN"])
+    assert use(solution=globals_of(clipped), mistakes=known)(both).diagnosis != "Two slips at once. LOW And: MEAN"
+    few = {"LOW": {"-scale, scale": "0.0, scale"}, "MEAN": edits["MEAN"]}
+    known = [Mistake(edited(globals_of(clipped), edit, hint.lower()), hint) for hint, edit in few.items()]
+    both = edited(globals_of(clipped), few["LOW"] | few["MEAN"])
+    assert use(solution=globals_of(clipped), mistakes=known)(both).diagnosis == "Two slips at once. LOW And: MEAN"
 
 
 def test_where_several_pairs_fit_only_what_they_share_is_said(use):

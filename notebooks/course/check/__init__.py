@@ -53,7 +53,8 @@ and the text is
 * `mistakes`: at least four wrong answers that people really write, each with its own hint, at least one with the
   thread it was seen in. Each is the solution with texts replaced in order, [right, wrong]; a right text stands there
   once, docstring included. They are recognised by behaviour: whose function gives what the mistake gives, on every
-  case, reads that hint; and of two slips of a few characters at once both. They must end, and must not print.
+  case, reads that hint; and of two slips of a few characters at once both, unless one of them says `alone = true`, as
+  its hint would be false beside another. They must end, and must not print.
 * A wrong hint is worse than none. Answers of few bits (yes or no, an argument that comes back) need many cases: what
   nobody can tell apart gets one hint that says "if". `tests/lesson/natural_answers/` holds what people really write.
 * A case stays within what the stub promises; tests/lesson/promises.toml says that in a form that is checked.

@@ -167,7 +167,7 @@ _SHORT = {"sign is flipped": "the sign", "are swapped": "the order of what you r
 
 def _two_edits(spec, seen, expected) -> str:
     """Two known slips at once, both edits of the solution: the hints of the pair, or of what all pairs share."""
-    began, known, fits = time.process_time(), [m for m in spec.mistakes if _is_slip(m.fn)], []
+    began, known, fits = time.process_time(), [m for m in spec.mistakes if _is_slip(m.fn) and not m.alone], []
     for pair in combinations(known, 2):
         try:
             both = edited(spec.solution, pair[0].fn.edits | pair[1].fn.edits, "two_mistakes")

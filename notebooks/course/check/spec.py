@@ -18,11 +18,13 @@ class Mistake:
 
     fn: the wrong function, with the arguments of the solution (a "mutant"). hint: one or two plain sentences for this
     mistake. source: where it was found in the wild ("openai/spinningup issue 50"), or "" if nobody is on record.
+    alone: the hint is true of this mistake alone, not beside another one.
     """
 
     fn: Callable
     hint: str
     source: str = ""
+    alone: bool = False
 
 
 @dataclass(frozen=True)

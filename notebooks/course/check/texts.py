@@ -36,9 +36,9 @@ def of_exercise(name: str, solution: Callable) -> dict:
     if len(text["hints"]) != 3 or not all(text["hints"]):
         raise ValueError(f"{where}: hints must be three sentences, from a nudge to the line; got {text['hints']}")
     for mistake, entry in text["mistakes"].items():
-        _check(entry, f"{where}, mistake {mistake!r}", ("edits", "hint"), ("source",))
+        _check(entry, f"{where}, mistake {mistake!r}", ("edits", "hint"), ("source", "alone"))
     mistakes = [
-        Mistake(edited(solution, dict(entry["edits"]), mistake), entry["hint"], entry.get("source", ""))
+        Mistake(edited(solution, dict(entry.pop("edits")), mistake), **entry)
         for mistake, entry in text["mistakes"].items()
     ]
     return text | {"mistakes": mistakes}

@@ -44,7 +44,7 @@ def whole_squares(fn):
     """The square is a whole number, an int: it picks a row of the policy's table."""
     for case in cases():
         arrived = fn(*case)[0]
-        named = "_square_with_decimals" if isinstance(arrived, float) and arrived == step(*case)[0] else ""
+        named = "square_with_decimals" if isinstance(arrived, float) and arrived == step(*case)[0] else ""
         require(isinstance(arrived, (int, np.integer)), case=case, got=arrived, mistake=named)
 
 
