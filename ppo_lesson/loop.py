@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
 from . import validate
+from .cartpole import CartPole, CartPoleBatch
 from .maze import Maze, MazeBatch
 from .objectives import aggregate, value_loss
 from .validate import refusal, require
@@ -22,14 +23,16 @@ PER_SEED = (-2, -1)  # robots and time: the axes that one training averages over
 # ---- before ----------------------------------------------------------------------------------------------------
 
 
-def make_envs(env, config, seed, robots: str = "robots") -> MazeBatch | VectorBatch:
-    """Many robots in the maze (`robots`: the setting that says how many), or the vector environment."""
+def make_envs(env, config, seed, robots: str = "robots") -> MazeBatch | CartPoleBatch | VectorBatch:
+    """Many robots or carts (`robots`: the setting that says how many), or the vector environment."""
     require(is_dataclass(config), TypeError, "run", "no config", type(config).__name__)
     device, inference = torch.get_default_device(), torch.is_inference_mode_enabled()
     require(device.type == "cpu" and not inference, RuntimeError, "run", "around", device, inference)
-    if isinstance(env, Maze):
-        require(not getattr(config, "normalize_rewards", False), ValueError, "run", "maze rewards")
-        return MazeBatch(env, validate.integer(robots, getattr(config, robots), 1), seed=seed)
+    if isinstance(env, Maze | CartPole):
+        scaled = getattr(config, "normalize_rewards", False)
+        require(not scaled, ValueError, "run", "small rewards", type(env).__name__)
+        kind = MazeBatch if isinstance(env, Maze) else CartPoleBatch
+        return kind(env, validate.integer(robots, getattr(config, robots), 1), seed=seed)
     require(isinstance(seed, Integral), TypeError, "run", "one seed", seed)
     return VectorBatch(env, seed=seed)
 

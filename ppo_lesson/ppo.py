@@ -3,8 +3,8 @@
     for row in ppo(Maze(), policy, critic, PPOConfig(), seed=0):
         print(row["env_steps"], row["return_mean"], row["kl"], row["clip_fraction"])
 
-The same function trains in the maze and in any Gymnasium vector environment. Rows and seeds are as in `reinforce`. Left
-out: networks that share layers, recurrent policies, several machines.
+The same function trains in the maze, on `CartPole` and in any Gymnasium vector environment. Rows and seeds are as in
+`reinforce`. Left out: networks that share layers, recurrent policies, several machines.
 """
 
 import copy
@@ -33,7 +33,7 @@ from .vector import VectorBatch
 class PPOConfig:
     """`iterations` rollouts of robots x steps, each used for `epochs` passes over `minibatches` shuffled parts.
 
-    robots: in the maze; a vector environment brings its own number. steps: of each robot in one rollout.
+    robots: or carts; a vector environment brings its own number. steps: of each robot in one rollout.
     objective: "clip" (eps, eps_high, dual_clip), "penalty" (kl: FixedKL or PaperKL), or "plain" (no protection).
     target_kl: a seed whose mini-batch KL exceeds 1.5 * target_kl stops until the next rollout.
     anneal: both learning rates fall to 0 along a line; anneal_clip: eps and eps_high too.
@@ -75,7 +75,7 @@ def ppo(
 
         objective = mean of clipped_surrogate (or another) - value_coef * value_loss + entropy_coef * entropy
 
-    env: a `Maze` or a `gymnasium.vector.VectorEnv`. seed: an int; in the maze also one int for each of its seeds.
+    env: a `Maze`, a `CartPole` (both take one int for each of K seeds, too), or a `gymnasium.vector.VectorEnv`.
     resume: a file. The run saves itself there at every checkpoint and at its end; if the file is there already, the
     rows it remembers come first and the run goes on after them, bit by bit as if it had never stopped, in the same
     environment, if `reset(seed=...)` makes it forget all else. Refused: another one by name, wrapper, space or `spec`,
@@ -228,9 +228,10 @@ def minibatches(steps: Steps, config: PPOConfig, envs) -> Iterator[Steps]:
         return
     parts = min(config.minibatches, max(1, n // 2) if config.whiten else n)  # columns of resets may have left few steps
     orders = [torch.stack([torch.randperm(n, generator=g) for _ in range(config.epochs)]) for g in envs.generators]
+    rows = torch.arange(len(orders))[:, None]  # each seed takes of its own steps
     for order in torch.stack(orders, 1):  # (epochs, seeds, n), drawn at once: a seed that stops early draws no fewer
-        for index in order.view(*envs.seeds, n).tensor_split(parts, -1):
-            yield whitened(Steps(*(x.gather(-1, index) if envs.seeds else x[index] for x in steps)))
+        shuffled = (x[rows, order] if envs.seeds else x[order[0]] for x in steps)
+        yield from map(whitened, map(Steps, *(x.tensor_split(parts, len(envs.seeds)) for x in shuffled)))
 
 
 def _real_steps(steps: Steps, mask: Tensor, seeds: tuple) -> Steps:

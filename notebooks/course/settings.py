@@ -12,6 +12,21 @@ CARTPOLE = PPOConfig(
     iterations=97, steps=32, epochs=20, lr=3e-3, critic_lr=5e-3, gamma=0.99, lam=0.85, target_kl=None, anneal_clip=True
 )
 
+# The same task at a fraction of the cost: 32 carts of `ppo_lesson.cartpole.CartPole`, 49,152 steps; networks of 32-32.
+# Three passes in eight parts do what twenty in one did. Tuned on seeds below 70: all of 24 reached 496.
+POLES = PPOConfig(
+    iterations=48,
+    robots=32,
+    steps=32,
+    epochs=3,
+    minibatches=8,
+    lr=6e-3,
+    critic_lr=1e-2,
+    lam=0.92,
+    target_kl=None,
+    anneal_clip=True,
+)
+
 # HalfCheetah-v5 with 1 environment, 199,680 steps; networks of 64-64 with standardize=True, log_std -1. Chosen by the
 # last training episodes of seeds 0 to 2 among some dozen. Most of it is log_std: less noise at the start.
 HALF_CHEETAH = PPOConfig(

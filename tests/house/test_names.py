@@ -117,7 +117,10 @@ ONE_MEANING = {
         },
     ),
     "look": ("seeing a later token", {"language.loading.refuse_a_look_ahead"}),
-    "collect": ("take steps with a policy", {"maze.MazeBatch.collect", "vector.VectorBatch.collect"}),
+    "collect": (
+        "take steps with a policy",
+        {"maze.MazeBatch.collect", "cartpole.CartPoleBatch.collect", "vector.VectorBatch.collect"},
+    ),
     "scale": ("divide by a spread", {"normalize.RewardScale", "language.settings.RLHFConfig.scale_groups"}),
     "most": ("", set()),
     "about": ("", set()),
