@@ -107,6 +107,7 @@ ONE_MEANING = {
     "batch": (
         "what one update learns from; at the end of a class's name, environments side by side",
         {
+            "cartpole.CartPoleBatch",
             "maze.MazeBatch",
             "vector.VectorBatch",
             "language.settings.RLHFConfig.batch",
