@@ -12,7 +12,6 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -51,85 +50,50 @@ def execute(command: str, given: dict) -> None:
         if given["threads"] is not None:
             torch.set_num_threads(validate.integer("--threads", given["threads"], 1, max(64, os.cpu_count() or 1)))
         try:
-            {"sft": _sft, "reward": _reward, "rlhf": partial(_rlhf, team=team)}[command](folder, given)
+            _rlhf(folder, given, team) if command == "rlhf" else _fine_tune(command, folder, given)
         except torch.OutOfMemoryError as error:
             more = SMALLER if command == "rlhf" else ""
             raise ValueError(f"out of memory: {error}. Take a smaller --batch or --lora-rank 16{more}") from error
 
 
-def _sft(folder: Path, given: dict) -> None:
-    profile = _profile(given)
-    model = loading.language_model(given["model"])
-    tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], model)
-    everything, places, said = data.read(given["data"], "demonstrations")
-    print(said)
-    _check_fit(model, tokenizer, [(pair.prompt, pair.reply) for pair in everything], places)
-    held, pairs = hold_out(everything, given["held"])
-    config, size = _supervised(given, model, len(pairs), profile), loading.parameters(model)
-    model, *_ = machine.roles(model, profile, seed=given["seed"] or 0, critic=False)
-
-    def look() -> tuple[dict, list]:
-        prompts = [pair.prompt for pair in spread(held or pairs)]
-        with profile.autocast():
-            return ({"loss": _losses(model, tokenizer, held)} if held else {}), _replies(model, tokenizer, prompts)
-
-    _announce("sft", size, f"{len(pairs)} demonstrations, {len(held)} held out", config, profile)
-    first = look()
-    begin("sft", folder, given, config)
-    once = {"seed": given["seed"] or 0, "resume": folder / "run.safetensors", "hardware": Hardware(profile)}
-    trainer = supervised.sft(model, tokenizer, pairs, config, **once)
-    rows, seconds = follow(trainer, folder, config.steps, given)
-    _save(model, tokenizer, folder / "model")
-    finish(
-        "sft",
-        folder,
-        rows,
-        first,
-        look(),
-        seconds,
-        ["reward", "--model", f"{folder / 'model'}", "--data", "rankings.jsonl"],
-    )
-
-
-def _reward(folder: Path, given: dict) -> None:
-    profile, seed = _profile(given), given["seed"] or 0
+def _fine_tune(command: str, folder: Path, given: dict) -> None:
+    """sft and reward: examples with one reply each, or with several in order."""
+    sft, profile, seed = command == "sft", _profile(given), given["seed"] or 0
     base = loading.language_model(given["model"])
     tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], base)
-    everything, places, said = data.read(given["data"], "rankings")
+    kind = "demonstrations" if sft else "rankings"
+    everything, places, said = data.read(given["data"], kind)
     print(said)
-    pairs = [(r.prompt, reply, place) for r, place in zip(everything, places) for reply in r.replies]
-    _check_fit(base, tokenizer, [pair[:2] for pair in pairs], [place for *_, place in pairs])
-    held, rankings = hold_out(everything, given["held"])
-    config, size = _supervised(given, base, len(rankings), profile), loading.parameters(base)
+    replies = [(x.prompt, reply, place) for x, place in zip(everything, places) for reply in x.replies]
+    prompts, _, places = zip(*replies)
+    lengths = [sum(map(len, pair_ids(tokenizer, prompt, reply))) for prompt, reply, _ in replies]
+    checks.check_lengths(prompts, lengths, {"model": base}, places=places)
+    held, rest = hold_out(everything, given["held"])
+    config, size = _supervised(given, base, len(rest), profile), loading.parameters(base)
     base, *_ = machine.roles(base, profile, seed=seed, critic=False)
-    model = ScalarModel.reward(base, seed=seed).to(profile.device)  # with LoRA: on top of the adapter
+    model = base if sft else ScalarModel.reward(base, seed=seed).to(profile.device)  # with LoRA: on top of the adapter
     del base
 
     def look() -> tuple[dict, list]:
-        some = spread(held or rankings)
         with profile.autocast():
-            scores = reward.score_rankings(model, tokenizer, some)
-            right = reward.rightly_ordered(model, tokenizer, held) if held else []
-        facts = {"accuracy": parts([x.sum().item() for x in right], [len(x) for x in right])} if held else {}
-        samples = [
-            (r.prompt, "\n".join(f"{x:+.2f}  {reply}" for x, reply in zip(s.tolist(), r.replies)))
-            for r, s in zip(some, scores)
-        ]
-        return facts, samples
+            return (_demonstrated if sft else _ranked)(model, tokenizer, held, spread(held or rest))
 
-    _announce("reward", size, f"{len(rankings)} rankings, {len(held)} held out", config, profile)
+    _announce(command, size, f"{len(rest)} {kind}, {len(held)} held out", config, profile)
     first = look()
-    begin("reward", folder, given, config)
-    once = {"seed": seed, "resume": folder / "run.safetensors", "hardware": Hardware(profile)}
-    trainer = reward.train_reward(model, tokenizer, rankings, config, **once)
+    begin(command, folder, given, config)
+    trainer = (supervised.sft if sft else reward.train_reward)(
+        model, tokenizer, rest, config, seed=seed, resume=folder / "run.safetensors", hardware=Hardware(profile)
+    )
     rows, seconds = follow(trainer, folder, config.steps, given)
-    with profile.autocast():
-        reward.normalize(model, tokenizer, rankings[:500])
-    _written(folder / "model", model.save, tokenizer.save_pretrained)
-    after = look()
-    which = ["--tokenizer", given["tokenizer"]] if given["tokenizer"] else []
-    where = ["rlhf", "--model", given["model"], *which, "--reward", f"{folder / 'model'}", "--prompts", "prompts.jsonl"]
-    finish("reward", folder, rows, first, after, seconds, where)
+    made, which = f"{folder / 'model'}", ["--tokenizer", given["tokenizer"]] if given["tokenizer"] else []
+    if sft:
+        following = ["reward", "--model", made, "--data", "rankings.jsonl"]
+    else:
+        following = ["rlhf", "--model", given["model"], *which, "--reward", made, "--prompts", "prompts.jsonl"]
+        with profile.autocast():
+            reward.normalize(model, tokenizer, rest[:500])
+    _save(model, tokenizer, folder / "model")
+    finish(command, folder, rows, first, look(), seconds, following)
 
 
 def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
@@ -236,11 +200,6 @@ def _warmed(config, count: int, given: dict):
     return config if options.said(given, "warmup") else replace(config, warmup=short)
 
 
-def _check_fit(model, tokenizer, pairs: list[tuple[str, str]], places: list[str]) -> None:
-    lengths = [sum(map(len, pair_ids(tokenizer, *pair))) for pair in pairs]
-    checks.check_lengths([prompt for prompt, _ in pairs], lengths, {"model": model}, places=places)
-
-
 def _announce(command: str, size: int, examples: str, config, profile, team=processes.ALONE) -> None:
     several = f"\n  {team.size} processes" if team.size > 1 else ""
     print(machine.banner(profile, sampling=command == "rlhf") + several)
@@ -258,34 +217,41 @@ def _profile(given: dict, team: processes.Processes = processes.ALONE) -> machin
     return machine.choose(given["profile"] or "auto", **changes)
 
 
+def _ranked(model, tokenizer, held: list, some: list) -> tuple[dict, list]:
+    """The share of pairs that a reward model orders as the `held` rankings do, and its scores of `some`."""
+    right = reward.rightly_ordered(model, tokenizer, held) if held else []
+    scores = zip(some, reward.score_rankings(model, tokenizer, some))
+    samples = [
+        (r.prompt, "\n".join(f"{x:+.2f}  {reply}" for x, reply in zip(s.tolist(), r.replies))) for r, s in scores
+    ]
+    return {"accuracy": parts([x.sum().item() for x in right], [len(x) for x in right])} if held else {}, samples
+
+
 @torch.no_grad()
-def _losses(model, tokenizer, pairs: list[data.Pair]) -> list[float]:
-    """Mean loss over the reply tokens, in nats, as one number a demonstration: see `report.parts`."""
+def _demonstrated(model, tokenizer, held: list, some: list) -> tuple[dict, list]:
+    """The mean loss over the reply tokens of `held`, in nats, and the model's own replies to the prompts of `some`."""
     sums, tokens = [], []
-    for pair in pairs:
+    for pair in held:
         rows = supervised.rows_of(*([x] for x in pair_ids(tokenizer, pair.prompt, pair.reply)), 0)
         rows = [x.to(device(model)) for x in rows]
         logp = token_logps(model, *rows[:2], rows[2].shape[-1])
         sums.append(-logp.sum().item())
         tokens.append(logp.numel())
-    return parts(sums, tokens)
-
-
-def _replies(model, tokenizer, prompts: list[str]) -> list[tuple[str, str]]:
+    prompts = [pair.prompt for pair in some]
     padded = pad_left([prompt_ids(tokenizer, prompt) for prompt in prompts], tokenizer.pad_token_id)
     ids, mask = (x.to(device(model)) for x in padded)
-    room = (context_limit(model) or math.inf) - ids.shape[1]
-    if room < 1:
-        return []
-    ends = {"eos_id": end_ids(tokenizer, model), "pad_id": tokenizer.pad_token_id}
-    seed = torch.Generator().manual_seed(0)
-    out = generate(model, ids, mask, max_new_tokens=min(LONGEST, room), generator=seed, **ends)
-    rows = zip(prompts, out[:, ids.shape[1] :].cpu())
-    return [(prompt, reply_text(tokenizer, row, prompt=prompt, ends=ends["eos_id"])) for prompt, row in rows]
+    samples, room = [], (context_limit(model) or math.inf) - ids.shape[1]
+    if room > 0:
+        ends = {"eos_id": end_ids(tokenizer, model), "pad_id": tokenizer.pad_token_id}
+        seed = torch.Generator().manual_seed(0)
+        out = generate(model, ids, mask, max_new_tokens=min(LONGEST, room), generator=seed, **ends)
+        rows = zip(prompts, out[:, ids.shape[1] :].cpu())
+        samples = [(prompt, reply_text(tokenizer, row, prompt=prompt, ends=ends["eos_id"])) for prompt, row in rows]
+    return {"loss": parts(sums, tokens)} if held else {}, samples
 
 
 def _save(model, tokenizer, folder: Path) -> None:
-    _written(folder, model.save_pretrained, tokenizer.save_pretrained)
+    _written(folder, model.save if isinstance(model, ScalarModel) else model.save_pretrained, tokenizer.save_pretrained)
 
 
 def _written(folder: Path, *writers: Callable) -> None:

@@ -55,6 +55,11 @@ class Pair:
     prompt: str
     reply: str
 
+    @property
+    def replies(self) -> tuple[str, ...]:
+        """The one that it has, as a Ranking has several."""
+        return (self.reply,)
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -111,7 +116,7 @@ def read(path, kind: str, *, warn: bool = False) -> tuple[list, list[str], str]:
             bad.append(f"\n  {unit} {number}: {why.args[0]}")
             remedy = why.args[1:] or remedy
     rows, places = [row for row, _ in found.values()], [place for _, place in found.values()]
-    each = [(r.prompt, x) for r in rows if kind != "prompts" for x in (r.replies if kind == "rankings" else [r.reply])]
+    each = [(r.prompt, x) for r in rows if kind != "prompts" for x in r.replies]
     if not bad and each and all(x.startswith(prompt) and x[len(prompt) :][:1].isspace() for prompt, x in each):
         bad, remedy = ["\n  every reply begins with its own prompt, which would be read twice"], [KNOWN["repeated"]]
     if bad:
