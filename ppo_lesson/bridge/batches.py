@@ -23,10 +23,7 @@ def optimizer_steps(
         validate.integer(name, value, 1)
     replies, step = train_batch_size * n, ppo_mini_batch_size * n
     if train_batch_size < ppo_mini_batch_size:
-        raise ValueError(
-            f"train_batch_size={train_batch_size} must be at least ppo_mini_batch_size={ppo_mini_batch_size}: both "
-            f"count prompts, and one step cannot use more of them than there are"
-        )
+        raise ValueError(validate.refusal("bridge", "mini-batch", train_batch_size, ppo_mini_batch_size))
     if replies % gpus or step % gpus:
         what, size = ("train_batch_size", replies) if replies % gpus else ("ppo_mini_batch_size", step)
         raise ValueError(f"{what} x n = {size} replies cannot be shared equally by gpus={gpus}; make it a multiple")

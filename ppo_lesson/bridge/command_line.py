@@ -1,6 +1,6 @@
 """The key map as a table, settings as the words of a command, and commands and configuration files as settings."""
 
-import json
+import contextlib
 import re
 import shlex
 from dataclasses import fields
@@ -126,12 +126,9 @@ def _file(text: str) -> dict | None:
     ):
         return None
     whole = _plain(root)
-    if "_wandb" in whole or all(
-        isinstance(x, dict) and {"value"} <= x.keys() <= {"value", "desc"} for x in whole.values()
-    ):
-        whole = {
-            key: x["value"] for key, x in whole.items() if isinstance(x, dict) and "value" in x and key != "_wandb"
-        }
+    boxed = {key: x for key, x in whole.items() if isinstance(x, dict) and {"value"} <= x.keys() <= {"value", "desc"}}
+    if "_wandb" in whole or len(boxed) == len(whole):
+        whole = {key: x["value"] for key, x in boxed.items() if key != "_wandb"}
     settings = flat(whole)
     for _ in range(9):  # references to references
         settings = {key: _resolved(x, settings) for key, x in settings.items()}
@@ -153,9 +150,7 @@ def _plain(node):
 
 def _resolved(value, settings: dict):
     """What ${other.key} and ${oc.select:other.key,default} refer to; anything else as it is."""
-    match = (
-        re.fullmatch(r"\$\{(?:oc\.select:\s*)?([\w.]+)\s*(?:,\s*(.*))?\}", value) if isinstance(value, str) else None
-    )
+    match = re.fullmatch(r"\$\{(?:oc\.select:\s*)?([\w.]+)\s*(?:,\s*(.*))?\}", str(value))
     if match is None:
         return value
     return settings.get(match[1], value if match[2] is None else _value(match[2]))
@@ -179,11 +174,7 @@ def _value(text: str):
     words = {"null": None, "None": None, "true": True, "True": True, "false": False, "False": False}
     if text in words:
         return words[text]
-    try:
-        number = json.loads(text)
-    except ValueError:
-        try:
-            number = float(text) if re.fullmatch(r"[-+.\deE]+", text) else None
-        except ValueError:
-            number = None
-    return number if isinstance(number, int | float) else text.strip("'\"")
+    for kind in (int, float) if re.fullmatch(r"[-+.\deE]+", text) else ():
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text.strip("'\"")

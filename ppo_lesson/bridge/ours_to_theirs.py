@@ -90,7 +90,6 @@ def _verl(config, prompts, mean_length, launch):
     micro = _divisor(mine, config.micro_batch, "micro_batch", notes)
     keys |= {"data.train_batch_size": asked, A + "ppo_mini_batch_size": mini, A + "ppo_micro_batch_size_per_gpu": micro}
     keys |= {A + "clip_ratio": config.eps, A + "clip_ratio_high": either(config.eps_high, config.eps)}
-    keys |= {A + "clip_ratio_c": either(config.dual_clip, OFF), C + "cliprange_value": either(config.value_clip, OFF)}
     keys |= {A + "use_kl_loss": config.kl_loss > 0, A + "kl_loss_type": KL_LOSS[config.kl_loss_kind]}
     keys[CORRECTION + "bypass_mode"] = not config.rescore
     keys["algorithm.adv_estimator"] = ESTIMATOR[config.advantages]
@@ -109,10 +108,7 @@ def _verl(config, prompts, mean_length, launch):
     keys["trainer.save_freq"] = either(config.checkpoint_every, -1)
     if prompts is not None:
         if validate.integer("prompts", prompts, 1) < asked:
-            raise ValueError(
-                f"one iteration needs batch / replies = {asked} different prompts, but there are prompts={prompts}: "
-                f"verl draws each once in an epoch. Lower batch, or give more prompts"
-            )
+            raise ValueError(validate.refusal("bridge", "few prompts", asked, prompts))
         keys["trainer.total_epochs"] = math.ceil(config.iterations / (prompts // asked))
     told = {"critic": None} | vars(launch) | {"critic": either(launch.critic, launch.model)}
     return keys | {known.LAUNCH[name]: value for name, value in told.items() if value is not None}, notes
@@ -127,7 +123,6 @@ def _trl(config, gpus):
     if config.aggregate == "token-mean" and keys["gradient_accumulation_steps"] > 1:
         notes.append(Note("changed", "aggregate", "token-mean", f"a mean over each {micro} replies, then over those"))
     keys |= {"total_episodes": config.iterations * config.batch, "num_mini_batches": 1}
-    keys["cliprange_value"] = either(config.value_clip, OFF)
     keys["kl_coef"] = 0.0 if config.kl is None else config.kl.beta
     if isinstance(config.kl, ZieglerKL):
         notes.append(Note("lost", "kl", config.kl, "kl_coef stays what it is"))
@@ -138,7 +133,8 @@ def _trl(config, gpus):
     notes.append(Note("lost", "max_grad_norm", config.max_grad_norm, "TRL's PPO never clips gradients"))
     keys |= {"lr_scheduler_type": LINE if config.anneal else FLAT, "warmup_steps": _warmup(config, notes)}
     keys["missing_eos_penalty"] = config.no_eos_penalty or None
-    return keys | _saves(config.checkpoint_every), notes
+    every = config.checkpoint_every
+    return keys | ({"save_strategy": "no"} if every is None else {"save_strategy": "steps", "save_steps": every}), notes
 
 
 def _openrlhf(config, prompts, mean_length):
@@ -151,7 +147,6 @@ def _openrlhf(config, prompts, mean_length):
     keys |= {"train.micro_batch_size": micro, "rollout.micro_batch_size": micro}
     low, clip = config.eps, either(config.score_clip, known.NO_LIMIT)
     keys |= {"actor.eps_clip_low_high": [low, either(config.eps_high, low)], "reward.clip_range": [-clip, clip]}
-    keys["critic.value_clip"] = either(config.value_clip, OFF)
     group = "group_norm" if config.scale_groups else "dr_grpo"
     keys[ADV + "estimator"] = group if config.advantages == "group" else "gae"
     kl, loss = config.kl, config.kl_loss > 0
@@ -183,6 +178,7 @@ def _begin(config, library):
     """What has one name there, what ours always does, and notes about what has none."""
     check(config)
     keys = {theirs: getattr(config, ours) for ours, theirs in known.SAME[library].items()} | known.FIXED[library]
+    keys |= {theirs: either(getattr(config, ours), OFF) for ours, theirs in known.LIMITS[library].items()}
     notes = []
     for ours, why in known.LOST[library].items():
         value = getattr(config, ours)
@@ -215,10 +211,6 @@ def _per_token(config, mean_length, notes: list) -> float:
     length = config.max_new_tokens if mean_length is None else validate.number("mean_length", mean_length, 1)
     notes.append(Note("changed", "kl", config.kl, f"a target for each token: {config.kl.target:g} nats / {length:g}"))
     return config.kl.target / length
-
-
-def _saves(every: int | None) -> dict:
-    return {"save_strategy": "no"} if every is None else {"save_strategy": "steps", "save_steps": every}
 
 
 def _warned(library: str, keys: dict, notes: list[Note]) -> dict:

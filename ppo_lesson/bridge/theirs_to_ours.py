@@ -5,9 +5,10 @@ import math
 from .. import validate
 from ..kl import FixedKL, ZieglerKL
 from ..language.settings import RLHFConfig, check
+from . import keys as known
 from .batches import optimizer_steps
 from .command_line import flat
-from .keys import ADV, CORRECTION, DEFAULTS, FIXED, FOLLOWS, LAUNCH, NO_LIMIT, OFF, SAME, A, C, K, Note, R, either
+from .keys import ADV, CORRECTION, OFF, A, K, Note, R, either
 
 PAIRS = {"actor.eps_clip_low_high"}  # of numbers, but None by default
 MAY_BE_NULL = {A + "clip_ratio_low", A + "clip_ratio_high"}  # then clip_ratio counts
@@ -22,8 +23,7 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
 
     ValueError, as by verl, for batch sizes that do not fit. Arguments as in `to_verl`.
     """
-    keys, notes = _read("verl", settings)
-    made = {ours: keys[theirs] for ours, theirs in SAME["verl"].items()}
+    keys, made, notes = _read("verl", settings)
     train, n, mini = keys["data.train_batch_size"], keys[R + "n"], keys[A + "ppo_mini_batch_size"]
     steps = optimizer_steps(train, n, mini, keys[A + "ppo_epochs"])
     made |= {"batch": steps["replies"], "minibatches": steps["steps_an_epoch"]}
@@ -50,10 +50,6 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
     made["eps_high"] = None if high == made["eps"] else high
     if narrow not in (made["eps"], high):
         notes.append(Note("ignored", A + "clip_ratio", narrow, "clip_ratio_low and clip_ratio_high win"))
-    for role in (A, C):
-        if keys[role + "grad_clip"] != 1.0:
-            notes.append(Note("ignored", role + "grad_clip", keys[role + "grad_clip"], "verl reads optim.clip_grad"))
-    made["dual_clip"], made["value_clip"] = _limit(keys[A + "clip_ratio_c"]), _limit(keys[C + "cliprange_value"])
     made["rescore"] = not keys[CORRECTION + "bypass_mode"]
     made["kl_loss"] = keys[A + "kl_loss_coef"] if keys[A + "use_kl_loss"] else 0.0
     made["kl_loss_kind"] = _kind(keys[A + "kl_loss_type"], made["kl_loss"], notes)
@@ -72,21 +68,15 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
 
 def from_trl(settings: dict, *, gpus: int = 1):
     """(RLHFConfig, notes) of arguments for TRL 1.12's PPOConfig; what they leave out has TRL's default."""
-    keys, notes = _read("trl", settings)
-    made = {ours: keys[theirs] for ours, theirs in SAME["trl"].items()}
+    keys, made, notes = _read("trl", settings)
     micro = keys["per_device_train_batch_size"]
     made |= {"micro_batch": micro, "batch": micro * keys["gradient_accumulation_steps"] * gpus, "minibatches": 1}
-    if keys["num_mini_batches"] != 1:
-        why = "gradient accumulation makes one step of each pass"
-        notes.append(Note("ignored", "num_mini_batches", keys["num_mini_batches"], why))
-    if keys["max_grad_norm"] != DEFAULTS["trl"]["max_grad_norm"]:
-        notes.append(Note("ignored", "max_grad_norm", keys["max_grad_norm"], "TRL's PPO never clips gradients"))
     if (total := _whole(keys, "total_episodes")) is None:
         why = "replies in all; without it TRL makes num_train_epochs passes; ours keeps its own number of iterations"
         notes.append(Note("changed", "total_episodes", None, why))
     else:
         made["iterations"] = math.ceil(total / made["batch"])
-    made |= {"critic_lr": keys["learning_rate"], "rescore": False, "value_clip": _limit(keys["cliprange_value"])}
+    made |= {"critic_lr": keys["learning_rate"], "rescore": False}
     made["kl"] = FixedKL(keys["kl_coef"]) if keys["kl_coef"] else None
     made["no_eos_penalty"] = either(keys["missing_eos_penalty"], 0.0)
     made |= {"anneal": _falls(keys, "lr_scheduler_type", notes), "warmup": int(keys["warmup_steps"])}
@@ -96,15 +86,11 @@ def from_trl(settings: dict, *, gpus: int = 1):
 
 def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: float | None = None):
     """(RLHFConfig, notes) of flags of OpenRLHF 0.11's train_ppo_ray, without their --; else as `from_verl`."""
-    keys, notes = _read("openrlhf", settings)
-    made = {ours: keys[theirs] for ours, theirs in SAME["openrlhf"].items()}
+    keys, made, notes = _read("openrlhf", settings)
     made["batch"] = keys["rollout.batch_size"] * keys["rollout.n_samples_per_prompt"]
     made["minibatches"], rest = divmod(made["batch"], keys["train.batch_size"])
     if not made["minibatches"]:
-        raise ValueError(
-            f"train.batch_size={keys['train.batch_size']} must be at most the {made['batch']} replies of "
-            f"rollout.batch_size x rollout.n_samples_per_prompt: OpenRLHF would never take a step"
-        )
+        raise ValueError(validate.refusal("bridge", "no step", keys["train.batch_size"], made["batch"]))
     if rest:
         notes.append(Note("changed", "train.batch_size", keys["train.batch_size"], f"{rest} replies go unused"))
     if _whole(keys, "rollout.max_new_tokens") is None:
@@ -116,11 +102,11 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
     made |= _iterations(total, "train.num_episodes", keys, notes)
     low, high = either(keys["actor.eps_clip_low_high"], [keys["actor.eps_clip"]] * 2)
     made |= {"eps": low, "eps_high": None if high == low else high}
-    if keys["actor.eps_clip"] not in (low, DEFAULTS["openrlhf"]["actor.eps_clip"]):
+    if keys["actor.eps_clip"] not in (low, known.DEFAULTS["openrlhf"]["actor.eps_clip"]):
         notes.append(Note("ignored", "actor.eps_clip", keys["actor.eps_clip"], "actor.eps_clip_low_high wins"))
-    made |= {"value_clip": _limit(keys["critic.value_clip"]), "entropy_coef": either(made["entropy_coef"], 0.0)}
+    made["entropy_coef"] = either(made["entropy_coef"], 0.0)
     least, most = keys["reward.clip_range"]
-    made["score_clip"] = None if most >= NO_LIMIT else most
+    made["score_clip"] = None if most >= known.NO_LIMIT else most
     if least != -most:
         notes.append(Note("changed", "reward.clip_range", [least, most], f"from {-most:g}: ours has one limit"))
     price, loss = keys["algo.kl.init_coef"], keys["algo.kl.use_loss"]
@@ -132,8 +118,8 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
         made["kl"] = _controller(price, "algo.kl.target", target, horizon, mean_length, notes)
         if keys["algo.kl.estimator"] != "k1":
             notes.append(Note("lost", "algo.kl.estimator", keys["algo.kl.estimator"], "ours has k1 in the reward"))
-    known = {"gae": "gae", "group_norm": "group", "dr_grpo": "group"}
-    made["advantages"] = _one_of(keys, ADV + "estimator", known, notes)
+    words = {"gae": "gae", "group_norm": "group", "dr_grpo": "group"}
+    made["advantages"] = _one_of(keys, ADV + "estimator", words, notes)
     made["scale_groups"] = keys[ADV + "estimator"] != "dr_grpo"
     made["anneal"] = _falls(keys, "actor.lr_scheduler", notes)
     made["warmup"] = round(keys["actor.lr_warmup_ratio"] * made.get("iterations", 0))
@@ -144,13 +130,13 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
 # ---- what all three need -----------------------------------------------------------------------------------------
 
 
-def _read(library: str, settings: dict) -> tuple[dict, list[Note]]:
-    """Every key that this bridge knows, with the library's default where it is not given, and the first notes."""
+def _read(library: str, settings: dict) -> tuple[dict, dict, list[Note]]:
+    """Every key that this bridge knows, as given or by default; what has one name in ours; and the first notes."""
     if not isinstance(settings, dict):
         raise TypeError(f"settings must be a dict of keys and values; got {type(settings).__name__}. See read_settings")
-    given, defaults, notes = flat(settings), dict(DEFAULTS[library]), []
-    leaders, fixed = FOLLOWS[library], FIXED[library]
-    launch = {*LAUNCH.values(), "trainer.total_epochs"} if library == "verl" else set()
+    given, defaults, notes = flat(settings), dict(known.DEFAULTS[library]), []
+    leaders, fixed = known.FOLLOWS[library], known.FIXED[library]
+    launch = {*known.LAUNCH.values(), "trainer.total_epochs"} if library == "verl" else set()
     for key, value in given.items():
         if key in defaults:
             _check(key, value, defaults[key])
@@ -173,7 +159,11 @@ def _read(library: str, settings: dict) -> tuple[dict, list[Note]]:
         theirs = list(keys[key]) if isinstance(keys[key], tuple) else keys[key]
         if theirs != ours:
             notes.append(Note("changed", key, theirs, f"ours is always {ours!r}"))
-    return keys, notes
+    ignored = {key: why for key, why in known.IGNORED[library].items() if keys[key] != defaults[key]}
+    notes += [Note("ignored", key, keys[key], why) for key, why in ignored.items()]
+    made = {ours: keys[theirs] for ours, theirs in known.SAME[library].items()}
+    limits = {ours: keys[theirs] for ours, theirs in known.LIMITS[library].items()}
+    return keys, made | {ours: None if x >= OFF else x for ours, x in limits.items()}, notes
 
 
 def _whole(keys: dict, key: str) -> int | None:
@@ -207,13 +197,13 @@ def _check(key: str, value, default) -> None:
             validate.number(key, number)
 
 
-def _one_of(keys: dict, key: str, known: dict, notes: list):
+def _one_of(keys: dict, key: str, words: dict, notes: list):
     """Our word for the value of `key`; where we have none, our first, and a note."""
-    if keys[key] not in known:
-        first = next(iter(known))
-        notes.append(Note("lost", key, keys[key], f"ours knows {', '.join(known)}; this is {first}"))
-        return known[first]
-    return known[keys[key]]
+    if keys[key] not in words:
+        first = next(iter(words))
+        notes.append(Note("lost", key, keys[key], f"ours knows {', '.join(words)}; this is {first}"))
+        return words[first]
+    return words[keys[key]]
 
 
 def _kind(name: str, price: float, notes: list) -> str:
@@ -221,10 +211,10 @@ def _kind(name: str, price: float, notes: list) -> str:
     kinds = {"kl": "k1", "k1": "k1", "mse": "k2", "k2": "k2", "low_var_kl": "k3", "k3": "k3"}
     if name in kinds:
         return kinds[name]
-    known = name.removesuffix("+") in kinds
+    near = name.removesuffix("+") in kinds
     if price:
-        why = "the gradient of k2, and so k2" if known else "ours has k1, k2 and k3; this is k2"
-        notes.append(Note("changed" if known else "lost", A + "kl_loss_type", name, why))
+        why = "the gradient of k2, and so k2" if near else "ours has k1, k2 and k3; this is k2"
+        notes.append(Note("changed" if near else "lost", A + "kl_loss_type", name, why))
     return "k2"
 
 
@@ -247,15 +237,11 @@ def _falls(keys: dict, key: str, notes: list) -> bool:
     return not keys[key].startswith("constant")
 
 
-def _limit(value: float) -> float | None:
-    return None if value >= OFF else value
-
-
 def _config(made: dict, library: str):
     """RLHFConfig of these fields; ValueError that names their key beside ours if one of them cannot work."""
     try:
         check(config := RLHFConfig(**made))
     except ValueError as error:
-        theirs = SAME[library].get(str(error).split()[0])
+        theirs = known.SAME[library].get(str(error).split()[0])
         raise ValueError(f"{error} ({theirs})" if theirs else str(error)) from None
     return config

@@ -24,9 +24,12 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from .. import bridge, validate
 from ..kl import FixedKL, ZieglerKL
+from ..language.data import read_prompts, turns_of, write
+from ..language.loading import load_or_explain, without_code
 from ..language.settings import RLHFConfig, check
 from . import options
 
@@ -46,8 +49,6 @@ def execute(options) -> int:
             )
     for name in ("gpus", "nodes", "tensor_parallel", "prompt_length"):
         validate.integer(name, given[name], 1)
-    from ..language.data import read_prompts  # only now: heavy
-
     prompts = read_prompts(given["prompts"])
     held = read_prompts(given["held_out"]) if given["held_out"] else None
     file, name = _reward_function(given["reward"])
@@ -80,8 +81,6 @@ def execute(options) -> int:
 
 def rows(prompts: list[str], source: str, split: str) -> list[dict]:
     """Prompts as verl's data: one row each."""
-    from ..language.data import turns_of  # only now: heavy
-
     return [
         {
             "data_source": source,
@@ -106,34 +105,27 @@ def read_config(where: str):
         raise ValueError(f"--config {path} is not JSON: {error}") from None
     if not isinstance(what, dict):
         raise ValueError(f"--config {path} must hold an object of settings; got {type(what).__name__}")
-    if "settings" not in what:
-        config = _config(path, {key: _price(path, x) if key == "kl" else x for key, x in what.items()})
-        return config, {"set": [f"{key}={x}" for key, x in what.items()]}
-    if what.get("command") != "rlhf":
+    if "settings" in what and what.get("command") != "rlhf":
         raise ValueError(f"--config {path} is of a run of {what.get('command')}; only those of rlhf can be exported")
     try:
-        config = _built(ast.parse(what["settings"], mode="eval").body)
+        if "settings" in what:
+            config, began = _built(ast.parse(what["settings"], mode="eval").body), what.get("options", {})
+        else:
+            config = RLHFConfig(**{key: _price(x) if key == "kl" else x for key, x in what.items()})
+            began = {"set": [f"{key}={x}" for key, x in what.items()]}
         check(config)
-        return config, what.get("options", {})
     except (SyntaxError, TypeError, ValueError, KeyError, AttributeError) as error:
         raise ValueError(f"--config {path}: its settings cannot be read ({error})") from None
+    return config, began
 
 
-def _config(path: Path, settings: dict):
-    try:
-        check(config := RLHFConfig(**settings))
-        return config
-    except (TypeError, ValueError) as error:  # a misspelled field, and which was meant; a value that cannot be
-        raise ValueError(f"--config {path}: {error}") from None
-
-
-def _price(path: Path, value):
+def _price(value):
     """A KL controller from JSON: null, beta, {"beta": ...}, or {"beta": ..., "target": ..., "horizon": ...}."""
     value = {"beta": value} if isinstance(value, int | float) else value  # True too, which FixedKL refuses
     try:
         return value if value is None else (ZieglerKL if "target" in value else FixedKL)(**value)
     except TypeError as error:
-        raise ValueError(f'--config {path}: kl must be null, {{"beta"}} or {{"beta", "target"}}: {error}') from None
+        raise ValueError(f'kl must be null, {{"beta"}} or {{"beta", "target"}}: {error}') from None
 
 
 def _built(node: ast.expr):
@@ -148,10 +140,7 @@ def _reward_function(spec: str) -> tuple[Path, str]:
     """The file and the function's name, after a look whether it is there; the file is read, not run."""
     file, _, name = spec.rpartition(":")
     if not file.endswith(".py"):
-        raise ValueError(
-            f"--reward {spec} must be FILE.py:FUNCTION. A reward model has no place in this export: verl serves it "
-            f"from GPUs of its own (reward.reward_model.*)"
-        )
+        raise ValueError(validate.refusal("command", "no function file", spec))
     path = Path(file)
     if not path.is_file():
         raise ValueError(f"--reward: there is no file {path}")
@@ -172,10 +161,6 @@ def _reward_function(spec: str) -> tuple[Path, str]:
 
 def _with_rates(config, began: dict, given: dict):
     """(config, notes): learning rates that nobody said follow from the size of the models that are to learn."""
-    from transformers import AutoConfig, AutoModelForCausalLM  # only now: heavy
-
-    from ..language.loading import load_or_explain, without_code
-
     notes = []
     for name, model in (("lr", given["model"]), ("critic_lr", given["critic"] or given["model"])):
         size, who = options.SMALL, f"{model}, no folder here and so taken for a large model"
@@ -225,15 +210,10 @@ def _quoted(word: str) -> str:
 
 def _writer(form: str):
     if form == "jsonl":
-        from ..language.data import write
-
         return write
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise ValueError(
-            "parquet files need pyarrow: pip install 'ppo-lesson[export]', or pip install pyarrow. Or say --format "
-            "jsonl, which verl reads as well"
-        ) from None
+        raise ValueError(validate.refusal("command", "no pyarrow")) from None
     return lambda path, lines: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(lines), path)

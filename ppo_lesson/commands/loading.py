@@ -15,6 +15,7 @@ import torch
 from ..language.loading import load_or_explain
 from ..language.models import ScalarModel, load_language_model
 from ..language.text import load_tokenizer
+from ..validate import refusal
 
 TOKENIZERS = ["tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"]
 OURS = "__reward_function_of_ppo_lesson__"  # the mark of a module that was loaded here
@@ -54,10 +55,7 @@ def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
         how = f"{len(theirs)} tokens against {len(ours)}" if theirs else f"{sizes[0]} tokens against {sizes[1]}"
         if theirs and len(theirs) == len(ours):
             how = f"{len(theirs.items() - ours.items())} of {len(ours)} tokens are others"
-        raise ValueError(
-            f"--reward {spec} was trained with another tokenizer ({how}). Train it with this one: python -m ppo_lesson "
-            f"reward --model ... --tokenizer ..."
-        )
+        raise ValueError(refusal("command", "another tokenizer", spec, how))
     return reward_model
 
 
@@ -65,11 +63,9 @@ def _loaded(option: str, load: Callable, name: str):
     """load(name), or a ValueError that says which option it was and why."""
     try:
         return load_or_explain(load, name)
-    except ValueError as error:
-        raise ValueError(f"{option}: {error}") from error
     except Exception as error:  # of the many libraries that may be behind it
-        how = "Its files do not fit together, or ask for what this transformers does not know"
-        raise ValueError(f"{option}: {name} cannot be loaded: {_short(error)}. {how}") from error
+        why = error if isinstance(error, ValueError) else refusal("command", "not loaded", name, _short(error))
+        raise ValueError(f"{option}: {why}") from error
 
 
 def parameters(model) -> int:

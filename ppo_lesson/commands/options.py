@@ -49,14 +49,10 @@ def _defaults(command: str) -> dict[str, str]:
     from ..language.settings import RLHFConfig  # only now: it brings torch
 
     config = RLHFConfig()
-    rates = {"lr": config.lr, "SMALL_LR": SMALL_LR, "LARGE_LR": LARGE_LR, "ADAPTER_LR": ADAPTER_LR}
-    rates = {name: _short(rate) for name, rate in (rates | {"LARGE_ACTOR_LR": LARGE_ACTOR_LR}).items()}
-    known = vars(config) | {"BATCH": BATCH, "HELD": HELD, "SHOW_EVERY": SHOW_EVERY, "SMALL": SMALL // 1_000_000}
-    known |= {
-        "CHECKPOINT_EVERY": CHECKPOINT_EVERY.get(command),
-        "data": COMMANDS.get(command, COMMANDS["rlhf"])["data"],
-    }
-    return known | rates | {"beta": f"{config.kl.beta:g}"}
+    known = vars(config) | {name: x for name, x in globals().items() if name.isupper()}
+    known |= {name: _short(x) for name, x in known.items() if name == "lr" or name.endswith("_LR")}
+    known |= {"SMALL": SMALL // 1_000_000, "CHECKPOINT_EVERY": CHECKPOINT_EVERY.get(command)}
+    return known | {"beta": f"{config.kl.beta:g}", "data": COMMANDS.get(command, COMMANDS["rlhf"])["data"]}
 
 
 def _short(rate: float) -> str:
@@ -118,11 +114,8 @@ def with_kl(config, options: dict):
         raise ValueError(f"--beta {beta:g} is a price, and with --kl none nobody pays it; leave one of them out")
     beta = config.kl.beta if beta is None else FixedKL(beta).beta  # which refuses a negative one
     in_reward = FixedKL(beta) if target is None else ZieglerKL(beta, target)
-    return replace(
-        config,
-        kl=in_reward if where in ("reward", "both") else None,
-        **({"kl_loss": beta} if where in ("loss", "both") else {}),
-    )
+    in_loss = {"kl_loss": beta} if where in ("loss", "both") else {}
+    return replace(config, kl=in_reward if where in ("reward", "both") else None, **in_loss)
 
 
 def _assignment(text: str, settings) -> tuple:

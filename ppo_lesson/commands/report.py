@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 from statistics import mean, stdev
+from textwrap import indent
 
 from ..columns import COLUMNS
 from ..diagnose import report
@@ -27,9 +28,9 @@ def finish(command, folder: Path, rows, before, after, seconds, following: list[
     ]
     found = report(rows, eps=eps) if command == "rlhf" else ""
     told = {"command": command, "rows": len(rows), "seconds": round(seconds, 1), "symptoms": found}
-    told |= {"before": _means(facts), "after": _means(facts_after), "samples": samples}
-    told["n"] = {name: len(x) for name, x in facts.items()}
+    told |= {"samples": samples, "n": {name: len(x) for name, x in facts.items()}}
     for when, x in (("before", facts), ("after", facts_after)):
+        told[when] = {name: mean(numbers) for name, numbers in x.items()}
         told[f"{when}_error"] = {name: error(name, numbers) for name, numbers in x.items()}
     write_json(folder / "summary.json", told | {"plots": [path.name for path in plots]})
     where = "held-out prompts" if held else "the first training prompts"
@@ -67,10 +68,6 @@ def plot(rows: list[dict], folder: Path, axis: str) -> list[Path]:
             paths.append(folder / f"{name}.png")
             fig.savefig(paths[-1])
     return paths
-
-
-def _means(facts: dict[str, list[float]]) -> dict[str, float]:
-    return {name: mean(x) for name, x in facts.items()}
 
 
 def parts(sums: list[float], counts: list[int]) -> list[float]:
@@ -119,9 +116,5 @@ def _side_by_side(samples: list[dict]) -> str:
     parts = []
     for sample in samples:
         parts.append("> " + sample["prompt"].replace("\n", "\n> "))
-        parts += [f"{when}:\n{_indented(sample[when])}" for when in ("before", "after")]
+        parts += [f"{when}:\n{indent(sample[when] or ' ', '    ', lambda _: True)}" for when in ("before", "after")]
     return "\n\n".join(parts)
-
-
-def _indented(text: str) -> str:
-    return "\n".join("    " + line for line in text.splitlines() or [""])

@@ -8,12 +8,13 @@ model/ or actor/, critic/    Hugging Face folders       report.md, summary.json,
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from ..checkpoint import load
+from ..validate import refusal
 
 FOLDERS = ("model", "actor", "critic", "plots", "tensorboard")
 FILES = ("run.json", "run.safetensors", "metrics.jsonl", "summary.json", "report.md", ".lock")
@@ -37,29 +38,19 @@ def opened(command: str, options: dict, *, alone: bool = True) -> Iterator[tuple
         raise ValueError(f"--output: this folder cannot be made ({error}); name one where you may write") from None
     wrong = [name for name in FOLDERS if (folder / name).is_file()] + [x for x in FILES if (folder / x).is_dir()]
     if wrong:  # better now than when the run has ended
-        raise ValueError(
-            f"{folder / wrong[0]} stands where a run writes another kind; move it, or name another --output"
-        )
-    if not alone:
+        raise ValueError(refusal("command", "other kind", folder / wrong[0]))
+    with ExitStack() as held:
+        try:
+            if alone:
+                held.enter_context(FileLock(folder / ".lock", timeout=0))
+        except Timeout:
+            raise ValueError(refusal("command", "at work", folder)) from None
         yield folder, _completed(command, folder, options)
-        return
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ValueError(
-            f"another run is writing into {folder} at this moment. Wait for its end, or name another --output"
-        ) from None
-    try:
-        yield folder, _completed(command, folder, options)
-    finally:
-        lock.release()
 
 
 def begin(command: str, folder: Path, options: dict, config) -> None:
     """From here on the folder holds this run."""
-    said = {name: x for name, x in options.items() if x is not None and name not in MAY_CHANGE}
-    write_json(folder / "run.json", {"command": command, "options": said, "settings": repr(config)})
+    write_json(folder / "run.json", {"command": command, "options": _said(options), "settings": repr(config)})
 
 
 def saved(folder: Path) -> int:
@@ -73,6 +64,10 @@ def write_json(path: Path, content: dict) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
     os.replace(part, path)
+
+
+def _said(options: dict) -> dict:
+    return {name: x for name, x in options.items() if x is not None and name not in MAY_CHANGE}
 
 
 def _completed(command: str, folder: Path, options: dict) -> dict:
@@ -89,21 +84,14 @@ def _completed(command: str, folder: Path, options: dict) -> dict:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} cannot be read ({error}); name another --output") from None
     if not options["resume"]:
-        raise ValueError(
-            f"{folder} holds a run already: {there}, {saved(folder)} iterations saved. Add --resume to go on with it, "
-            f"or name another folder with --output"
-        )
+        raise ValueError(refusal("command", "run there", folder, there, saved(folder)))
     if there != command:
         raise ValueError(f"{folder} holds a run of the command {there}, not of {command}; name another --output")
-    new = {name: x for name, x in options.items() if x is not None and name not in MAY_CHANGE}
     differences = [
         f"--{name.replace('_', '-')} was {began.get(name, 'not given')}, is now {x}"
-        for name, x in new.items()
+        for name, x in _said(options).items()
         if began.get(name) != x
     ]
     if differences:
-        raise ValueError(
-            f"--resume: {folder} holds another run: {'; '.join(differences)}. Options that you leave out stay as they "
-            f"were; for a new run name another --output"
-        )
+        raise ValueError(refusal("command", "another run", folder, "; ".join(differences)))
     return options | began

@@ -121,9 +121,7 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     reward_model = reward_model.to(profile.device) if isinstance(reward_model, ScalarModel) else reward_model
     models, hardware = Models(actor, critic, reference, reward_model), Hardware(profile, team)
     checks.own_controller(config, models, prompts, documents)
-    readers = {"actor": actor} | ({"reward model": reward_model} if isinstance(reward_model, ScalarModel) else {})
-    checks.check_lengths(everything, lengths, readers, config.max_new_tokens, places)
-    checks.encode(config, models, [*held, *prompts], tokenizer)
+    checks.encode(config, models, everything, tokenizer, places)
 
     def look() -> tuple[dict, list]:
         questions = [(text, prompt_ids(tokenizer, text)) for text in held or prompts[:64]]

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed
 
+from ..validate import refusal
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -30,20 +32,15 @@ class Processes:
 
     def check(self, config) -> None:
         """ValueError if a mini-batch has fewer replies than there are processes, or PPO-ptx fewer texts."""
-        if config.batch // config.minibatches < self.size:
-            raise ValueError(
-                f"{self.size} processes share mini-batches of {config.batch // config.minibatches} replies (batch="
-                f"{config.batch} over minibatches={config.minibatches}): start fewer, or take more replies"
-            )
+        if (step := config.batch // config.minibatches) < self.size:
+            raise ValueError(refusal("processes", "too many", self.size, step, config.batch, config.minibatches))
         if config.ptx_coef and config.ptx_batch < self.size:
             raise ValueError(f"{self.size} processes share ptx_batch={config.ptx_batch} texts: start fewer or raise it")
 
     def agree(self, done: int, path) -> None:
         """ValueError if this process found an older checkpoint than another one."""
         if (most := int(self.largest(done, self.device))) != done:
-            raise ValueError(
-                f"process {self.rank} finds {done} iterations in {path}, another one {most}: all must see one folder"
-            )
+            raise ValueError(refusal("processes", "two folders", self.rank, done, path, most))
 
     def part(self, count: int) -> slice:
         """The rows of a batch of `count` that this process samples: sizes differ by one at most."""
@@ -115,15 +112,9 @@ def start() -> Processes:
     try:
         from accelerate import PartialState
     except ImportError:
-        raise ModuleNotFoundError(
-            "several processes were started (WORLD_SIZE is above 1), which needs accelerate: "
-            'pip install -c constraints.txt -e ".[gpu]"'
-        ) from None
+        raise ModuleNotFoundError(refusal("processes", "no accelerate")) from None
     for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"):
         if os.environ.get(name, "").lower() in ("true", "1"):
-            raise ValueError(
-                f"{name} asks for one model over several processes, and here each holds all of it: launch without "
-                f"--use_fsdp and --use_deepspeed, or take the run to verl with `python -m ppo_lesson export verl`"
-            )
+            raise ValueError(refusal("processes", "one model", name))
     state = PartialState(cpu=not torch.cuda.is_available())
     return Processes(state.process_index, state.num_processes, str(state.device))

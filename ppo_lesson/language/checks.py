@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from ..kl import FixedKL, ZieglerKL
+from ..validate import refusal
 from . import settings
 from .data import LISTED
 from .models import KINDS, Models, ScalarModel
@@ -32,8 +33,8 @@ def own_controller(config, models: Models, prompts, documents) -> FixedKL | Zieg
     return copy.deepcopy(config.kl)
 
 
-def encode(config, models: Models, prompts, tokenizer) -> list[tuple[str, list[int]]]:
-    """(text, ids) of every prompt, each once. Refuses prompts and models that do not fit together."""
+def encode(config, models: Models, prompts, tokenizer, places=()) -> list[tuple[str, list[int]]]:
+    """(text, ids) of every prompt, each once. Refuses prompts and models that do not fit together; places: of each."""
     encoded = [(prompt, prompt_ids(tokenizer, prompt)) for prompt in dict.fromkeys(prompts)]
     if len(encoded) < len(prompts):
         warnings.warn(
@@ -51,12 +52,9 @@ def encode(config, models: Models, prompts, tokenizer) -> list[tuple[str, list[i
     for name, model in readers.items():
         has = size if model is None else model.config.get_text_config().vocab_size
         if has < tokens or (has != size and min(has, size) == tokens):  # padded to a round number, as many are
-            raise ValueError(
-                f"the {name} knows {has} tokens, the actor {size} and the tokenizer {tokens}: the {name} was made with "
-                f"another tokenizer. Train it with this one, or wrap it in a function (prompt, reply) -> score"
-            )
+            raise ValueError(refusal("model", "another vocabulary", name, has, size, tokens))
     texts, ids = zip(*encoded)
-    check_lengths(texts, list(map(len, ids)), readers, config.max_new_tokens)
+    check_lengths(texts, list(map(len, ids)), readers, config.max_new_tokens, places)
     return encoded
 
 
@@ -73,6 +71,16 @@ def check_lengths(texts: Sequence[str], lengths: Sequence[int], models: dict, mo
             where = f" ({', '.join(dict.fromkeys(places[i] for i in long[:LISTED]))})" if places else ""
             reply = f", and its reply may have {more} more (max_new_tokens)" if more else ", its reply included"
             raise ValueError(
-                f"{len(long)} of {len(lengths)} prompts are too long for the {name}, which reads {limit} tokens{where}:"
-                f" {texts[worst]!r:.60} has {lengths[worst]}{reply}. Shorten or drop these"
+                refusal(
+                    "texts",
+                    "too long",
+                    len(long),
+                    len(lengths),
+                    name,
+                    limit,
+                    where,
+                    texts[worst],
+                    lengths[worst],
+                    reply,
+                )
             )

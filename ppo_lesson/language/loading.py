@@ -18,6 +18,8 @@ from torch import Tensor
 from transformers import AutoConfig
 from transformers.utils import logging
 
+from ..validate import refusal
+
 REASONS = tomllib.loads(files(__package__).joinpath("loading.toml").read_text("utf-8"))["reason"]
 ADAPTER = "adapter_config.json"
 FINE = torch.float32, torch.float64  # what sums are made in, too
@@ -33,11 +35,7 @@ def without_code(kind, folder, given: dict | None = None):
     except (ValueError, OSError, ImportError) as error:
         if "trust_remote_code" not in str(error):
             raise
-        raise ValueError(
-            f"{folder} brings Python code of its own (auto_map in its config.json or tokenizer_config.json), and code "
-            f"that comes with a model never runs here. Take a model whose architecture is part of transformers; a "
-            f"newer transformers may know this one"
-        ) from error
+        raise ValueError(refusal("model", "brings code", folder)) from error
 
 
 def load_complete(kind, folder, *, dtype=torch.float32):
@@ -49,10 +47,7 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     _refuse_adapter(folder)
     config = without_code(AutoConfig, folder)
     if quantised := getattr(config, "quantization_config", None):
-        raise ValueError(
-            f"{folder} says that its weights are quantised ({quantised!s:.60}), which cannot be trained here. Take the "
-            f"model before it was; or make its weights whole, and take quantization_config out of its config.json"
-        )
+        raise ValueError(refusal("model", "quantised", folder, quantised))
     if (path := Path(folder) / "generation_config.json").exists():
         json.loads(path.read_text("utf-8"))  # transformers passes over a broken one, and its ends with it
     config._attn_implementation = None  # how its authors' machine computed attention; a name of the hub there is code
@@ -65,18 +60,12 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     missing = [name for name in sorted(found["missing_keys"]) if id(named.get(name)) not in loaded]
     what, says = type(model).__name__, ", ".join(config.architectures or ["nothing"])
     if missing:
-        raise ValueError(
-            f"{folder} lacks {_some(missing)} of a {what}: random numbers would stand in their place. Its config.json "
-            f"says {says}. Name the folder of a whole model of that kind; merge an adapter first"
-        )
+        raise ValueError(refusal("model", "lacks", folder, _some(missing), what, says))
     inside = {name for name, _ in model.base_model.named_children()}
     others = sorted(found["unexpected_keys"])
     wrong = [x for x in others if x.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in inside]
     if wrong:
-        raise ValueError(
-            f"{folder} holds {_some(wrong)}, for which a {what} as its config.json describes it has no place: the "
-            f"model that was trained had them. Mend the config.json, or take the folder as its authors wrote it"
-        )
+        raise ValueError(refusal("model", "holds more", folder, _some(wrong), what))
     if others and model is not model.base_model:  # a trunk is without its head by intention
         warnings.warn(f"{folder} holds {_some(others)}, which a {what} does not use", stacklevel=3)
     return model
@@ -99,10 +88,7 @@ def examined(folder, model) -> Iterator[None]:
         if str(error).startswith(f"{folder}: "):
             raise
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"{folder}: a {type(model).__name__} cannot be trained here ({why}). Wanted is a causal language model of "
-            f"one trunk and one head that reads on from a cache (past_key_values), as Llamas and Qwens are"
-        ) from error
+        raise ValueError(refusal("model", "not to be trained", folder, type(model).__name__, why)) from error
 
 
 def rounding(model, dtype: torch.dtype | None = None) -> float:
@@ -131,35 +117,22 @@ def refuse_a_look_ahead(folder, model, numbers: Callable[[Tensor], Tensor]) -> N
         raise ValueError(f"{folder}: what this {type(model).__name__} says is not finite: its weights are broken")
     moved = (first - second).abs().max().item()
     if not moved <= rounding(model) * first.abs().max().item():
-        raise ValueError(
-            f"{folder}: this {type(model).__name__} looks to the right: its last token moves numbers of earlier places "
-            f"by {moved:.3g}, so that no token has a probability given the past alone. Take a causal language model; "
-            f"look for use_bidirectional_attention or is_causal in its config.json"
-        )
+        raise ValueError(refusal("model", "looks ahead", folder, type(model).__name__, moved))
 
 
 def refuse_another_kind(folder) -> None:
     """ValueError if this folder is a critic or a reward model: its trunk would do for a language model, and be none."""
     _refuse_adapter(folder)
     if (Path(folder) / "head.safetensors").exists():
-        raise ValueError(
-            f"{folder} holds a critic or a reward model (head.safetensors), not a language model; name the folder of "
-            f"the language model that it was made from"
-        )
+        raise ValueError(refusal("model", "has a number", folder))
     says = without_code(AutoConfig, folder).architectures or []
     if wrong := [name for name in says if name.endswith("Classification")]:
-        raise ValueError(
-            f"{folder} holds a {wrong[0]}, not a language model: its trunk was trained for another answer. Name the "
-            f"folder of the language model that it was made from"
-        )
+        raise ValueError(refusal("model", "classifies", folder, wrong[0]))
 
 
 def _refuse_adapter(folder, model=None) -> None:
     if (Path(folder) / ADAPTER).exists() or getattr(model, "_hf_peft_config_loaded", False):  # the second: from the hub
-        raise ValueError(
-            f"{folder} holds an adapter ({ADAPTER}), which would be laid over the weights beside it, or over others. "
-            f"Merge it first (peft: merge_and_unload, then save_pretrained), or take the file away if that was done"
-        )
+        raise ValueError(refusal("model", "adapter", folder, ADAPTER))
 
 
 def _some(names: list[str]) -> str:

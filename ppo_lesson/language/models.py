@@ -15,6 +15,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from ..checkpoint import share
+from ..validate import refusal
 from .loading import examined, load_complete, refuse_a_look_ahead, refuse_another_kind, rounding
 from .sampling import full_mask, generate, hidden_states, response_mask, token_logps
 
@@ -41,20 +42,13 @@ def _refuse_other_logits(folder, model) -> None:
     own = model(input_ids=ids).logits[0, :-1].float().log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
     error = (own - token_logps(model, ids, torch.ones_like(ids), 7)[0]).abs().max().item()
     if not error <= (1e-3 if model.dtype == torch.float32 else 0.1):
-        raise ValueError(
-            f"{folder}: log-probabilities from the model's last hidden state and head are {error:.3g} nats away from "
-            f"its own. A {type(model).__name__} changes its logits in a way that sampling.token_logps must learn first"
-        )
+        raise ValueError(refusal("model", "other logits", folder, error, type(model).__name__))
 
 
 def _refuse_another_sampler(folder, model) -> None:
     error, allowed = sampling_error(model, generate)
     if not error <= allowed:
-        raise ValueError(
-            f"{folder}: a {type(model).__name__} samples tokens with log-probabilities that are {error:.3g} nats away "
-            f"from those it gives the same text in one pass: it minds padding on the left, or its cache is another. "
-            f"Take a model that counts its positions with position_ids, as the Llamas and Qwens do"
-        )
+        raise ValueError(refusal("model", "another sampler", folder, type(model).__name__, error))
 
 
 @torch.no_grad()

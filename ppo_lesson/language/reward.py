@@ -61,10 +61,7 @@ def score(
     """
     ended = [True] * len(replies) if ended is None else ended
     if not len(prompts) == len(replies) == len(ended) or not replies:
-        raise ValueError(
-            f"score needs one prompt for each reply, and one of `ended`; got {len(prompts)} prompts, {len(replies)} "
-            f"replies, {len(ended)} of `ended`"
-        )
+        raise ValueError(validate.refusal("texts", "not as many", len(prompts), len(replies), len(ended)))
     return _score_ids(model, tokenizer, _encode(tokenizer, prompts, replies, ended), rows)
 
 

@@ -25,6 +25,7 @@ from ..hardware.hardware import CPU
 from ..kl import ZieglerKL, estimate, estimate_off_policy
 from ..loop import still_held
 from ..objectives import aggregate, clip_fraction, clipped_surrogate, explained_variance, value_loss
+from ..validate import refusal
 from .advantages import advantages_of
 from .checks import encode, own_controller
 from .microbatch import by_length, micro_batches
@@ -256,9 +257,7 @@ def _same_reward(reward, tokenizer, run: checkpoint.Run, config: RLHFConfig) -> 
     elif others:
         i = others[0]
         raise ValueError(
-            f"resume: {run.path} holds a run with another reward: {texts[i]!r:.60} to {prompts[i]!r:.60} scored "
-            f"{scores[i]:g} and would score {now[i]:g} now ({len(others)} of {len(now)} replies differ). Go on with "
-            f"the reward that it had, or name another file"
+            refusal("model", "another reward", run.path, texts[i], prompts[i], scores[i], now[i], len(others), len(now))
         )
 
 
@@ -293,7 +292,4 @@ def _scale(config: RLHFConfig, iteration: int) -> float:
 def _stop_if_diverged(row: dict, config: RLHFConfig) -> None:
     for name, x in row.items():
         if not math.isfinite(x):
-            raise FloatingPointError(
-                f"{name} is {x}: the run has diverged. Lower lr={config.lr:g} or "
-                f"critic_lr={config.critic_lr:g}, or look for scores that are far from 0"
-            )
+            raise FloatingPointError(refusal("model", "diverged", name, x, config.lr, config.critic_lr))

@@ -117,8 +117,7 @@ def train_steps(
         for name in ("loss", "grad_norm"):
             if not math.isfinite(row.get(name, 0.0)):
                 raise FloatingPointError(
-                    f"step {step}: {name} is {row[name]}. Lower lr={config.lr:g}, or look for broken weights in the "
-                    f"model you began with. {run.what_is_safe()}"
+                    validate.refusal("model", "step diverged", step, name, row[name], config.lr, run.what_is_safe())
                 )
         if run.due(step):
             run.save()  # weights that have just given a finite loss

@@ -107,10 +107,7 @@ def _chat(tokenizer, turns: list[dict], **more):
         return tokenizer.apply_chat_template(turns, chat_template=template, **{"tokenize": False} | more)
     except Exception as error:
         who = f"turns of {', '.join(x['role'] for x in turns)}" if len(turns) > 1 else "one turn of a user"
-        raise ValueError(
-            f"the tokenizer's chat template fails on {who} ({error}), here {turns[-1]['content']!r:.60}. Mend it, "
-            f"or take it out of tokenizer_config.json (or chat_template.jinja) if prompts are complete as they are"
-        ) from error
+        raise ValueError(validate.refusal("texts", "template fails", who, error, turns[-1]["content"])) from error
 
 
 def end_ids(tokenizer, model=None) -> list[int]:
