@@ -8,6 +8,7 @@ from dataclasses import fields
 import yaml  # it comes with transformers
 
 from ..language.settings import RLHFConfig
+from ..validate import refusal
 from .keys import DEFAULTS, FOLLOWS, ROWS, VERSIONS
 
 LIBRARIES = {"verl": "verl", "trl": "TRL 1.12", "openrlhf": "OpenRLHF"}
@@ -109,9 +110,7 @@ def read_settings(text: str) -> dict:
             now = _value(word)
             settings[key] = now if before is True else [*(before if isinstance(before, list) else [before]), now]
     if not settings:
-        raise ValueError(
-            f"no setting is read from {text[:60]!r}: give a command's text, or that of a YAML or JSON file"
-        )
+        raise ValueError(refusal("bridge", "no setting", text[:60]))
     return settings
 
 

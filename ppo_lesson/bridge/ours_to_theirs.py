@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import make_dataclass
 
 from .. import validate
 from ..kl import ZieglerKL
@@ -16,34 +16,10 @@ ESTIMATOR = {"gae": "gae", "group": "grpo"}
 LINE, FLAT = "linear", "constant_with_warmup"  # learning rates, as transformers calls them
 
 
-@validate.helpful
-@dataclass(frozen=True)
-class Launch:
-    """Where, on what and from which files a run of verl takes place; None: not set, so that verl decides.
-
-    critic: the model that it starts from; without it that of the actor. gpus: of one node. reward: a file, and
-    reward_name its function. test_every: iterations between two tests on val_files.
-    """
-
-    model: str | None = None
-    critic: str | None = None
-    train_files: str | None = None
-    val_files: str | None = None
-    test_first: bool | None = None
-    test_every: int | None = None
-    prompt_length: int | None = None
-    reward: str | None = None
-    reward_name: str | None = None
-    engine: str | None = None
-    tensor_parallel: int | None = None
-    gpus: int | None = None
-    nodes: int | None = None
-    logger: list[str] | None = None
-    project: str | None = None
-    name: str | None = None
-    folder: str | None = None
-
-
+# Where, on what and from which files a run of verl takes place: fields and their keys stand in keys.toml, under launch.
+# None: not set, so that verl decides.
+Launch = make_dataclass("Launch", [(name, "object | None", None) for name in known.LAUNCH], frozen=True)
+Launch = validate.helpful(Launch)
 NOWHERE = Launch()
 
 
@@ -55,32 +31,28 @@ def to_verl(
     prompts: how many there are, from which trainer.total_epochs follows. mean_length: expected tokens of a reply, for
     the target of a ZieglerKL; without it the longest reply.
     """
-    keys, notes = _verl(config, prompts, mean_length, launch)
-    return _warned("verl", keys, notes)
+    return _warned("verl", *_verl(config, launch, prompts, mean_length))
 
 
 def to_trl(config: RLHFConfig, *, gpus: int = 1) -> dict:
     """Arguments of TRL 1.12's PPOConfig (`trl.experimental.ppo`, removed in 1.13); a warning for what is lost."""
-    return _warned("trl", *_trl(config, gpus))
+    return _warned("trl", *_trl(config, Launch(gpus=gpus)))
 
 
 def to_openrlhf(config: RLHFConfig, *, prompts: int | None = None, mean_length: float | None = None) -> dict:
     """{flag without --: value} for OpenRLHF 0.11's train_ppo_ray; arguments as in `to_verl`, a warning for losses."""
-    return _warned("openrlhf", *_openrlhf(config, prompts, mean_length))
+    return _warned("openrlhf", *_openrlhf(config, NOWHERE, prompts, mean_length))
 
 
 def differences(config: RLHFConfig, library: str, *, gpus: int = 1, prompts=None, mean_length=None) -> list[Note]:
     """What "verl", "trl" or "openrlhf" cannot say of `config`, or says a little differently."""
-    if library == "verl":
-        return _verl(config, prompts, mean_length, Launch(gpus=gpus))[1]
-    if library == "trl":
-        return _trl(config, gpus)[1]
-    if library == "openrlhf":
-        return _openrlhf(config, prompts, mean_length)[1]
-    raise ValueError(f"library must be one of {tuple(VERSIONS)}; got {library!r}")
+    if library not in VERSIONS:
+        raise ValueError(f"library must be one of {tuple(VERSIONS)}; got {library!r}")
+    said = {"verl": _verl, "trl": _trl, "openrlhf": _openrlhf}[library]
+    return said(config, Launch(gpus=gpus), prompts, mean_length)[1]
 
 
-def _verl(config, prompts, mean_length, launch):
+def _verl(config, launch, prompts, mean_length):
     keys, notes = _begin(config, "verl")
     asked, gpus = config.batch // config.replies, either(launch.gpus, 1) * either(launch.nodes, 1)
     mini = math.ceil(asked / config.minibatches)
@@ -114,9 +86,9 @@ def _verl(config, prompts, mean_length, launch):
     return keys | {known.LAUNCH[name]: value for name, value in told.items() if value is not None}, notes
 
 
-def _trl(config, gpus):
+def _trl(config, launch, *_):
     keys, notes = _begin(config, "trl")
-    if config.batch % validate.integer("gpus", gpus, 1):
+    if config.batch % (gpus := validate.integer("gpus", launch.gpus, 1)):
         raise ValueError(f"batch must be a multiple of gpus={gpus}; got {config.batch}")
     micro = _divisor(config.batch // gpus, config.micro_batch, "micro_batch", notes)
     keys |= {"per_device_train_batch_size": micro, "gradient_accumulation_steps": config.batch // gpus // micro}
@@ -137,7 +109,7 @@ def _trl(config, gpus):
     return keys | ({"save_strategy": "no"} if every is None else {"save_strategy": "steps", "save_steps": every}), notes
 
 
-def _openrlhf(config, prompts, mean_length):
+def _openrlhf(config, _, prompts, mean_length):
     keys, notes = _begin(config, "openrlhf")
     step = config.batch // config.minibatches
     if step * config.minibatches != config.batch:

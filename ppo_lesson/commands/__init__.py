@@ -13,15 +13,18 @@ def _end(*_):
     os._exit(STOPPED)
 
 
-@contextmanager
 def stoppable_imports():
     """While libraries are imported Ctrl-C ends the program at once: half an import is a traceback, torch's an abort."""
-    ours = threading.current_thread() is threading.main_thread()
-    ours = ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return ctrl_c(_end, ours=signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+
+
+@contextmanager
+def ctrl_c(handler, *, ours: bool = True):
+    """Meanwhile Ctrl-C calls `handler`, if it is `ours` to say so, and in the main thread, which alone may."""
+    ours = ours and threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, handler) if ours else None
     try:
-        if ours:
-            signal.signal(signal.SIGINT, _end)
         yield
     finally:
         if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, before)

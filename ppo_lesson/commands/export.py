@@ -44,9 +44,8 @@ def execute(options) -> int:
     for name in ("model", "prompts", "reward"):
         given[name] = given[name] or began.get(name)
         if not given[name]:
-            raise ValueError(
-                f"export needs --{name}" + ("" if began.get("model") else ", or --config with a folder that rlhf wrote")
-            )
+            more = "" if began.get("model") else ", or --config with a folder that rlhf wrote"
+            raise ValueError(f"export needs --{name}{more}")
     for name in ("gpus", "nodes", "tensor_parallel", "prompt_length"):
         validate.integer(name, given[name], 1)
     prompts = read_prompts(given["prompts"])
@@ -168,7 +167,7 @@ def _with_rates(config, began: dict, given: dict):
             with torch.device("meta"):
                 shapes = load_or_explain(partial(without_code, AutoConfig), model)
                 shapes = AutoModelForCausalLM.from_config(shapes, trust_remote_code=False)
-            size = sum(p.numel() for p in shapes.parameters())
+            size = shapes.num_parameters()
             who = f"{model} with its {size / 1e6:.3g} million parameters"
         rate, had = options.rates(size)[name], getattr(config, name)
         if options.said(began, name):

@@ -18,21 +18,21 @@ from ..language.text import load_tokenizer
 from ..validate import refusal
 
 TOKENIZERS = ["tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"]
+HOLDS = {"language model": ["config.json", "adapter_config.json"], "reward model": ["head.safetensors"]}
+HOLDS["tokenizer"] = TOKENIZERS  # what a folder is of which one file is there
 OURS = "__reward_function_of_ppo_lesson__"  # the mark of a module that was loaded here
 
 
 def language_model(name: str):
     """A causal language model from a folder, or from the hub."""
-    _folder_or_name("--model", name, "a language model")
+    _folder_or_name("--model", name, "language model")
     return _loaded("--model", load_language_model, name)
 
 
 def tokenizer_of(name: str | None, model_name: str, model):
     """The tokenizer called `name`, or the one beside the model."""
     option, name = ("--tokenizer", name) if name else ("--model", model_name)
-    _folder_or_name(option, name, "a tokenizer")
-    if Path(name).is_dir() and not any((Path(name) / file).exists() for file in TOKENIZERS):
-        raise ValueError(f"{option}: {name} holds no tokenizer; name the folder that does with --tokenizer")
+    _folder_or_name(option, name, "tokenizer")
     tokenizer = _loaded(option, load_tokenizer, name)
     size = model.config.get_text_config().vocab_size
     if len(tokenizer) > size:
@@ -46,7 +46,8 @@ def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
         return _function(spec)
     if not Path(spec).is_dir():
         raise ValueError(f"--reward: there is no folder {spec}; give one that `reward` wrote, or FILE.py:FUNCTION")
-    reward_model = _loaded("--reward", partial(ScalarModel.load, kind="reward"), _inside(spec, "head.safetensors"))
+    _folder_or_name("--reward", spec, "reward model")
+    reward_model = _loaded("--reward", partial(ScalarModel.load, kind="reward"), spec)
     there = any((Path(spec) / file).exists() for file in TOKENIZERS)
     theirs = _loaded("--reward", load_tokenizer, spec).get_vocab() if there else None
     sizes = [x.config.get_text_config().vocab_size for x in (reward_model, model)]
@@ -66,10 +67,6 @@ def _loaded(option: str, load: Callable, name: str):
     except Exception as error:  # of the many libraries that may be behind it
         why = error if isinstance(error, ValueError) else refusal("command", "not loaded", name, _short(error))
         raise ValueError(f"{option}: {why}") from error
-
-
-def parameters(model) -> int:
-    return sum(p.numel() for p in model.parameters())
 
 
 def documents_of(path: str | None) -> list[str]:
@@ -154,28 +151,22 @@ def _where(error: BaseException, path: Path) -> str:
     return f"{words} (line {last.lineno} of {Path(last.filename).name})"
 
 
-# ---- folders ---------------------------------------------------------------------------------------------------------
-
-
 def _folder_or_name(option: str, name: str, kind: str) -> None:
-    """ValueError unless `name` is a folder that holds something, or can be a name on the hub."""
-    path = Path(name)
+    """ValueError unless `name` is a folder that holds such a thing, or can be a name on the hub.
+
+    It knows the folders which the commands write.
+    """
+    path, (first, *more) = Path(name), HOLDS[kind]
     if path.is_dir():
-        files = TOKENIZERS if kind == "a tokenizer" else ("config.json", "adapter_config.json")
-        _inside(name, *files, option=option, kind=kind)
+        if not any((path / file).exists() for file in (first, *more)):
+            inner = [sub for sub in ("model", "actor") if (path / sub / first).exists()]
+            missing = "name the folder that does with --tokenizer" if kind == "tokenizer" else f"{first} is missing"
+            raise ValueError(
+                f"{option}: {name} holds no {kind}; {f'did you mean {path / inner[0]}?' if inner else missing}"
+            )
     elif path.exists() or name[0] in "./~" or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise ValueError(f"{option}: there is no folder {name}, and it cannot be a name on the hub")
     elif path.parent != Path() and path.parent.is_dir():  # data/sft_modle, say; not worth a question to the hub
         close = difflib.get_close_matches(path.name, [x.name for x in path.parent.iterdir() if x.is_dir()], 1)
         meant = f"; did you mean {path.parent / close[0]}?" if close else ""
         raise ValueError(f"{option}: there is no folder {name}{meant}")
-
-
-def _inside(name: str, *files: str, option: str = "--reward", kind: str = "a reward model") -> str:
-    """`name` if one of `files` is in it; else an error that knows the folders which the commands write."""
-    folder = Path(name)
-    if any((folder / file).exists() for file in files) or kind == "a tokenizer":
-        return name
-    inner = [sub for sub in ("model", "actor") if (folder / sub / files[0]).exists()]
-    meant = f"did you mean {folder / inner[0]}?" if inner else f"{files[0]} is missing"
-    raise ValueError(f"{option}: {name} holds no {kind.removeprefix('a ')}; {meant}")

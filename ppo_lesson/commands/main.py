@@ -26,11 +26,8 @@ def main(argv=None):
 
 def _parsed(argv) -> tuple:
     """(command, options)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ppo_lesson",
-        description="SFT, reward model and PPO of a language model with your own data.",
-        allow_abbrev=False,
-    )
+    about = "SFT, reward model and PPO of a language model with your own data."
+    parser = argparse.ArgumentParser("python -m ppo_lesson", description=about, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
     argv = sys.argv[1:] if argv is None else argv
     helps = any(word in ("-h", "--help") for word in argv[1:])  # of one command: its defaults load torch
@@ -38,9 +35,7 @@ def _parsed(argv) -> tuple:
     export = commands.add_parser("export", help="write your settings as a run of another library", allow_abbrev=False)
     options.add_options(export, "export", helps=helps)
     if argv and argv[0] in LESSON:
-        parser.error(
-            f"{argv[0]} belongs to the lesson: python -m course {argv[0]}, in the folder notebooks of a checkout"
-        )
+        parser.error(f"{argv[0]} is the lesson's: python -m course {argv[0]}, in the folder notebooks of a checkout")
     given, unknown = parser.parse_known_args(argv)
     given = vars(given)
     command = given.pop("command")

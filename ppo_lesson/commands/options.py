@@ -25,11 +25,8 @@ CHECKPOINT_EVERY = {"sft": 100, "reward": 100, "rlhf": 10}
 def add_commands(commands, *, helps: bool = True) -> None:
     """Add the three to argparse's subparsers. helps: with the defaults in their help, for which torch is loaded."""
     for name, command in COMMANDS.items():
-        example = (
-            f"example:\n  python -m ppo_lesson {name} {command['example']}\n  python -m ppo_lesson {name} --output "
-            f"runs/{name} --resume        goes on after an interrupt or a crash"
-        )
-        about = {"help": command["help"], "description": command["help"], "epilog": example}
+        about = {"help": command["help"], "description": command["help"]}
+        about["epilog"] = _READ["epilog"].format(name=name, example=command["example"])
         parser = commands.add_parser(name, **about, allow_abbrev=False, formatter_class=RawDescriptionHelpFormatter)
         add_options(parser, name, helps=helps)
 
@@ -46,22 +43,17 @@ def add_options(parser, command: str, *, helps: bool = True) -> None:
 
 def _defaults(command: str) -> dict[str, str]:
     """What the help fills in: the defaults of RLHFConfig, and what is said above."""
+    from numpy import format_float_scientific
+
     from ..language.settings import RLHFConfig  # only now: it brings torch
 
     config = RLHFConfig()
     known = vars(config) | {name: x for name, x in globals().items() if name.isupper()}
-    known |= {name: _short(x) for name, x in known.items() if name == "lr" or name.endswith("_LR")}
+    short = {"trim": "-", "exp_digits": 1}  # 1.5e-4
+    rates = {name: x for name, x in known.items() if name == "lr" or name.endswith("_LR")}
+    known |= {name: format_float_scientific(x, **short) for name, x in rates.items()}
     known |= {"SMALL": SMALL // 1_000_000, "CHECKPOINT_EVERY": CHECKPOINT_EVERY.get(command)}
     return known | {"beta": f"{config.kl.beta:g}", "data": COMMANDS.get(command, COMMANDS["rlhf"])["data"]}
-
-
-def _short(rate: float) -> str:
-    """
-    >>> _short(6e-4), _short(1.5e-05)
-    ('6e-4', '1.5e-5')
-    """
-    number, power = f"{rate:e}".split("e")
-    return f"{float(number):g}e{int(power)}"
 
 
 def rates(size: int, adapters: bool = False) -> dict[str, float]:
@@ -82,10 +74,8 @@ def check_needed(command: str, options: dict) -> None:
     """ValueError that names the options which are missing."""
     missing = [name for name in COMMANDS[command]["needed"] if options[name] is None]
     if missing:
-        raise ValueError(
-            f"{command} needs {' and '.join('--' + name for name in missing)}, for example\n"
-            f"  python -m ppo_lesson {command} {COMMANDS[command]['example']}"
-        )
+        known = {"command": command, "missing": " and ".join(f"--{name}" for name in missing)}
+        raise ValueError(_READ["needs"].format_map(known | COMMANDS[command]))
 
 
 def changed(config, options: dict, names: tuple[str, ...]):

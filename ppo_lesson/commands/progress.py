@@ -1,9 +1,7 @@
 """Run a trainer to its end: numbers into files, a line of progress, sample replies, and a Ctrl-C that loses nothing."""
 
 import io
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +11,7 @@ from tqdm import tqdm  # it comes with transformers
 
 from ..columns import COLUMNS
 from ..metrics import record
+from . import ctrl_c
 from .options import SHOW_EVERY
 from .run_folder import saved
 
@@ -46,14 +45,8 @@ def _patient() -> Iterator[list]:
         asked.append(True)
         print("\nstopping after this iteration (Ctrl-C again: at once)", file=sys.stderr, flush=True)
 
-    if threading.current_thread() is not threading.main_thread():
+    with ctrl_c(note):
         yield asked
-        return
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class Progress:

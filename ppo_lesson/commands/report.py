@@ -23,9 +23,7 @@ def finish(command, folder: Path, rows, before, after, seconds, following: list[
     """
     (facts, replies), (facts_after, replies_after) = before, after
     plots = plot(rows, folder / "plots", "step" if "step" in rows[0] else "iteration")
-    samples = [
-        {"prompt": prompt, "before": text, "after": then} for (prompt, text), (_, then) in zip(replies, replies_after)
-    ]
+    samples = [{"prompt": p, "before": x, "after": y} for (p, x), (_, y) in zip(replies, replies_after)]
     found = report(rows, eps=eps) if command == "rlhf" else ""
     told = {"command": command, "rows": len(rows), "seconds": round(seconds, 1), "symptoms": found}
     told |= {"samples": samples, "n": {name: len(x) for name, x in facts.items()}}

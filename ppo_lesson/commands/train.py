@@ -33,7 +33,6 @@ from .report import finish, parts
 from .run_folder import begin, opened
 
 LONGEST = 64  # tokens of the sample replies after fine-tuning
-SMALLER = "; or compute less at a time: --set micro_batch=4"
 SHOWN = 4  # prompts whose replies stand in the report
 
 
@@ -52,7 +51,7 @@ def execute(command: str, given: dict) -> None:
         try:
             _rlhf(folder, given, team) if command == "rlhf" else _fine_tune(command, folder, given)
         except torch.OutOfMemoryError as error:
-            more = SMALLER if command == "rlhf" else ""
+            more = "; or compute less at a time: --set micro_batch=4" if command == "rlhf" else ""
             raise ValueError(f"out of memory: {error}. Take a smaller --batch or --lora-rank 16{more}") from error
 
 
@@ -69,7 +68,7 @@ def _fine_tune(command: str, folder: Path, given: dict) -> None:
     lengths = [sum(map(len, pair_ids(tokenizer, prompt, reply))) for prompt, reply, _ in replies]
     checks.check_lengths(prompts, lengths, {"model": base}, places=places)
     held, rest = hold_out(everything, given["held"])
-    config, size = _supervised(given, base, len(rest), profile), loading.parameters(base)
+    config, size = _supervised(given, base, len(rest), profile), base.num_parameters()
     base, *_ = machine.roles(base, profile, seed=seed, critic=False)
     model = base if sft else ScalarModel.reward(base, seed=seed).to(profile.device)  # with LoRA: on top of the adapter
     del base
@@ -112,7 +111,7 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     held, prompts = hold_out(everything, given["held"])
     documents = loading.documents_of(given["documents"])
     reward_model = loading.reward_of(given["reward"], tokenizer, actor)  # last: it may go to another folder
-    rates = options.rates(size := loading.parameters(actor), adapters=bool(profile.lora_rank))
+    rates = options.rates(size := actor.num_parameters(), adapters=bool(profile.lora_rank))
     config = replace(config, **{name: x for name, x in rates.items() if not options.said(given, name)})
     team.check(config)
     if profile.memory:
@@ -182,7 +181,7 @@ def spread(examples: list) -> list:
 def _supervised(given: dict, model, count: int, profile: machine.Profile) -> supervised.SupervisedConfig:
     """The settings of sft and reward: two passes over the data, if nothing else was said."""
     lr = options.ADAPTER_LR if profile.lora_rank else options.LARGE_LR
-    lr = options.SMALL_LR if loading.parameters(model) < options.SMALL else lr
+    lr = options.SMALL_LR if model.num_parameters() < options.SMALL else lr
     every = options.CHECKPOINT_EVERY["sft"]
     config = supervised.SupervisedConfig(batch=min(options.BATCH, count), lr=lr, checkpoint_every=every)
     config = options.changed(config, given, ("steps", "batch", "lr", "checkpoint_every"))
@@ -218,10 +217,10 @@ def _profile(given: dict, team: processes.Processes = processes.ALONE) -> machin
 def _ranked(model, tokenizer, held: list, some: list) -> tuple[dict, list]:
     """The share of pairs that a reward model orders as the `held` rankings do, and its scores of `some`."""
     right = reward.rightly_ordered(model, tokenizer, held) if held else []
-    scores = zip(some, reward.score_rankings(model, tokenizer, some))
-    samples = [
-        (r.prompt, "\n".join(f"{x:+.2f}  {reply}" for x, reply in zip(s.tolist(), r.replies))) for r, s in scores
-    ]
+    samples = []
+    for r, scores in zip(some, reward.score_rankings(model, tokenizer, some)):
+        lines = [f"{x:+.2f}  {reply}" for x, reply in zip(scores.tolist(), r.replies)]
+        samples.append((r.prompt, "\n".join(lines)))
     return {"accuracy": parts([x.sum().item() for x in right], [len(x) for x in right])} if held else {}, samples
 
 

@@ -105,7 +105,8 @@ def plan(model, profile: Profile, config, *, prompt: int, reward=None) -> Plan:
     rows, alone = max(1, min(rows, share)), rows >= share
     kind = (profile.half, profile.lora_rank, profile.gradient_checkpointing)
     head = (chunk(profile.device), bool(config.entropy_coef), alone)
-    kept, peak = _through(key, kind, (rows, prompt, config.max_new_tokens), head)
+    one, two = (_dry_run(key, n, kind, (rows, prompt, config.max_new_tokens), head) for n in (1, 2))
+    kept, peak = (x + (y - x) * (text.num_hidden_layers - 1) for x, y in zip(one, two))  # each further like the second
     _, prefill = _dry_run(key, 1, kind, (config.batch, prompt, 0), head)
 
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
@@ -157,10 +158,9 @@ def fit(model, profile: Profile, config, *, prompt: int, reward=None) -> tuple[d
 
 def enough(model, profile: Profile, config, *, prompt: int, reward=None) -> Plan:
     """The plan; ValueError, with its numbers and the nearest setting that fits, if there is less memory than that."""
-    made = plan(model, profile, config, prompt=prompt, reward=reward)
-    if profile.memory is None or made.peak <= profile.memory:
+    made, found = (ask(model, profile, config, prompt=prompt, reward=reward) for ask in (plan, fit))
+    if found == ({}, made):
         return made
-    found = fit(model, profile, config, prompt=prompt, reward=reward)
     how = "Nothing tried here fits: take a smaller model, or several GPUs"
     if found is not None:
         how = f"It fits with {', '.join(f'{name}={x}' for name, x in found[0].items())}: {found[1]}"
@@ -175,13 +175,9 @@ def _key(config) -> str:
     return json.dumps({"model_type": config.model_type} | json.loads(config.to_json_string(use_diff=False)))
 
 
-def _config(key: str):
-    fields = json.loads(key)
-    return AutoConfig.for_model(fields.pop("model_type"), **fields)
-
-
 def _model(key: str, layers: int | None = None, dtype=torch.float32):
-    config = _config(key)
+    fields = json.loads(key)
+    config = AutoConfig.for_model(fields.pop("model_type"), **fields)
     if layers is not None:
         config.num_hidden_layers = layers
         if getattr(config, "layer_types", None):
@@ -197,13 +193,6 @@ def _sizes(key: str, rank: int) -> tuple[int, int, int]:
     trunk = model.base_model
     adapter = sum(rank * sum(layer.weight.shape) for _, layer in adapted(model))
     return sum(p.numel() for p in model.parameters()), sum(p.numel() for p in trunk.parameters()), adapter
-
-
-def _through(key: str, *settings) -> tuple[int, int]:
-    """Bytes of one micro-batch's activations: kept on the way there, and the most on the way back."""
-    one, two = (_dry_run(key, layers, *settings) for layers in (1, 2))
-    more = _config(key).num_hidden_layers - 1
-    return one[0] + (two[0] - one[0]) * more, one[1] + (two[1] - one[1]) * more
 
 
 @lru_cache(maxsize=512)

@@ -16,6 +16,8 @@ from torch import Tensor, distributed
 
 from ..validate import refusal
 
+MESSAGE = 2**24  # numbers that are summed at a time, at most about
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -83,23 +85,20 @@ class Processes:
         """Sum every parameter's gradient over all processes; one that got none here counts as zeros."""
         for p in parameters:
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-        self._together([p.grad for p in parameters])
-
-    def same(self, tensors: list) -> None:
-        """Give all processes the first one's tensors, so that random weights start out equal."""
-        for x in tensors:
-            distributed.broadcast(x.data, 0)
-
-    def _together(self, tensors: list, most: int = 2**24) -> None:
-        """Sum many tensors in few messages of at most about `most` numbers each."""
-        while tensors:
+        tensors = [p.grad for p in parameters]
+        while tensors:  # in few messages
             n, count = 0, 0
-            while n < len(tensors) and (n == 0 or count + tensors[n].numel() <= most):
+            while n < len(tensors) and (n == 0 or count + tensors[n].numel() <= MESSAGE):
                 count, n = count + tensors[n].numel(), n + 1
             some, tensors = tensors[:n], tensors[n:]
             flat = self.total(torch.cat([x.flatten() for x in some]))
             for x, numbers in zip(some, flat.split([x.numel() for x in some])):
                 x.copy_(numbers.view_as(x))
+
+    def same(self, tensors: list) -> None:
+        """Give all processes the first one's tensors, so that random weights start out equal."""
+        for x in tensors:
+            distributed.broadcast(x.data, 0)
 
 
 ALONE = Processes()

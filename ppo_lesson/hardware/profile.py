@@ -10,24 +10,23 @@ Left out: 8-bit optimizers, quantised weights, kernels of our own. CUDA paths we
 """
 
 import copy
-import os
 from dataclasses import dataclass
 
 import torch
 
 from ..language.models import ScalarModel, without_dropout
+from .lora import views
 
 GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What decides: the first CUDA GPU's name, compute capability and bytes (None without one), and CPU cores."""
+    """What decides: the first CUDA GPU's name, compute capability and bytes (None without one)."""
 
     gpu: str | None = None
     capability: tuple[int, int] = (0, 0)
     memory: int | None = None
-    cores: int = 1
 
 
 @dataclass(frozen=True)
@@ -56,18 +55,13 @@ class Profile:
         kind = torch.device(self.device).type
         return torch.autocast(kind, dtype=self.half or torch.bfloat16, enabled=self.half is not None)
 
-    def scaler(self):
-        """Multiplies losses so that float16 gradients are not rounded to 0; does nothing unless loss_scaling."""
-        return torch.amp.GradScaler(torch.device(self.device).type, enabled=self.loss_scaling)
-
 
 def machine() -> Machine:
     """This machine. A T4 says that it supports bfloat16, which it only imitates: its capability says what is true."""
-    cores = os.cpu_count() or 1
     if not torch.cuda.is_available():
-        return Machine(cores=cores)
+        return Machine()
     gpu = torch.cuda.get_device_properties(torch.cuda.current_device())
-    return Machine(gpu.name, (gpu.major, gpu.minor), gpu.total_memory, cores)
+    return Machine(gpu.name, (gpu.major, gpu.minor), gpu.total_memory)
 
 
 def choose(
@@ -141,8 +135,6 @@ def roles(model, profile: Profile, *, seed: int = 0, critic: bool = True):
     """
     model = without_dropout(model).to(profile.device)
     if profile.lora_rank:
-        from .lora import views
-
         for p in model.parameters():
             p.data = p.data.to(profile.half or torch.float32)  # buffers, such as angles, stay as they are
         made = views(model, rank=profile.lora_rank, seed=seed, critic=critic)

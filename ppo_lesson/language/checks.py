@@ -37,9 +37,7 @@ def encode(config, models: Models, prompts, tokenizer, places=()) -> list[tuple[
     """(text, ids) of every prompt, each once. Refuses prompts and models that do not fit together; places: of each."""
     encoded = [(prompt, prompt_ids(tokenizer, prompt)) for prompt in dict.fromkeys(prompts)]
     if len(encoded) < len(prompts):
-        warnings.warn(
-            f"prompts: {len(prompts) - len(encoded)} of {len(prompts)} are repeated; each is used once", stacklevel=3
-        )
+        warnings.warn(refusal("texts", "repeated", len(prompts) - len(encoded), len(prompts)), stacklevel=3)
     if empty := [text for text, ids in encoded if not ids]:
         raise ValueError(f"prompts: {empty[0]!r} has no token, so that nothing could decide the reply's first one")
     actor, critic, reference, reward = models
@@ -70,17 +68,5 @@ def check_lengths(texts: Sequence[str], lengths: Sequence[int], models: dict, mo
             worst = max(long, key=lambda i: lengths[i])
             where = f" ({', '.join(dict.fromkeys(places[i] for i in long[:LISTED]))})" if places else ""
             reply = f", and its reply may have {more} more (max_new_tokens)" if more else ", its reply included"
-            raise ValueError(
-                refusal(
-                    "texts",
-                    "too long",
-                    len(long),
-                    len(lengths),
-                    name,
-                    limit,
-                    where,
-                    texts[worst],
-                    lengths[worst],
-                    reply,
-                )
-            )
+            told = len(long), len(lengths), name, limit, where, texts[worst], lengths[worst], reply
+            raise ValueError(refusal("texts", "too long", *told))

@@ -19,6 +19,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..validate import refusal
 from .files import KNOWN, Bad, conversion, read_rows, short
 
 LISTED = 10  # bad rows that an error message lists in full
@@ -200,11 +201,9 @@ def _examples(row: dict | Bad, kind: str) -> list:
         raise _Left("part before their last reply")
     replies = tuple(turns[-1]["content"] for turns in wholes)
     if len({reply.strip() for reply in replies}) == 1:
-        raise (
-            Bad(f"ranks a reply above itself: {short(replies[0])}")
-            if form == "ours"
-            else _Left("hold the same reply twice")
-        )
+        if form == "ours":
+            raise Bad(f"ranks a reply above itself: {short(replies[0])}")
+        raise _Left("hold the same reply twice")
     cut, places = row.get("cut", []), range(len(replies))
     if not isinstance(cut, list) or not all(type(i) is int and i in places for i in cut) or len(set(cut)) < len(cut):
         raise Bad(f'"cut" must list places of replies, each once, from 0 to {places[-1]}; got {short(cut)}')
@@ -244,8 +243,7 @@ def _in_order(name: str, turns: list[dict], spoken: bool) -> list[dict]:
     if spoken and not (right and all(turn["content"] for turn in turns)):
         raise _Left("have an empty turn, or two of one speaker in a row")
     if not right:
-        words = "user and assistant must take turns, up to a reply, with nothing but a system prompt before"
-        raise Bad(f'"{name}": {words}; got {short(roles)}')
+        raise Bad(refusal("texts", "take turns", name, short(roles)))
     return turns
 
 

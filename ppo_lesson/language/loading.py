@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
 from ..validate import refusal
@@ -42,17 +42,27 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     """A model of this Auto class, all of whose weights come from its files; not yet looked at otherwise.
 
     ValueError that names the weights if some are missing (tied ones are not), or if the trunk has no use for some: both
-    are another model than the one that was trained. Of other heads, which are not used, there is a warning.
+    are another model than the one that was trained; and for a critic or a reward model in the place of a language
+    model: its trunk would do for one, and be none. Of other heads, which are not used, there is a warning.
     """
     _refuse_adapter(folder)
+    trunk = kind is AutoModel  # is all that a critic or a reward model wants
+    if not trunk and (Path(folder) / "head.safetensors").exists():
+        raise ValueError(refusal("model", "has a number", folder))
     config = without_code(AutoConfig, folder)
+    if wrong := [name for name in config.architectures or () if name.endswith("Classification") and not trunk]:
+        raise ValueError(refusal("model", "classifies", folder, wrong[0]))
     if quantised := getattr(config, "quantization_config", None):
         raise ValueError(refusal("model", "quantised", folder, quantised))
     if (path := Path(folder) / "generation_config.json").exists():
         json.loads(path.read_text("utf-8"))  # transformers passes over a broken one, and its ends with it
     config._attn_implementation = None  # how its authors' machine computed attention; a name of the hub there is code
-    with _without_report():
+    said = logging.get_verbosity()
+    logging.set_verbosity_error()  # without transformers' table of what is refused, or warned about, below
+    try:
         model, found = without_code(kind, folder, {"config": config, "dtype": dtype, "output_loading_info": True})
+    finally:
+        logging.set_verbosity(said)
     model = with_trunk(model)
     _refuse_adapter(folder, model)
     named = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
@@ -120,16 +130,6 @@ def refuse_a_look_ahead(folder, model, numbers: Callable[[Tensor], Tensor]) -> N
         raise ValueError(refusal("model", "looks ahead", folder, type(model).__name__, moved))
 
 
-def refuse_another_kind(folder) -> None:
-    """ValueError if this folder is a critic or a reward model: its trunk would do for a language model, and be none."""
-    _refuse_adapter(folder)
-    if (Path(folder) / "head.safetensors").exists():
-        raise ValueError(refusal("model", "has a number", folder))
-    says = without_code(AutoConfig, folder).architectures or []
-    if wrong := [name for name in says if name.endswith("Classification")]:
-        raise ValueError(refusal("model", "classifies", folder, wrong[0]))
-
-
 def _refuse_adapter(folder, model=None) -> None:
     if (Path(folder) / ADAPTER).exists() or getattr(model, "_hf_peft_config_loaded", False):  # the second: from the hub
         raise ValueError(refusal("model", "adapter", folder, ADAPTER))
@@ -138,17 +138,6 @@ def _refuse_adapter(folder, model=None) -> None:
 def _some(names: list[str]) -> str:
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"the weight{'s' * (len(names) > 1)} {shown}"
-
-
-@contextlib.contextmanager
-def _without_report() -> Iterator[None]:
-    """Without the table in which transformers tells what `load_complete` refuses or warns about."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def load_or_explain(load, name):

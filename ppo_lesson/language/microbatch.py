@@ -36,8 +36,7 @@ def micro_batches(
 def _filled(lengths: Tensor, tokens: int) -> list[int]:
     """How many texts of these lengths, in this order, go together without making more than `tokens` with padding.
 
-    >>> import torch
-    >>> _filled(torch.tensor([3, 4, 4, 6, 9, 7]), 12)
+    >>> _filled(Tensor([3, 4, 4, 6, 9, 7]), 12)
     [3, 1, 1, 1]
     """
     sizes, longest = [], 0
@@ -52,8 +51,7 @@ def _filled(lengths: Tensor, tokens: int) -> list[int]:
 def _evenly(lengths: Tensor, rows: int) -> int:
     """The fewest tokens a micro-batch, padding included, that make no more of them than `rows` texts in each do.
 
-    >>> import torch
-    >>> _evenly(torch.tensor([2, 3, 4, 10]), 2)  # 3 texts and 1, where 2 and 2 would make 20
+    >>> _evenly(Tensor([2, 3, 4, 10]), 2)  # 3 texts and 1, where 2 and 2 would make 20
     12
     """
     count, largest = -(-len(lengths) // rows), len(lengths) * int(lengths.max())

@@ -16,7 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from ..checkpoint import share
 from ..validate import refusal
-from .loading import examined, load_complete, refuse_a_look_ahead, refuse_another_kind, rounding
+from .loading import examined, load_complete, refuse_a_look_ahead, rounding
 from .sampling import full_mask, generate, hidden_states, response_mask, token_logps
 
 disable_progress_bar()  # of loading weights, which takes no time here
@@ -28,27 +28,18 @@ def load_language_model(folder, *, dtype=torch.float32):
     ValueError for what `loading` refuses, for weights that are no numbers, if the model does something to its logits
     that `sampling.token_logps` does not know, and if `generate` samples from another distribution than that one.
     """
-    refuse_another_kind(folder)
     model = without_dropout(load_complete(AutoModelForCausalLM, folder, dtype=dtype))
     with examined(folder, model):
         refuse_a_look_ahead(folder, model, lambda ids: model(input_ids=ids).logits[0])
-        _refuse_other_logits(folder, model)
-        _refuse_another_sampler(folder, model)
+        ids = torch.arange(8).remainder(model.config.get_text_config().vocab_size)[None]
+        own = model(input_ids=ids).logits[0, :-1].float().log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
+        error = (own - token_logps(model, ids, torch.ones_like(ids), 7)[0]).abs().max().item()
+        if not error <= (1e-3 if model.dtype == torch.float32 else 0.1):
+            raise ValueError(refusal("model", "other logits", folder, error, type(model).__name__))
+        error, allowed = sampling_error(model, generate)
+        if not error <= allowed:
+            raise ValueError(refusal("model", "another sampler", folder, type(model).__name__, error))
     return model
-
-
-def _refuse_other_logits(folder, model) -> None:
-    ids = torch.arange(8).remainder(model.config.get_text_config().vocab_size)[None]
-    own = model(input_ids=ids).logits[0, :-1].float().log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
-    error = (own - token_logps(model, ids, torch.ones_like(ids), 7)[0]).abs().max().item()
-    if not error <= (1e-3 if model.dtype == torch.float32 else 0.1):
-        raise ValueError(refusal("model", "other logits", folder, error, type(model).__name__))
-
-
-def _refuse_another_sampler(folder, model) -> None:
-    error, allowed = sampling_error(model, generate)
-    if not error <= allowed:
-        raise ValueError(refusal("model", "another sampler", folder, type(model).__name__, error))
 
 
 @torch.no_grad()

@@ -67,9 +67,7 @@ def score(
 
 def score_rankings(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> tuple[Tensor, ...]:
     """Scores of each ranking's replies, in the ranking's order; a reply that was cut is scored without an EOS."""
-    prompts, replies, ended = zip(
-        *((r.prompt, x, e) for r in rankings for x, e in zip(r.replies, r.ended, strict=True)), strict=True
-    )
+    prompts, replies, ended = zip(*((r.prompt, x, e) for r in rankings for x, e in zip(r.replies, r.ended)))
     return score(model, tokenizer, prompts, replies, ended).split([len(r.replies) for r in rankings])
 
 
@@ -113,9 +111,8 @@ def normalize(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> None:
 
 def rightly_ordered(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> list[Tensor]:
     """For each ranking, which of its pairs (n,) the model orders as it does: 1, or 0, or a half for a tie."""
-    pairs = [
-        (s, *torch.tensor(pairs_from_ranking(range(len(s)))).T) for s in score_rankings(model, tokenizer, rankings)
-    ]
+    scores = score_rankings(model, tokenizer, rankings)
+    pairs = [(s, *torch.tensor(pairs_from_ranking(range(len(s)))).T) for s in scores]
     return [_right(s[better], s[worse]) for s, better, worse in pairs]
 
 
@@ -127,10 +124,8 @@ def accuracy(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> float:
 def _encode(tokenizer, prompts, replies, ended) -> list[tuple[list[int], list[int]]]:
     """(prompt ids, reply ids) of every reply; a prompt that comes again is encoded once."""
     known = {prompt: prompt_ids(tokenizer, prompt) for prompt in dict.fromkeys(prompts)}
-    return [
-        (known[prompt], reply_ids(tokenizer, reply, prompt=prompt, ended=end))
-        for prompt, reply, end in zip(prompts, replies, ended)
-    ]
+    each = zip(prompts, replies, ended)
+    return [(known[prompt], reply_ids(tokenizer, reply, prompt=prompt, ended=end)) for prompt, reply, end in each]
 
 
 def _score_ids(model: ScalarModel, tokenizer, texts: list[tuple[list[int], list[int]]], rows: int = 16) -> Tensor:

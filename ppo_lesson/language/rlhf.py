@@ -66,11 +66,10 @@ def rlhf(
     if config.ptx_coef and len(stream) <= PTX_WIDTH:
         raise ValueError(f"documents have {len(stream)} tokens in all; ptx_coef needs more than {PTX_WIDTH}")
     learners = {"actor": actor} | ({} if critic is None else {"critic": critic})
-    optimizers, tensors = {}, {}
+    rates, optimizers, tensors = {"actor": config.lr, "critic": config.critic_lr}, {}, {}
     for name, model in learners.items():
         parameters = [p for p in model.parameters() if p.requires_grad]
-        lr = config.lr if name == "actor" else config.critic_lr
-        optimizers[name], moments = adamw(parameters, lr, weight_decay=0.0)
+        optimizers[name], moments = adamw(parameters, rates[name], weight_decay=0.0)
         tensors |= {f"{name}.{key}": x for key, x in moments.items()}
     settings = {f.name: repr(getattr(config, f.name)) for f in fields(config)}
     for name, texts in (("prompts", encoded), ("documents", stream.tolist())):
@@ -98,10 +97,10 @@ def rlhf(
             advantages, returns = advantages_of(rollout, config, beta, chosen.to(rollout.scores.device))
             if run.due(iteration):
                 run.save()  # models that have just shown that they work
-            scale = _scale(config, iteration)
-            for name, rate in (("actor", config.lr), ("critic", config.critic_lr)):
-                for group in optimizers[name].param_groups if name in optimizers else ():
-                    group["lr"] = rate * scale
+            left = 1 - iteration / config.iterations if config.anneal else 1.0
+            scale = left * min(1.0, (iteration + 1) / max(1, config.warmup))  # of both learning rates
+            for name, optimizer in optimizers.items():
+                optimizer.param_groups[0]["lr"] = rates[name] * scale
             row = {"iteration": iteration, "lr": config.lr * scale, "beta": beta, "kl_loss": config.kl_loss}
             row |= _facts(rollout)
             learned = advantages, returns, config, generator, stream
@@ -251,14 +250,11 @@ def _same_reward(reward, tokenizer, run: checkpoint.Run, config: RLHFConfig) -> 
     now = scores_of(*asked).tolist()
     others = [i for i, was in enumerate(scores) if now[i] != was]
     if others and scores_of(*asked).tolist() != now:
-        warnings.warn(
-            "the reward gives one reply two scores: whether it is that of the run cannot be told", stacklevel=3
-        )
+        warnings.warn(refusal("model", "fickle reward"), stacklevel=3)
     elif others:
         i = others[0]
-        raise ValueError(
-            refusal("model", "another reward", run.path, texts[i], prompts[i], scores[i], now[i], len(others), len(now))
-        )
+        told = texts[i], prompts[i], scores[i], now[i], len(others), len(now)
+        raise ValueError(refusal("model", "another reward", run.path, *told))
 
 
 def _minibatches(count: int, config, generator) -> Iterator[Tensor]:
@@ -281,12 +277,6 @@ def _facts(rollout: ReplyRollout) -> dict[str, float]:
     if (asked := len(set(rollout.prompts))) > 1:
         facts["distinct"] = min(1.0, (len(set(rollout.texts)) - 1) / (asked - 1))
     return facts
-
-
-def _scale(config: RLHFConfig, iteration: int) -> float:
-    """The share of the learning rates at this iteration."""
-    left = 1 - iteration / config.iterations if config.anneal else 1.0
-    return left * min(1.0, (iteration + 1) / max(1, config.warmup))
 
 
 def _stop_if_diverged(row: dict, config: RLHFConfig) -> None:

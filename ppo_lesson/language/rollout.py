@@ -58,7 +58,7 @@ def roll_out(
     part, count = hardware.part(len(prompts)), len(prompts)
     ids, prompt_mask = (x[part].to(device(actor)) for x in pad_left([ids for _, ids in prompts], pad_id))  # (B, P)
     uniforms = torch.rand(count, config.max_new_tokens, generator=generator, dtype=torch.float64)[part].to(ids.device)
-    prompts = prompts[part]
+    questions = [text for text, _ in prompts[part]]
     with hardware.forward():
         asked = {"max_new_tokens": config.max_new_tokens, "temperature": config.temperature, "uniforms": uniforms}
         asked |= {"eos_id": eos_id, "pad_id": pad_id, "return_logps": True}
@@ -68,10 +68,8 @@ def roll_out(
     out, mask = out[:, : ids.shape[1] + T], mask[:, :T]  # (B, P + T), (B, T)
     replies, attention = out[:, ids.shape[1] :], full_mask(prompt_mask, mask)
     ended = (is_end(replies, eos_id) & mask).any(-1)  # (B,)
-    texts = [
-        reply_text(tokenizer, row[real], prompt=text, ends=eos_id)
-        for row, real, (text, _) in zip(replies.cpu(), mask.cpu(), prompts)
-    ]
+    rows = zip(replies.cpu(), mask.cpu(), questions)
+    texts = [reply_text(tokenizer, row[real], prompt=text, ends=eos_id) for row, real, text in rows]
 
     everything = torch.arange(len(mask))
     batches = list(micro_batches(out, attention, mask, everything, config.micro_batch, tokens=hardware.micro_tokens))
@@ -94,8 +92,8 @@ def roll_out(
         logp_ref=scored(reference),
         logp=scored(actor) if config.rescore else sampled[:, :T].where(mask, 0),  # so that the first ratio is exactly 1
         values=None if critic is None else of_tokens(lambda *batch: token_values(critic, *batch)),
-        scores=scores_of(reward, tokenizer, [text for text, _ in prompts], texts, ended, config, hardware),
-        prompts=[text for text, _ in prompts],
+        scores=scores_of(reward, tokenizer, questions, texts, ended, config, hardware),
+        prompts=questions,
         texts=texts,
     )
     return ReplyRollout(**{f.name: hardware.gather(getattr(own, f.name), count) for f in fields(own)})

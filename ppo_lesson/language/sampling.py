@@ -72,12 +72,10 @@ def token_logps(
     hidden = hidden[:, -response_length - 1 : -1][real]  # columns P-1 ... P+T-2, as (n, d): n real reply tokens
     actions = ids[:, -response_length:][real]
 
-    logps, entropies = of_actions(model, hidden, actions, temperature, with_entropy)
-
-    def placed(numbers):  # (n,) -> (B, T)
-        return torch.zeros(real.shape, device=real.device).masked_scatter(real, numbers)
-
-    return (placed(logps), placed(entropies)) if with_entropy else placed(logps)
+    found = of_actions(model, hidden, actions, temperature, with_entropy)
+    nothing = torch.zeros(real.shape, device=real.device)
+    logps, *entropies = (nothing.masked_scatter(real, x) for x in found if x is not None)  # (n,) -> (B, T)
+    return (logps, *entropies) if with_entropy else logps
 
 
 def token_values(model, ids: Tensor, attention_mask: Tensor, response_length: int) -> Tensor:

@@ -99,8 +99,7 @@ def train_steps(
     for step in run.iterations():
         still_held("the model", model, optimizer)
         lr = config.lr * schedule(step, config.steps, config.warmup)
-        for group in optimizer.param_groups:
-            group["lr"] = lr
+        optimizer.param_groups[0]["lr"] = lr
         hardware.training([model])
         with hardware.forward():
             loss, facts = batch_loss(_shuffled(len(examples), config.batch, step, seed))

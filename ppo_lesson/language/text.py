@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from .. import validate
@@ -69,8 +70,7 @@ def prompt_ids(tokenizer, prompt: str) -> list[int]:
         any_ = _chat(tokenizer, [{"role": "user", "content": MARK}], add_generation_prompt=True)
         lost += ["user"] * (text == any_)
     if lost:
-        words = f"has no place for a turn of the {lost[0]}, as in {prompt!r:.60}; take another, or leave such turns out"
-        raise ValueError(f"the tokenizer's chat template {words}")
+        raise ValueError(validate.refusal("texts", "no place", lost[0], prompt))
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
@@ -89,8 +89,7 @@ def pair_ids(tokenizer, prompt: str, reply: str) -> tuple[list[int], list[int]]:
     if tokenizer.chat_template and isinstance(prompt, Dialogue):
         whole, begin = _chat(tokenizer, chat), _chat(tokenizer, chat[:-1], add_generation_prompt=True)
         if not whole.startswith(begin) or reply.strip() not in whole[len(begin) :]:
-            words = f"writes {prompt!r:.60} otherwise when its reply follows; mark replies in it with generation"
-            raise ValueError(f"the tokenizer's chat template {words}, or take another")
+            raise ValueError(validate.refusal("texts", "written otherwise", prompt))
     return asked, said
 
 
@@ -195,12 +194,7 @@ def pad_right(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tenso
 def _pad(rows, pad_id: int, left: bool) -> tuple[Tensor, Tensor]:
     if not rows or not all(len(row) for row in rows):
         raise ValueError(f"every text needs at least one token; got lengths {[len(row) for row in rows]}")
-    validate.integer("pad_id", pad_id, 0)
-    width = max(map(len, rows))
-    ids = torch.full((len(rows), width), pad_id)
-    mask = torch.zeros(len(rows), width, dtype=torch.bool)
-    for i, row in enumerate(rows):
-        place = slice(width - len(row), width) if left else slice(0, len(row))
-        ids[i, place] = torch.as_tensor(row)
-        mask[i, place] = True
-    return ids, mask
+    how = {"batch_first": True, "padding_side": "left" if left else "right"}
+    ids = [torch.as_tensor(row, dtype=torch.long) for row in rows]
+    mask = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in rows], **how)
+    return pad_sequence(ids, padding_value=validate.integer("pad_id", pad_id, 0), **how), mask

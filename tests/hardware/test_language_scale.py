@@ -21,8 +21,8 @@ from ppo_lesson.language.models import Models, ScalarModel, load_language_model
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.language.text import load_tokenizer
 
-T4 = Machine("Tesla T4", (7, 5), 15 * GIB, 2)
-H200 = Machine("NVIDIA H200", (9, 0), 139 * GIB, 16)
+T4 = Machine("Tesla T4", (7, 5), 15 * GIB)
+H200 = Machine("NVIDIA H200", (9, 0), 139 * GIB)
 SHORT = RLHFConfig(iterations=3, batch=8, minibatches=2, micro_batch=4, max_new_tokens=6, lr=1e-3, critic_lr=1e-3)
 
 
