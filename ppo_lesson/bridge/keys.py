@@ -49,6 +49,7 @@ NO_COUNTERPART = _READ["no_counterpart"]  # fields of ours that none of the thre
 SAME = _READ["same"]  # library -> {ours: theirs}, where both mean the same and hold the same kind of value
 LIMITS = _READ["limits"]  # library -> {ours: theirs}, limits that may be None here and OFF there
 IGNORED = _READ["ignored"]  # library -> {theirs: why it has no effect there}
+SWITCHES = _READ["switches"]  # library -> {theirs, off by default: what is heeded only where it is on}
 FIXED = _READ["fixed"]  # library -> {theirs: what ours always does, and has no field for}
 FOLLOWS = _READ["follows"]  # library -> {theirs: the other key of theirs that it follows, or should}
 LOST = {name: NO_COUNTERPART | why for name, why in _READ["lost"].items()}  # library -> {ours: why it has no word}

@@ -12,10 +12,6 @@ from .keys import ADV, CORRECTION, OFF, A, K, Note, R, either
 
 PAIRS = {"actor.eps_clip_low_high"}  # of numbers, but None by default
 MAY_BE_NULL = {A + "clip_ratio_low", A + "clip_ratio_high"}  # then clip_ratio counts
-SWITCHES = {  # of verl, both off by default, and what they switch on
-    "algorithm.use_kl_in_reward": (K + "kl_coef", K + "target_kl"),
-    A + "use_kl_loss": (A + "kl_loss_coef",),
-}
 
 
 def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float | None = None):
@@ -127,9 +123,6 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
     return _config(made, "openrlhf"), notes
 
 
-# ---- what all three need -----------------------------------------------------------------------------------------
-
-
 def _read(library: str, settings: dict) -> tuple[dict, dict, list[Note]]:
     """Every key that this bridge knows, as given or by default; what has one name in ours; and the first notes."""
     if not isinstance(settings, dict):
@@ -146,7 +139,7 @@ def _read(library: str, settings: dict) -> tuple[dict, dict, list[Note]]:
             older = library == "openrlhf" and "." not in key
             why = "a name of older versions? In 0.11.2 they have dots" if older else "this bridge does not know it"
             notes.append(Note("unknown", key, value, why))
-    for switch, prices in (SWITCHES if library == "verl" else {}).items():
+    for switch, prices in known.SWITCHES.get(library, {}).items():
         if not given.get(switch, False):
             why = f"nobody asks for it: {switch} is False"
             notes += [Note("ignored", key, given[key], why) for key in prices if given.get(key)]

@@ -77,9 +77,6 @@ def documents_of(path: str | None) -> list[str]:
         raise ValueError(f"--documents {path} must be plain texts in UTF-8, one a line; it is not: {error}") from None
 
 
-# ---- a function of one's own -----------------------------------------------------------------------------------------
-
-
 def _function(spec: str) -> Callable:
     """The function that FILE.py:FUNCTION names, with errors that say where in the file they arose."""
     file, _, name = spec.rpartition(":") if not spec.endswith(".py") else (spec, "", "")

@@ -148,9 +148,6 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     finish("rlhf", folder, rows, first, look(), seconds, [], eps=eps, held=len(held))
 
 
-# ---- before and after ------------------------------------------------------------------------------------------------
-
-
 def hold_out(examples: list, count: int | None) -> tuple[list, list]:
     """(held, rest): every k-th of the prompts, about a tenth of them and at most HELD, or as many as were asked for.
 

@@ -167,9 +167,6 @@ def enough(model, profile: Profile, config, *, prompt: int, reward=None) -> Plan
     raise ValueError(f"this run needs {made}, and {size(profile.memory)} are there. {how}")
 
 
-# ---- counting ----------------------------------------------------------------------------------------------------
-
-
 def _key(config) -> str:
     """A config as text, which can be remembered."""
     return json.dumps({"model_type": config.model_type} | json.loads(config.to_json_string(use_diff=False)))

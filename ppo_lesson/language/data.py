@@ -55,11 +55,7 @@ class Pair:
 
     prompt: str
     reply: str
-
-    @property
-    def replies(self) -> tuple[str, ...]:
-        """The one that it has, as a Ranking has several."""
-        return (self.reply,)
+    replies = property(lambda self: (self.reply,))  # as a Ranking has several
 
 
 @dataclass(frozen=True)

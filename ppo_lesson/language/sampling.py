@@ -169,9 +169,6 @@ def _first_above(cumulative: Tensor, u: Tensor) -> Tensor:
     return torch.searchsorted(cumulative, u, right=True).minimum(last)
 
 
-# ---- checks ------------------------------------------------------------------------------------------------------
-
-
 def check_temperature(temperature) -> float:
     """The temperature as a float; ValueError unless it is above 0."""
     temperature = validate.number("temperature", temperature)

@@ -73,9 +73,6 @@ def rows_of(prompts, replies, pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
     return torch.cat([left, right], -1), full_mask(left_mask, right_mask), right_mask
 
 
-# ---- one loop for pretraining, SFT and the reward model --------------------------------------------------------------
-
-
 def train_steps(
     model, batch_loss, examples: list, config, seed: int, resume, hardware: Hardware = CPU
 ) -> Iterator[dict]:
@@ -84,7 +81,14 @@ def train_steps(
     FloatingPointError, before the model is harmed, if a loss or a gradient is not finite. With float16 a step whose
     gradients alone are not is left out (`skipped` is 1, and there is no grad_norm), and losses are scaled less.
     """
-    _check(config, len(examples), seed, resume)
+    check(config)
+    validate.integer("seed", seed, 0)
+    if config.batch > len(examples):
+        raise ValueError(validate.refusal("model", "few examples", config.batch, len(examples)))
+    if config.lr == 0:
+        raise ValueError("lr must be above 0; with 0 nothing is learned")
+    if resume is not None and config.checkpoint_every is None:
+        raise ValueError("resume needs checkpoint_every=..., how many steps between two checkpoints, in the config")
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer, moments = adamw(parameters, config.lr, config.weight_decay)
     optimizers = {"model": optimizer}
@@ -115,25 +119,12 @@ def train_steps(
             del row["grad_norm"]
         for name in ("loss", "grad_norm"):
             if not math.isfinite(row.get(name, 0.0)):
-                raise FloatingPointError(
-                    validate.refusal("model", "step diverged", step, name, row[name], config.lr, run.what_is_safe())
-                )
+                told = step, name, row[name], config.lr, run.what_is_safe()
+                raise FloatingPointError(validate.refusal("model", "step diverged", *told))
         if run.due(step):
             run.save()  # weights that have just given a finite loss
         hardware.step(optimizers)
         yield from run.add(row)
-
-
-def _check(config, count: int, seed: int, resume) -> None:
-    """Refuse settings that cannot work, before anything is trained."""
-    check(config)
-    validate.integer("seed", seed, 0)
-    if config.batch > count:
-        raise ValueError(f"batch={config.batch} is more than the {count} examples there are; lower it, or give more")
-    if config.lr == 0:
-        raise ValueError("lr must be above 0; with 0 nothing is learned")
-    if resume is not None and config.checkpoint_every is None:
-        raise ValueError("resume needs checkpoint_every=..., how many steps between two checkpoints, in the config")
 
 
 def _shuffled(count: int, batch: int, step: int, seed: int) -> Tensor:
