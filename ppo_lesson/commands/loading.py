@@ -18,8 +18,8 @@ from ..language.text import load_tokenizer
 from ..validate import refusal
 
 TOKENIZERS = ["tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"]
-HOLDS = {"language model": ["config.json", "adapter_config.json"], "reward model": ["head.safetensors"]}
-HOLDS["tokenizer"] = TOKENIZERS  # what a folder is of which one file is there
+SIGNS = {"language model": ["config.json", "adapter_config.json"], "reward model": ["head.safetensors"]}
+SIGNS["tokenizer"] = TOKENIZERS  # what a folder is of which one file is there
 OURS = "__reward_function_of_ppo_lesson__"  # the mark of a module that was loaded here
 
 
@@ -153,7 +153,7 @@ def _folder_or_name(option: str, name: str, kind: str) -> None:
 
     It knows the folders which the commands write.
     """
-    path, (first, *more) = Path(name), HOLDS[kind]
+    path, (first, *more) = Path(name), SIGNS[kind]
     if path.is_dir():
         if not any((path / file).exists() for file in (first, *more)):
             inner = [sub for sub in ("model", "actor") if (path / sub / first).exists()]
