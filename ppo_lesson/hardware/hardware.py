@@ -31,7 +31,7 @@ class Hardware:
         self.scales_losses = self.profile.loss_scaling
         self.scaler, self.scale = None, {}
         if self.scales_losses:
-            self.scaler = torch.amp.GradScaler(torch.device(self.profile.device).type)
+            self.scaler = self.profile.scaler()
             self.scale = {"scaler.scale": torch.tensor(float(self.scaler.get_scale()))}
             self.scale["scaler.growth"] = torch.zeros((), dtype=torch.int32)
         self.fits = False  # whether the scaler knows what stands in self.scale

@@ -55,6 +55,10 @@ class Profile:
         kind = torch.device(self.device).type
         return torch.autocast(kind, dtype=self.half or torch.bfloat16, enabled=self.half is not None)
 
+    def scaler(self):
+        """Multiplies losses so that float16 gradients are not rounded to 0; does nothing unless loss_scaling."""
+        return torch.amp.GradScaler(torch.device(self.device).type, enabled=self.loss_scaling)
+
 
 def machine() -> Machine:
     """This machine. A T4 says that it supports bfloat16, which it only imitates: its capability says what is true."""

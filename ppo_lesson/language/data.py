@@ -136,9 +136,6 @@ def write(path, rows: list[dict]) -> None:
     Path(path).write_bytes(text.encode())
 
 
-# ---- one row -----------------------------------------------------------------------------------------------------
-
-
 class _Left(Exception):
     """Why a row that is well made has nothing to teach."""
 
@@ -204,9 +201,6 @@ def _examples(row: dict | Bad, kind: str) -> list:
     if not isinstance(cut, list) or not all(type(i) is int and i in places for i in cut) or len(set(cut)) < len(cut):
         raise Bad(f'"cut" must list places of replies, each once, from 0 to {places[-1]}; got {short(cut)}')
     return [Ranking(prompt(wholes[0][:-1]), replies, tuple(cut))]
-
-
-# ---- one field ---------------------------------------------------------------------------------------------------
 
 
 def _turns(name: str, value, role: str, spoken: bool = False) -> list[dict]:

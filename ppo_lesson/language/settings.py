@@ -80,5 +80,4 @@ def check(config) -> None:
             about = " PaperKL is about the old policy and belongs to ppo" if isinstance(config.kl, PaperKL) else ""
             raise TypeError(f"kl must be a FixedKL, a ZieglerKL or None; got {type(config.kl).__name__}.{about}")
         if config.batch % config.replies or config.minibatches > config.batch:
-            sizes = config.replies, config.minibatches, config.batch
-            raise ValueError(validate.refusal("model", "batch", *sizes))
+            raise ValueError(validate.refusal("model", "batch", config.replies, config.minibatches, config.batch))
