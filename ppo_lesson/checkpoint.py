@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .validate import refusal
+from .validate import refusal, require
 
 
 def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
@@ -94,9 +94,7 @@ class Run:
     beside: a dict of facts that a trainer may fill; the file holds them too.
     """
 
-    def __init__(
-        self, path, settings: dict, modules: dict, tensors: dict, controller=None, *, count, every=None, restarts=False
-    ):
+    def __init__(self, path, settings, modules, tensors, controller=None, *, count, every=None, restarts=False):
         self.path = None if path is None else Path(path).expanduser()
         self.settings, self.modules, self.tensors, self.controller = settings, modules, tensors, controller
         self.count, self.every, self.restarts = count, every, restarts
@@ -179,8 +177,7 @@ def same_settings(path, saved: dict, now: dict) -> None:
         for name in sorted(saved.keys() | now.keys())
         if saved.get(name) != now.get(name)
     ]
-    if differences:
-        raise ValueError(refusal("file", "another run", path, "; ".join(differences)))
+    require(not differences, ValueError, "file", "another run", path, "; ".join(differences))
 
 
 def pack(modules: dict[str, nn.Module]) -> dict[str, Tensor]:

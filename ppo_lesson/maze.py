@@ -231,9 +231,7 @@ class MazeBatch:
         return arrived, rewards, terminated, truncated
 
 
-@cache
-def _plain_maze() -> Maze:
-    return Maze()
+_plain_maze = cache(Maze)  # the one without settings, made once
 
 
 @dataclass
@@ -270,8 +268,7 @@ def solve(probs, gamma: float, *, maze: Maze | None = None) -> Solution:
     P = torch.einsum("...sa,san->...sn", acting, maze.transitions)  # (..., S, S')
     r = (acting * maze.rewards).sum(-1)  # (..., S)
     system = torch.eye(maze.n_states, dtype=P.dtype) - gamma * P
-    start = torch.zeros(maze.n_states, dtype=P.dtype)
-    start[maze.start] = 1.0
+    start = (torch.arange(maze.n_states) == maze.start).to(P)  # one-hot
     solved, singular = torch.linalg.solve_ex(system, torch.stack([r, torch.ones_like(r)], -1))
     V, steps = solved.unbind(-1)  # the same equation with a reward of 1 everywhere counts the steps to the goal
     too_far = maze.open & ~((steps > 0) & (steps < 1e12) & (singular == 0)[..., None])

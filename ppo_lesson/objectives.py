@@ -173,9 +173,7 @@ def aggregate(
 
 
 @torch.no_grad()
-def explained_variance(
-    values: Tensor, returns: Tensor, mask: Tensor | None = None, *, dim: int | tuple[int, ...] | None = None
-) -> Tensor:
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor | None = None, *, dim=None) -> Tensor:
     """1 - Var(returns - values) / Var(returns): 1 for a perfect critic, 0 for a constant one, below 0: worse than none.
 
     values, returns, mask: (..., T); dim as in `aggregate`. NaN where the returns do not vary (nothing to explain).

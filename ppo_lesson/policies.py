@@ -54,12 +54,10 @@ class MLPPolicy(nn.Module):
 
     inputs: length of an observation, or the number of states. policy(observations): floats (*seeds, ..., inputs), or
     state ids (*seeds, ...). seed: an int, or a sequence of K ints for K independent networks with a leading axis.
-    standardize: divide observations (floats) by their running spread, as `ppo` shows them (`normalize.Standardize`).
+    hidden: widths of its layers. standardize: divide observations by their running spread (`normalize.Standardize`).
     """
 
-    def __init__(
-        self, inputs: int = 16, actions: int = 4, *, hidden: Sequence[int] = (64, 64), seed=0, standardize=False
-    ):
+    def __init__(self, inputs: int = 16, actions: int = 4, *, hidden=(64, 64), seed=0, standardize=False):
         super().__init__()
         self.net = MLP([inputs, *hidden, actions], head_gain=0.01, seed=seed, standardize=standardize)
 
@@ -76,9 +74,7 @@ class GaussianPolicy(nn.Module):
     the standard deviation at first, the same in every state (Schulman et al. 2017, sec. 6.1). Others as in `MLPPolicy`.
     """
 
-    def __init__(
-        self, inputs: int, actions: int, *, hidden: Sequence[int] = (64, 64), seed=0, log_std=0.0, standardize=False
-    ):
+    def __init__(self, inputs: int, actions: int, *, hidden=(64, 64), seed=0, log_std=0.0, standardize=False):
         super().__init__()
         self.net = MLP([inputs, *hidden, actions], head_gain=0.01, seed=seed, standardize=standardize)
         self.log_std = nn.Parameter(torch.full((*self.net.seeds, actions), float(log_std)))
@@ -93,7 +89,7 @@ class GaussianPolicy(nn.Module):
 class MLPCritic(nn.Module):
     """A tanh network from observations to one value; arguments as in `MLPPolicy`, gain 1 at the head."""
 
-    def __init__(self, inputs: int = 16, *, hidden: Sequence[int] = (64, 64), seed=0, standardize=False):
+    def __init__(self, inputs: int = 16, *, hidden=(64, 64), seed=0, standardize=False):
         super().__init__()
         self.net = MLP([inputs, *hidden, 1], head_gain=1.0, seed=seed, standardize=standardize)
 

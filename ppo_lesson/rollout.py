@@ -83,17 +83,13 @@ def fixed_steps(envs, policy, steps: int, critic=None) -> Rollout:
     """Every robot takes `steps` steps from where it stands; one that ends an episode starts anew. Mask all true."""
     probs = policy_probs(policy, envs)
     thresholds = action_thresholds(probs)
-    columns = []
+    columns, real = [], torch.ones_like(envs.states, dtype=torch.bool)
     for u in envs.draws(validate.integer("steps", steps, 1)):
         observed = envs.states
         action = envs.sample(thresholds, u[0])
         arrived, reward, terminated, truncated = envs.step(action, u[-1])
-        columns.append((observed, action, reward, terminated, truncated, arrived, envs.finished_returns))
-    observations, actions, rewards, terminated, truncated, arrived, returns = (
-        torch.stack(c, -1) for c in zip(*columns)
-    )
-    mask = torch.ones_like(terminated)
-    return _finish(probs, critic, observations, actions, rewards, terminated, truncated, mask, arrived, returns)
+        columns.append((observed, action, reward, terminated, truncated, real, arrived, envs.finished_returns))
+    return _finish(probs, critic, *(torch.stack(column, -1) for column in zip(*columns)))
 
 
 def policy_probs(policy, envs) -> Tensor:
@@ -115,8 +111,5 @@ def _finish(probs, critic, observations, actions, rewards, terminated, truncated
     seeds, cells = probs.shape[:-2], probs.shape[-2:].numel()
     first = torch.arange(seeds.numel()).view(*seeds, *[1] * (observations.ndim - len(seeds))) * cells
     logp = probs.log().flatten()[observations * probs.shape[-1] + actions + first]
-    values = None if critic is None else critic(observations)
-    next_values = None if critic is None else critic(arrived)
-    return Rollout(
-        observations, actions, logp, rewards, terminated, truncated, mask, arrived, returns, values, next_values
-    )
+    values = () if critic is None else (critic(observations), critic(arrived))
+    return Rollout(observations, actions, logp, rewards, terminated, truncated, mask, arrived, returns, *values)

@@ -236,9 +236,7 @@ def vector_steps(envs: VectorBatch, policy, steps: int, critic=None) -> Rollout:
 
 
 @torch.no_grad()
-def evaluate(
-    env, policy, *, episodes: int, seed: int, greedy: bool = False, max_episode_steps: int = 100_000
-) -> Tensor:
+def evaluate(env, policy, *, episodes: int, seed: int, greedy=False, max_episode_steps=100_000) -> Tensor:
     """Returns of `episodes` complete episodes, (episodes,), undiscounted and unscaled; the policy does not learn.
 
     env: a vector environment; each of its n copies plays the same number of episodes, so that short ones are not
