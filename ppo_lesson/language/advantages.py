@@ -50,9 +50,7 @@ def group_advantages(scores: Tensor, group_ids: Tensor, *, scale: bool = True) -
     validate.finite("scores", scores)
     _, group, size = group_ids.unique(return_inverse=True, return_counts=True)
     lowest = torch.zeros(len(size)).to(scores).scatter_reduce(0, group, scores, "amin", include_self=False)
-    above = (
-        scores - lowest[group]
-    )  # exactly 0 where all are equal: the rounding of a mean, over no spread, is not small
+    above = scores - lowest[group]  # 0 where all are equal: the rounding of a mean, over no spread, is not small
     centred = above - (torch.zeros(len(size)).to(scores).index_add(0, group, above) / size)[group]
     if not scale:
         return centred

@@ -26,11 +26,8 @@ TODAY = datetime(2025, 1, 1)  # in chat templates: a run that goes on tomorrow, 
 DATES = {"%F": "%Y-%m-%d", "%D": "%m/%d/%y", "%T": "%H:%M:%S", "%R": "%H:%M", "%e": " %-d", "%h": "%b"}
 DATES |= {f"%-{x}": TODAY.strftime(f"%{x}").lstrip("0") or "0" for x in "dmyHIMSj"}
 DATES |= {f"%{x}": TODAY.strftime(f"%{x}") for x in "aAbBcdfGHIjmMpSuUVwWxXyY%"} | {"%z": "", "%Z": ""}
-CALENDAR = (
-    "{{% macro strftime_now(format) %}}{{{{ format{} }}}}{{% endmacro %}}\n".format(  # in the place of Jinja's own
-        "".join(f" | replace({code!r}, {said!r})" for code, said in DATES.items())
-    )
-)
+CALENDAR = "".join(f" | replace({code!r}, {said!r})" for code, said in DATES.items())
+CALENDAR = f"{{% macro strftime_now(format) %}}{{{{ format{CALENDAR} }}}}{{% endmacro %}}\n"  # in Jinja's own's place
 MARK = "A reply."  # whose end a chat template shows
 
 
