@@ -6,13 +6,15 @@ import nbformat
 import pytest
 
 import notebooks
+from course.clinic.numbered import NUMBERS, listing, patient, sick_line, sources
 from course.clinic.record import collect
 from course.clinic.ward import CLINIC, MAZE, PATIENTS
-from course.exercises.nb09_healthy import assert_healthy
-from course.exercises.nb09_rounds import ROUNDS, SIGNS
-from course.exercises.nb09_suite import rlhf_losses, suite, tutorial
-from course.exercises.nb09_walk import the_loop
-from course.exercises.nb09_ward import NUMBERS, find_the_line, listing, patient, sick_line, sources
+from course.exercises.assert_healthy import assert_healthy
+from course.exercises.find_the_line import find_the_line
+from course.exercises.reply_suite import suite, tutorial
+from course.exercises.rlhf_losses import rlhf_losses
+from course.exercises.walk import the_loop
+from course.exercises.ward_rounds import ROUNDS, SIGNS
 from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.ppo import ppo
 

@@ -1,11 +1,11 @@
-"""Notebook 09: the ward rounds. For each patient four diseases to choose from, and what each would look like."""
+"""The ward rounds of the clinic. For each patient four diseases to choose from, and what each would look like."""
 
 from __future__ import annotations
 
 from ..check import message
 from ..check.quizzes import quiz_page, quiz_text, quiz_widget
 from ..check.spec import Choice, Question
-from .nb09_ward import NUMBERS, patient
+from ..clinic.numbered import NUMBERS, patient
 
 SIGNS = {  # what the monitor and the known numbers show of each disease
     "done-ignored": "It throws targets off where episodes end, by whatever surprise the next episode begins with, and "

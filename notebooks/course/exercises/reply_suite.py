@@ -1,4 +1,4 @@
-"""A tutorial's PPO for language models, its repair, a batch to try both on, and a suite of eight properties."""
+"""A tutorial's PPO for language models, a batch to try it on, and a suite of eight properties that it breaks."""
 
 from __future__ import annotations
 
@@ -25,27 +25,7 @@ def tutorial(logp, logp_old, logp_ref, values, values_old, scores, mask, beta):
     return {"rewards": rewards, "advantages": advantages, "policy_loss": policy_loss, "value_loss": value_loss}
 
 
-def rlhf_losses(logp, logp_old, logp_ref, values, values_old, scores, mask, beta):
-    """PPO on a batch of replies: rewards and advantages (B, T), and the two losses over all real tokens."""
-    columns = (logp, logp_old, logp_ref, values, values_old)
-    logp, logp_old, logp_ref, values, values_old = (torch.where(mask, x, 0.0) for x in columns)
-    with torch.no_grad():  # all of this is data
-        rewards = -beta * (logp_old - logp_ref)  # (B, T)
-        rewards[torch.arange(len(scores)), mask.sum(-1) - 1] += scores  # on the last real token
-        advantages, following = torch.zeros_like(rewards), 0.0
-        for t in reversed(range(rewards.shape[1])):
-            next_value = values_old[:, t + 1] if t + 1 < rewards.shape[1] else 0.0
-            following = rewards[:, t] + next_value - values_old[:, t] + 0.95 * following
-            advantages[:, t] = following
-        returns = advantages + values_old
-    ratio = torch.exp(logp - logp_old.detach())
-    objective = torch.minimum(ratio * advantages, ratio.clamp(0.8, 1.2) * advantages)
-    policy_loss = -objective[mask].mean()
-    value_loss = (returns - values).square()[mask].mean()
-    return {"rewards": rewards, "advantages": advantages, "policy_loss": policy_loss, "value_loss": value_loss}
-
-
-NAMES = tuple(inspect.signature(rlhf_losses).parameters)
+NAMES = tuple(inspect.signature(tutorial).parameters)
 
 
 def replies(seed: int = 0, lengths=(4, 2, 3), tokens: int = 4, dtype=torch.float64, beta: float = 0.1) -> dict:
@@ -65,7 +45,7 @@ def replies(seed: int = 0, lengths=(4, 2, 3), tokens: int = 4, dtype=torch.float
 
 
 def as_case(batch: dict) -> tuple:
-    """A batch as the arguments of `rlhf_losses`, in their order."""
+    """A batch as the arguments of `tutorial`, and of its repair,, in their order."""
     return tuple(batch[name] for name in NAMES)
 
 
@@ -123,7 +103,7 @@ def _unlikely(fn):
     words = (
         f"All three log-probabilities 200 lower, every ratio the same: the policy loss goes from {usual:.4f} to {got}."
     )
-    close(got, usual, words, rtol=1e-3, mistake="_probabilities" if got != got else "")  # 0 / 0
+    close(got, usual, words, rtol=1e-3, mistake="probabilities" if got != got else "")  # 0 / 0
 
 
 def _clip(fn):
@@ -164,7 +144,7 @@ def _nan(fn):
     words = f"Here the sum of the losses is {total.item():.4g}; of the slopes, finite: {_finite(slopes)}."
     if not fine:  # where plain numbers on padding do no harm, they were multiplied by 0
         one, hundred = (fn(*as_case(_on_padding(replies(13), x)))["policy_loss"].item() for x in (1.0, 100.0))
-        require(fine, words, mistake="_times_mask" if abs(one - hundred) < 1e-9 else "")
+        require(fine, words, mistake="times_mask" if abs(one - hundred) < 1e-9 else "")
 
 
 def _finite(slopes) -> str:

@@ -1,0 +1,39 @@
+"""find_the_line: the sick line of three patients."""
+
+from __future__ import annotations
+
+from ..check.spec import Exercise, require
+from ..clinic.numbered import sick_line, sources
+
+LISTED = (3, 8, 9)
+KNOWN = {  # the answers of those who make a known mistake, for each listed patient
+    "from_zero": (26, 46, 20),
+    "where_it_shows": (28, 48, 23),
+    "the_fraction": (27, 47, 28),
+    "the_docstring": (27, 15, 21),
+}
+
+
+def find_the_line(number):
+    """The number of the sick line in the listings of patients 3, 8 and 9."""
+    return {3: 27, 8: 47, 9: 21}[number]
+
+
+def lines_that_differ(fn):
+    """The line you name must differ from the line that the healthy trainer has there."""
+    answers = {number: fn(number) for number in LISTED}
+    known = [name for name, lines in KNOWN.items() if tuple(answers.values()) == lines]
+    for number, line in answers.items():
+        require(isinstance(line, int), "A line number is a whole number.", case=(number,), got=line)
+        sick = sources(number)[1]
+        text = sick[line - 1].strip() if 0 < line <= len(sick) else None
+        words = f"Line {line} is `{text}`, and healthy." if text else f"The listing has {len(sick)} lines."
+        require(line == sick_line(number), words, case=(number,), got=line, mistake="".join(known))
+
+
+EXERCISE = Exercise(
+    solution=find_the_line,
+    cases=lambda: [(number,) for number in LISTED],
+    properties=[lines_that_differ],
+    atol=1e9,  # the property decides: a comparison with the reference would show the answer
+)
