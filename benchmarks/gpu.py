@@ -29,6 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "notebooks"), str(ROOT / "benchmarks")]
 
 from on_gpu import correctness, pipeline, speed  # noqa: E402
 
+from course.desk import stages  # noqa: E402
 from ppo_lesson.hardware.profile import GIB, machine  # noqa: E402
 
 RESULT = ROOT / "benchmarks" / "results" / "gpu.json"
@@ -84,9 +85,8 @@ def told(part: str, name: str, found: dict | str) -> str:
     if part == "correctness":
         numbers = ", ".join(f"{k} {x:.3g}" for k, x in found.items() if isinstance(x, float | int) and k != "right")
         return f"{'right' if found['right'] else 'WRONG':6}{name}: {numbers}"
-    if "after" in found:
-        both = (f"{k} {found['before'][k]:+.2f} -> {found['after'][k]:+.2f}" for k in ("score", "gold", "kl_ref"))
-        return f"      {part}, {name}: {len(found['rows'])} iterations, held out: {', '.join(both)}"
+    if "looks" in found:
+        return f"      {part}, {name}: {len(found['rows']['score'])} iterations, {stages.told(found)}"
     numbers = ", ".join(f"{k} {x:.3g}" for k, x in found.items() if isinstance(x, float | int))
     return f"      {part}, {name}: {numbers}"
 

@@ -3,6 +3,7 @@
 python -m course doctor      is this computer ready for the course?
 python -m course progress    what you have solved, predicted and answered
 python -m course sweep       train the help desk under many settings (hours)
+python -m course stages      all of RLHF in three stages, from the pretrained model on (minutes a seed)
 """
 
 import argparse
@@ -24,6 +25,8 @@ def main(argv=None):
     sweep.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     sweep.add_argument("--jobs", type=int, default=1, help="runs at the same time")
     sweep.add_argument("--finished", action="store_true", help="train nothing: write the file from what there is")
+    stages = commands.add_parser("stages", help="all of RLHF in three stages (minutes a seed)")
+    stages.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     given = parser.parse_args(argv)
     if given.command == "doctor":
         from course.doctor import doctor  # it works where torch does not
@@ -38,10 +41,13 @@ def main(argv=None):
 
     try:
         with stoppable_imports():
-            from course.desk import sweep
-        sweep.main(given.only, given.seeds, given.jobs, given.finished)
+            from course.desk import stages, sweep
+        if given.command == "stages":
+            stages.main(given.seeds)
+        else:
+            sweep.main(given.only, given.seeds, given.jobs, given.finished)
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on with the next run", file=sys.stderr)
+        print("\nstopped; the same command goes on with the next run of a sweep", file=sys.stderr)
         return 130
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)

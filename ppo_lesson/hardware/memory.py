@@ -80,41 +80,45 @@ def size(count: int) -> str:
     return f"{count / GIB:.2f} GiB" if count > GIB / 10 else f"{count / 2**20:.0f} MiB"
 
 
-def plan(model, profile: Profile, config, *, prompt: int, reward=None) -> Plan:
-    """What `rlhf(config, ...)` takes with weights that `profile.roles` made for `profile`.
+def plan(model, profile: Profile, config, *, prompt: int, reply: int = 0, together: int = 1, reward=None) -> Plan:
+    """What `rlhf(config, ...)`, `sft` or `train_reward` takes with weights that `profile.roles` made for `profile`.
 
-    model: a transformers config. config: an RLHFConfig. prompt: tokens of the longest prompt. reward: the config of a
-    reward model; None for a function.
+    model: a transformers config. config: an RLHFConfig; or a SupervisedConfig: then reply is how many tokens of a text
+    are the reply's, and 0 means a reward model, which reads `together` texts of one ranking at once. prompt: tokens of
+    the longest prompt, or of the longest text. reward: the config of rlhf's reward model; None for a function.
     """
-    text, critic = model.get_text_config(), config.advantages == "gae"
+    text, samples = model.get_text_config(), hasattr(config, "max_new_tokens")
     key, half = _key(text), 4 if profile.half is None else profile.half.itemsize
     whole, trunk, adapter = _sizes(key, profile.lora_rank)
+    numbers = chunk(profile.device) if samples or reply else 0
+    if not numbers:  # no words are scored, only one place of each text
+        whole, prompt = trunk, prompt - 1
+    critic, reply = getattr(config, "advantages", "") == "gae", config.max_new_tokens if samples else max(1, reply)
     if profile.lora_rank:
         learn = adapter * (1 + critic)
         weights = whole * half + learn * 4
     else:
         learn = whole + trunk * critic
-        weights = (whole + learn) * 4
-    own_copy = profile.static_decode and profile.half is not None  # the sampler's
+        weights = (whole * samples + learn) * 4  # the reference, and what learns
+    own_copy = samples and profile.static_decode and profile.half is not None  # the sampler's
     weights += whole * half * own_copy
     weights += 0 if reward is None else _sizes(_key(reward.get_text_config()), 0)[1] * 4
 
-    width = prompt + config.max_new_tokens
-    rows = profile.micro_tokens // width if profile.micro_tokens else config.micro_batch
-    share = -(-config.batch // config.minibatches)
+    width, share = prompt + reply, -(-config.batch // getattr(config, "minibatches", 1))
+    rows = profile.micro_tokens // (width * together) if profile.micro_tokens else getattr(config, "micro_batch", share)
     rows, alone = max(1, min(rows, share)), rows >= share
     kind = (profile.half, profile.lora_rank, profile.gradient_checkpointing)
-    head = (chunk(profile.device), bool(config.entropy_coef), alone)
-    one, two = (_dry_run(key, n, kind, (rows, prompt, config.max_new_tokens), head) for n in (1, 2))
+    head = (numbers, bool(getattr(config, "entropy_coef", 0)), alone)
+    one, two = (_dry_run(key, n, kind, (rows * together, prompt, reply), head) for n in (1, 2))
     kept, peak = (x + (y - x) * (text.num_hidden_layers - 1) for x, y in zip(one, two))  # each further like the second
-    _, prefill = _dry_run(key, 1, kind, (config.batch, prompt, 0), head)
+    prefill = _dry_run(key, 1, kind, (config.batch, prompt, 0), head)[1] if samples else 0
 
     heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
     width *= getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    cache = 2 * text.num_hidden_layers * heads * width * config.batch * (half if own_copy else 4)
+    cache = 2 * text.num_hidden_layers * heads * width * config.batch * (half if own_copy else 4) * samples
     grows = cache * (not profile.static_decode)
-    step = max(config.batch * text.vocab_size * 12, grows // text.num_hidden_layers // 2)
-    later = grows * config.max_new_tokens // (prompt + config.max_new_tokens)
+    step = max(config.batch * text.vocab_size * 12 * samples, grows // text.num_hidden_layers // 2)
+    later = grows * reply // (prompt + reply)
     sampler = max(prefill - later, step)  # keys and values of replies come after the prompts are read
     if alone:  # the only micro-batch: gradients are made while activations go, first the actor's, then the critic's
         update = max(peak, 4 * (learn - trunk * critic if not profile.lora_rank else learn) + kept, 4 * learn)
@@ -133,32 +137,37 @@ def plan(model, profile: Profile, config, *, prompt: int, reward=None) -> Plan:
     )
 
 
-def fit(model, profile: Profile, config, *, prompt: int, reward=None) -> tuple[dict, Plan] | None:
-    """The first settings with which the run fits into profile.memory: (changes, plan), or None.
+def fit(
+    model, profile: Profile, config, *, prompt: int, reply: int = 0, together: int = 1, reward=None
+) -> tuple[dict, Plan] | None:
+    """The first settings with which the run fits into profile.memory: (changes, plan), or None. Arguments: of `plan`.
 
     From what costs only time to what changes the result: smaller micro-batches, activations computed twice, LoRA,
     fewer replies at a time. changes: of the profile's fields, and of `batch`; {} if it fits as it is.
     """
-    width = prompt + config.max_new_tokens
-    tokens = profile.micro_tokens or config.micro_batch * width
+    width = (prompt + getattr(config, "max_new_tokens", reply)) * together
+    tokens = profile.micro_tokens or getattr(config, "micro_batch", config.batch) * width
     half = {"micro_tokens": max(width, tokens // 2)}
     least = {"micro_tokens": max(width, tokens // 8), "gradient_checkpointing": True}
     steps = [{}, half, half | {"gradient_checkpointing": True}, least]
     if not profile.lora_rank:
         steps += [step | {"lora_rank": 16} for step in (half, least)]
-    steps += [steps[-1] | {"batch": config.batch // n} for n in (2, 4, 8) if config.batch % (n * config.replies) == 0]
+    whole = [n for n in (2, 4, 8) if config.batch % (n * getattr(config, "replies", 1)) == 0]
+    steps += [steps[-1] | {"batch": config.batch // n} for n in whole if hasattr(config, "replies")]
+    about = {"prompt": prompt, "reply": reply, "together": together, "reward": reward}
     for step in steps:
         changes = {name: x for name, x in step.items() if name != "batch"}
         smaller = replace(config, batch=step.get("batch", config.batch))
-        made = plan(model, replace(profile, **changes), smaller, prompt=prompt, reward=reward)
+        made = plan(model, replace(profile, **changes), smaller, **about)
         if profile.memory is None or made.peak <= profile.memory:
             return step, made
     return None
 
 
-def enough(model, profile: Profile, config, *, prompt: int, reward=None) -> Plan:
+def enough(model, profile: Profile, config, *, prompt: int, reply: int = 0, together: int = 1, reward=None) -> Plan:
     """The plan; ValueError, with its numbers and the nearest setting that fits, if there is less memory than that."""
-    made, found = (ask(model, profile, config, prompt=prompt, reward=reward) for ask in (plan, fit))
+    about = {"prompt": prompt, "reply": reply, "together": together, "reward": reward}
+    made, found = (ask(model, profile, config, **about) for ask in (plan, fit))
     if found == ({}, made):
         return made
     how = "Nothing tried here fits: take a smaller model, or several GPUs"
@@ -196,8 +205,8 @@ def _sizes(key: str, rank: int) -> tuple[int, int, int]:
 def _dry_run(key: str, layers: int, kind: tuple, shape: tuple, head: tuple) -> tuple[int, int]:
     """Bytes above weights and gradients, kept forward and at the peak, through so many layers. No reply: no way back.
 
-    head: numbers in a piece of the logits; whether entropies are asked for; whether this is the only micro-batch, so
-    that gradients are not there before, and count.
+    head: numbers in a piece of the logits, 0 for a reward model; whether entropies are asked for; whether this is the
+    only micro-batch, so that gradients are not there before, and count.
     """
     (half, rank, checkpointing), (rows, prompt, reply), (numbers, entropy, alone) = kind, shape, head
     with torch.device("meta"):
@@ -224,6 +233,9 @@ def _dry_run(key: str, layers: int, kind: tuple, shape: tuple, head: tuple) -> t
             kept = counter.now - start
             if reply:
                 hidden = out.last_hidden_state[:, -reply - 1 : -1].flatten(0, 1)
+                if not numbers:
+                    hidden.float().sum().backward()
+                    return kept, counter.peak - start
                 logp, entropies = of_actions(actor, hidden, ids[:, -reply:].flatten(), 1.0, entropy, numbers)
                 (logp.sum() + (entropies.sum() if entropy else 0)).backward()
         return kept, counter.peak - start

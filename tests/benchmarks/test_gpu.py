@@ -37,12 +37,12 @@ def test_the_whole_script_runs_with_small_models_and_writes_after_every_step(tmp
     assert list(kept["correctness"]) == list(correctness.QUESTIONS)
     assert all(found["right"] for found in kept["correctness"].values())
     stages = kept["rlhf, seed 0"]
-    assert list(stages) == ["pretraining", "fine-tuning", "reward model", "beta 0", "beta 0.1"]
+    assert list(stages) == ["pretraining", "fine-tuning", "reward model", "beta 0.1", "beta 0"]
     for beta in (0, 0.1):
         run = stages[f"beta {beta:g}"]
-        assert len(run["rows"]) == pipeline.SMALL.iterations and run["settings"]["kl"] == beta
-        assert run["before"]["kl_ref"] == 0 and {"score", "gold", "kl_ref"} <= run["rows"][0].keys()
-        assert run["samples"]
+        assert run["rows"]["beta"] == [beta] * pipeline.SMALL.iterations and {"score", "gold"} <= run["rows"].keys()
+        assert run["looks"][0]["held"]["kl_ref"] == 0 and run["looks"][-1]["iteration"] == pipeline.SMALL.iterations
+        assert all(look["samples"] for look in run["looks"])
     ours = [found for name, found in kept["speed"].items() if "TRL" not in name]
     assert len(ours) == 4 and all(found["iteration"] > found["decoding"] > 0 for found in ours)
     assert all(found["planned GiB"] > 0 for found in ours[:3])
@@ -188,11 +188,8 @@ def test_the_model_is_as_large_as_its_file_says():
 
 
 def test_the_pipeline_keeps_to_its_seconds():
-    clock = iter(range(100))
-
-    def rows():
-        for i in clock:
-            yield {"i": i}
-
-    assert len(pipeline.until(rows(), 0.0)) == 1, "one row at least, so that there is something to show"
-    assert replace(pipeline.SMALL, seconds=1.0).betas == (0.0, 0.1)
+    """A clock that has run out leaves one step, or one iteration, of each stage, so that there is something to show."""
+    found = dict(pipeline.run(replace(pipeline.SMALL, seconds=0.0)))
+    assert all(found[stage]["steps"] == 1 for stage in ("pretraining", "fine-tuning", "reward model"))
+    for beta in ("beta 0.1", "beta 0"):
+        assert len(found[beta]["rows"]["score"]) == 1 and [x["iteration"] for x in found[beta]["looks"]] == [0, 1]

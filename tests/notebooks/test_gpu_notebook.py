@@ -1,6 +1,7 @@
 """Notebook 13: the last list of the course names cells that exist, and the sums that the notebook rests on."""
 
 import re
+from dataclasses import replace
 
 import nbformat
 import pytest
@@ -8,11 +9,12 @@ import torch
 from transformers import Qwen2Config
 
 import notebooks
+from course.desk import stages
 from course.exercises.nb13_batches import optimizer_steps, translate
 from course.exercises.nb13_groups import group_advantages
 from course.exercises.nb13_memory import memory_plan
 from ppo_lesson import bridge
-from ppo_lesson.hardware.memory import plan
+from ppo_lesson.hardware.memory import enough, plan
 from ppo_lesson.hardware.profile import Machine, choose
 from ppo_lesson.language import advantages
 from ppo_lesson.language.rlhf import RLHFConfig
@@ -46,8 +48,10 @@ def test_no_number_of_a_gpu_is_invented():
     said = "".join(output.get("text", "") for output in cells()["measured"].outputs)
     exists = (notebooks.ROOT / "benchmarks" / "results" / "gpu.json").exists()
     assert ("Not measured yet" in said) != exists and ("measured on:" in said) == exists
-    budget = "".join(output.get("text", "") for output in cells()["budget"].outputs)
+    budget = "".join(output.get("text", "") for output in cells()["budget-t4"].outputs)
     assert "estimate, not a measurement" in budget and "planner" in budget
+    for stage in ("SFT", "reward model", "PPO"):
+        assert re.search(rf"T4, {stage} .* minutes \(estimate\)", budget), stage
 
 
 @pytest.mark.parametrize(
@@ -133,3 +137,12 @@ def test_half_a_billion_weights_fit_a_t4_with_lora_alone():
     run = RLHFConfig(batch=64, max_new_tokens=64)
     assert plan(config, choose("auto", on=T4), run, prompt=64).peak < T4.memory
     assert plan(config, choose("auto", on=T4, lora_rank=0), run, prompt=64).peak > T4.memory
+    settings, _ = stages.chosen(494_032_768, choose("auto", on=T4))
+    for stage, about in (
+        (settings.sft, {"prompt": 64, "reply": 64}),
+        (settings.reward, {"prompt": 128, "together": 4}),
+        (settings.rlhf, {"prompt": 64, "reward": config}),
+    ):
+        assert enough(config, choose("auto", on=T4), stage, **about).peak < T4.memory / 2
+        with pytest.raises(ValueError, match=r"needs .* GiB at the peak .* 1\.00 GiB are there\. (It fits|Nothing)"):
+            enough(config, choose("auto", on=replace(T4, memory=2**30)), stage, **about)

@@ -29,9 +29,11 @@ import torch
 
 from ppo_lesson import columns
 from ppo_lesson.checkpoint import fresh_seed
+from ppo_lesson.hardware.hardware import CPU, Hardware
+from ppo_lesson.hardware.profile import Profile, roles
 from ppo_lesson.kl import FixedKL, ZieglerKL
 from ppo_lesson.language.data import read_prompts
-from ppo_lesson.language.models import Models, ScalarModel, load_language_model
+from ppo_lesson.language.models import Models, ScalarModel, device, load_language_model
 from ppo_lesson.language.rlhf import RLHFConfig, rlhf
 from ppo_lesson.language.rollout import roll_out
 from ppo_lesson.language.sampling import token_logps
@@ -94,30 +96,36 @@ def load_desk() -> Desk:
     )
 
 
-def train(desk: Desk, config: RLHFConfig, *, every: int = EVERY) -> Iterator[dict]:
-    """One run of `rlhf`, with the gold score beside the reward model's.
+def train(
+    desk: Desk, config: RLHFConfig, *, every: int = EVERY, profile: Profile = CPU.profile, seconds: float = math.inf
+) -> Iterator[dict]:
+    """One run of `rlhf` from copies of desk.policy, with the gold score beside the reward model's.
 
     Yields its rows with `gold`, the mean over the replies, and its CPU `seconds`; and before the first row, after
     every `every` rows and at the end, a dict {"held": facts, "samples": {prompt: [reply, score, gold]}} of `look`.
+    seconds: of the wall clock, after which no iteration begins.
     """
-    actor, critic = copy.deepcopy(desk.policy), ScalarModel.critic(desk.policy)
-    if config.advantages == "group":
-        critic = None
-    yield {"iteration": 0} | look(desk, actor, config)
+    hardware, group, end = Hardware(profile), config.advantages == "group", time.perf_counter() + seconds
+    actor, critic, reference = roles(copy.deepcopy(desk.policy), profile, seed=config.seed, critic=not group)
+    desk = replace(desk, policy=reference)
+    yield {"iteration": 0} | look(desk, actor, config, hardware)
     run = rlhf(
         config,
-        Models(actor, critic, desk.policy, desk.judge),
+        Models(actor, critic, reference, desk.judge),
         desk.prompts,
         tokenizer=desk.tokenizer,
         documents=desk.plain if config.ptx_coef else (),
+        hardware=hardware,
     )
     start = time.process_time()
     for row in run:
         row["seconds"] = time.process_time() - start
         yield row | {"gold": mean(worth(prompt, reply, ended) for prompt, reply, _, ended in row["replies"])}
-        done = row["iteration"] + 1
-        if done % every == 0 or done == config.iterations:
-            yield {"iteration": done} | look(desk, actor, config)
+        done, late = row["iteration"] + 1, time.perf_counter() > end
+        if done % every == 0 or done == config.iterations or late:
+            yield {"iteration": done} | look(desk, actor, config, hardware)
+        if late:
+            return
         start = time.process_time()
 
 
@@ -127,7 +135,7 @@ def worth(prompt: str, reply: str, ended: bool = True) -> float:
 
 
 @torch.no_grad()
-def look(desk: Desk, actor, config: RLHFConfig) -> dict:
+def look(desk: Desk, actor, config: RLHFConfig, hardware: Hardware = CPU) -> dict:
     """One reply to each held-out prompt: means, and the first replies in each language.
 
     {"held": {"score", "gold", "gold_sd", "kl_ref", "length", "ended", "right tip", "rude", "plain loss"}, "samples"}.
@@ -135,7 +143,8 @@ def look(desk: Desk, actor, config: RLHFConfig) -> dict:
     prompts = [(text, prompt_ids(desk.tokenizer, text)) for text in desk.held]
     generator = torch.Generator().manual_seed(9)
     config = replace(config, score_clip=None, no_eos_penalty=0.0)
-    out = roll_out(Models(actor, None, desk.policy, desk.judge), desk.tokenizer, prompts, config, generator)
+    models = Models(actor, None, desk.policy, desk.judge)
+    out = roll_out(models, desk.tokenizer, prompts, config, generator, hardware=hardware)
     golds = [gold(world.read_prompt(p), x, ended=e) for p, x, e in zip(out.prompts, out.texts, out.ended.tolist())]
     totals = torch.tensor([g.total for g in golds])
     facts = {
@@ -147,8 +156,9 @@ def look(desk: Desk, actor, config: RLHFConfig) -> dict:
         "ended": out.ended.float().mean().item(),
         "right tip": mean("right tip" in g.counts for g in golds),
         "rude": mean("rude" in g.counts for g in golds),
-        "plain loss": plain_loss(actor, desk.tokenizer),
     }
+    with hardware.forward():
+        facts["plain loss"] = plain_loss(actor, desk.tokenizer)
     rows = list(zip(out.prompts, out.texts, out.scores.tolist(), totals.tolist()))
     shown = [row for english in (True, False) for row in [r for r in rows if r[0].isascii() == english][:SHOWN]]
     return {"held": facts, "samples": {prompt: [text, s, g] for prompt, text, s, g in shown}}
@@ -158,7 +168,7 @@ def look(desk: Desk, actor, config: RLHFConfig) -> dict:
 def plain_loss(model, tokenizer, *, count: int = 200, width: int = 64) -> float:
     """Nats a token on plain texts like those of pretraining, that nobody trained on: what fine-tuning makes forget."""
     stream = torch.tensor([i for text in documents(count, seed=77) for i in reply_ids(tokenizer, text)])
-    ids = stream[: len(stream) // width * width].view(-1, width)
+    ids = stream[: len(stream) // width * width].view(-1, width).to(device(model))
     return -token_logps(model, ids, torch.ones_like(ids), width - 1).mean().item()
 
 
@@ -195,21 +205,21 @@ def one_run(name: str, seed: int, desk: Desk | None = None) -> dict:
     """One setting and seed, from start to end, as the file holds it."""
     torch.set_num_threads(1)
     desk, config = desk or load_desk(), replace(RLHFConfig(seed=seed), **SETTINGS[name])
-    start, rows, looks = time.process_time(), [], []
+    start = time.process_time()
+    run = recorded(train(desk, config))
+    return {"name": name, "seed": seed, "seconds": time.process_time() - start} | run
+
+
+def recorded(run: Iterator[dict]) -> dict:
+    """What `train` yields, as files hold it: {"stopped": why or None, "rows": {column: numbers}, "looks": [look]}."""
+    rows, looks, stopped = [], [], None
     try:
-        for row in train(desk, config):
+        for row in run:
             (looks if "held" in row else rows).append(row)
-        stopped = None
     except FloatingPointError as error:  # some settings break the run, and that is what they are here to show
         stopped = str(error)
-    return {
-        "name": name,
-        "seed": seed,
-        "seconds": time.process_time() - start,
-        "stopped": stopped,
-        "rows": {c: [row.get(c) for row in rows] for c in COLUMNS if any(c in row for row in rows)},
-        "looks": looks,
-    }
+    columns = {c: [row.get(c) for row in rows] for c in COLUMNS if any(c in row for row in rows)}
+    return {"stopped": stopped, "rows": columns, "looks": looks}
 
 
 def sweep(names: list[str], seeds: list[int], *, jobs: int = 1, finished: bool = False) -> list[dict]:
@@ -221,7 +231,7 @@ def sweep(names: list[str], seeds: list[int], *, jobs: int = 1, finished: bool =
         futures = {pool.submit(one_run, *key): key for key in missing}
         for i, future in enumerate(as_completed(futures), 1):
             run = future.result()
-            _write(wanted[futures[future]], run)
+            write_rounded(wanted[futures[future]], run)
             last = run["looks"][-1]["held"]
             print(
                 f"{i}/{len(missing)} {run['name']}, seed {run['seed']}: {run['seconds']:.0f} s, held-out gold "
@@ -244,7 +254,8 @@ def table(runs: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def _write(path: Path, what: dict) -> None:
+def write_rounded(path: Path, what: dict) -> None:
+    """`what` as JSON, with numbers of four digits, in one go: a cut leaves the old file."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(_rounded(what), ensure_ascii=False) + "\n", "utf-8")
     os.replace(part, path)
@@ -320,5 +331,5 @@ def main(names: list[str] | None, seeds: list[int], jobs: int, finished: bool = 
             },
             "runs": runs,
         }
-        _write(FILE, facts)
+        write_rounded(FILE, facts)
         print(f"written: {FILE}")

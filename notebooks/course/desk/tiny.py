@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from ppo_lesson import validate
 from ppo_lesson.hardware.hardware import CPU, Hardware
-from ppo_lesson.language.models import device
+from ppo_lesson.language.models import device, without_dropout
 from ppo_lesson.language.sampling import token_logps
 from ppo_lesson.language.supervised import SupervisedConfig, train_steps
 from ppo_lesson.language.text import CHAT, document_ids
@@ -73,6 +73,21 @@ def tiny_llama(vocab_size: int, *, width: int = 96, layers: int = 3, heads: int 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return LlamaForCausalLM(config).eval()
+
+
+SHAPE = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+SHAPE += ("num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings")
+SHAPE += ("eos_token_id", "pad_token_id", "bos_token_id")
+
+
+def as_qwen2(llama: LlamaForCausalLM) -> Qwen2ForCausalLM:
+    """The same function in the architecture of Qwen2: a Llama with biases on q, k and v, which begin at 0."""
+    model = Qwen2ForCausalLM(Qwen2Config(**{name: getattr(llama.config, name) for name in SHAPE}))
+    new = model.load_state_dict(llama.state_dict(), strict=False).missing_keys
+    for name in new:
+        model.get_parameter(name).data.zero_()
+    assert all(name.endswith("_proj.bias") for name in new)
+    return without_dropout(model)
 
 
 PRETRAIN = SupervisedConfig(steps=900, batch=16, lr=6e-3)

@@ -1,7 +1,8 @@
-"""Notebook 13: memory, batches, and one setting in the words of several libraries.
+"""Notebook 13: memory, batches, score and gold, and one setting in the words of several libraries.
 
     memory_card("7 B", {"all weights": plan, "LoRA": plan}, card=80)     stacked bars against GPUs of 80 GiB
     batch_card(optimizer_steps(64, 1, 32), epochs=1)                     steps of one iteration, and what may clip there
+    score_and_gold({"β = 0": looks}, {"β = 0": [other looks]})           held-out score and gold on the way of PPO
     words_card([("batch=64", ["data.train_batch_size=64"])], notes)      ours beside theirs
     key_table(bridge.table(), bridge.command_line.LIBRARIES)             the whole key map, in HTML
 
@@ -14,7 +15,9 @@ import html
 import math
 from collections.abc import Mapping, Sequence
 
-from .style import INK, MUTED, NEGATIVE, NEW, REFERENCE
+from matplotlib.ticker import MaxNLocator
+
+from .style import EXACT, INK, MUTED, NEGATIVE, NEW, REFERENCE, dots, figure, key, stroke
 from .svg import WIDTH, cut, svg, text, wrap
 
 GIB = 2**30
@@ -122,6 +125,30 @@ def batch_card(found: Mapping[str, int] | str, *, epochs: int = 1) -> str:
 
 def _many(count: int, one: str, more: str = "") -> str:
     return f"{count} {one if count == 1 else more or one + 's'}"
+
+
+# ---- score and gold --------------------------------------------------------------------------------------------------
+
+
+def score_and_gold(runs: Mapping[str, Sequence[dict]], others: Mapping[str, Sequence[Sequence[dict]]]):
+    """Held-out score and gold on the way of PPO, a plot for each price of KL: the figure.
+
+    runs: name -> the looks of one run (`course.desk.sweep.look`). others: the same of more seeds, in thin lines.
+    """
+    fig, axes = figure(len(runs), width=9, height=3.3, xlabel="iteration", ylabel="points, held-out customers")
+    for ax, (name, looks) in zip(axes, runs.items()):
+        for number, meaning, label in (("score", NEW, "score: reward model"), ("gold", EXACT, "gold: true worth")):
+            for some in others.get(name, ()):
+                ax.plot(*_way(some, number), **stroke(meaning, linewidth=1, alpha=0.5))
+            ax.plot(*_way(looks, number), **stroke(meaning) | dots(meaning, linestyle="-"), label=label)
+        ax.set_title(name)
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    key(axes[0], loc="lower right")
+    return fig
+
+
+def _way(looks: Sequence[dict], number: str) -> tuple[list, list]:
+    return [look["iteration"] for look in looks], [look["held"][number] for look in looks]
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------
