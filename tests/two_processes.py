@@ -1,6 +1,6 @@
 """Started by torchrun in test_language_processes.py: three iterations of rlhf on a tiny model, weights to a file.
 
-python two_processes.py FOLDER     writes FOLDER/<name>.safetensors and rows, for every setting of SETTINGS
+python two_processes.py FOLDER     writes FOLDER/<name>.safetensors and rows, for SETTINGS and both of SUPERVISED
 """
 
 import copy
@@ -17,8 +17,11 @@ from ppo_lesson.hardware.hardware import Hardware
 from ppo_lesson.hardware.processes import ALONE, start
 from ppo_lesson.hardware.profile import Profile
 from ppo_lesson.kl import ZieglerKL
+from ppo_lesson.language.data import Pair, Ranking
 from ppo_lesson.language.models import Models, ScalarModel, without_dropout
+from ppo_lesson.language.reward import train_reward
 from ppo_lesson.language.rlhf import RLHFConfig, rlhf
+from ppo_lesson.language.supervised import SupervisedConfig, sft
 
 SHORT = RLHFConfig(
     iterations=3,
@@ -68,10 +71,35 @@ def train(name, folder, processes=ALONE):
     return rows
 
 
+SUPERVISED = {"sft": {}, "reward": {"micro_batch": 1}}  # 5 examples a step over 2 processes, of several lengths
+
+
+def fine_tune(name, folder, processes=ALONE):
+    """Three steps of SFT or of a reward model: as `train`."""
+    config = SupervisedConfig(steps=3, batch=5, lr=1e-3, warmup=0, checkpoint_every=2, **SUPERVISED[name])
+    model = without_dropout(build("llama", vocab_size=8, eos_token_id=0, pad_token_id=0))
+    texts = ["ab", "abcd", "c", "gfedcba", "dd", "a", "ffff"]
+    model = model if name == "sft" else ScalarModel.reward(model)
+    if processes.rank:
+        for p in model.parameters():
+            p.data.add_(1.0)
+    once = {"seed": 0, "resume": Path(folder) / f"{name}.run", "hardware": Hardware(processes=processes)}
+    if name == "sft":
+        run = sft(model, Letters(8), [Pair(x, x[::-1] * 2) for x in texts], config, **once)
+    else:
+        rankings = [Ranking(x, (x + "d", "a", "bb", "ccc")[: 2 + i % 3]) for i, x in enumerate(texts)]
+        run = train_reward(model, Letters(8), rankings, config, **once)
+    rows = list(run)
+    if processes.first:
+        save_file({n: p.detach().clone() for n, p in model.named_parameters()}, Path(folder) / f"{name}.safetensors")
+    return rows
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     here, processes = Path(sys.argv[1]), start()
-    for name in SETTINGS:
-        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in train(name, here, processes)]
+    for name in [*SETTINGS, *SUPERVISED]:
+        rows = (train if name in SETTINGS else fine_tune)(name, here, processes)
+        rows = [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
         (here / f"{name}.{processes.rank}.json").write_text(json.dumps(rows))
     torch.distributed.destroy_process_group()

@@ -105,7 +105,7 @@ def plan(model, profile: Profile, config, *, prompt: int, reply: int = 0, togeth
     weights += 0 if reward is None else _sizes(_key(reward.get_text_config()), 0)[1] * 4
 
     width, share = prompt + reply, -(-config.batch // getattr(config, "minibatches", 1))
-    rows = profile.micro_tokens // (width * together) if profile.micro_tokens else getattr(config, "micro_batch", share)
+    rows = profile.micro_tokens // (width * together) if profile.micro_tokens else config.micro_batch or share
     rows, alone = max(1, min(rows, share)), rows >= share
     kind = (profile.half, profile.lora_rank, profile.gradient_checkpointing)
     head = (numbers, bool(getattr(config, "entropy_coef", 0)), alone)
@@ -146,7 +146,7 @@ def fit(
     fewer replies at a time. changes: of the profile's fields, and of `batch`; {} if it fits as it is.
     """
     width = (prompt + getattr(config, "max_new_tokens", reply)) * together
-    tokens = profile.micro_tokens or getattr(config, "micro_batch", config.batch) * width
+    tokens = profile.micro_tokens or (config.micro_batch or config.batch) * width
     half = {"micro_tokens": max(width, tokens // 2)}
     least = {"micro_tokens": max(width, tokens // 8), "gradient_checkpointing": True}
     steps = [{}, half, half | {"gradient_checkpointing": True}, least]

@@ -34,9 +34,10 @@ class Processes:
 
     def check(self, config) -> None:
         """ValueError if a mini-batch has fewer replies than there are processes, or PPO-ptx fewer texts."""
-        if (step := config.batch // config.minibatches) < self.size:
-            raise ValueError(refusal("processes", "too many", self.size, step, config.batch, config.minibatches))
-        if config.ptx_coef and config.ptx_batch < self.size:
+        minibatches = getattr(config, "minibatches", 1)  # a supervised step has all of its batch
+        if (step := config.batch // minibatches) < self.size:
+            raise ValueError(refusal("processes", "too many", self.size, step, config.batch, minibatches))
+        if getattr(config, "ptx_coef", 0) and config.ptx_batch < self.size:
             raise ValueError(f"{self.size} processes share ptx_batch={config.ptx_batch} texts: start fewer or raise it")
 
     def agree(self, done: int, path) -> None:

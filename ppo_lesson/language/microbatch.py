@@ -1,4 +1,4 @@
-"""Micro-batches: a mini-batch a few replies at a time, so that it fits into memory; they change no gradient.
+"""Micro-batches: a batch a few texts at a time, so that it fits into memory; they change no gradient.
 
 Replies of like length go together, and columns that none of them has are left out: padding costs time for nothing.
 """
@@ -15,6 +15,11 @@ def by_length(attention: Tensor, index: Tensor) -> Tensor:
     return index[lengths[index].argsort(stable=True)]
 
 
+def split(lengths: Tensor, order: Tensor, rows: int, tokens: int | None = None) -> tuple[Tensor, ...]:
+    """`order`, texts of these lengths from short to long, in micro-batches: see `micro_batches`."""
+    return order.split(_filled(lengths[order], _evenly(lengths[order], rows) if tokens is None else tokens))
+
+
 def micro_batches(
     ids: Tensor, attention: Tensor, mask: Tensor, index: Tensor, rows: int, *, tokens: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
@@ -25,9 +30,7 @@ def micro_batches(
     T): a micro-batch as `token_logps` wants it, T columns of it replies.
     """
     P, lengths = ids.shape[1] - mask.shape[1], attention.sum(-1).cpu()
-    order = by_length(attention, index)
-    sizes = _filled(lengths[order], _evenly(lengths[order], rows) if tokens is None else tokens)
-    for which in order.split(sizes):  # (n,) rows of the rollout
+    for which in split(lengths, by_length(attention, index), rows, tokens):  # (n,) rows of the rollout
         T, longest = int(mask[which].sum(-1).max()), int(attention[which, :P].sum(-1).max())
         columns = slice(P - longest, P + T)  # prompts end, and replies begin, in column P
         yield which, ids[which, columns], attention[which, columns], T  # (n,), (n, longest + T) twice

@@ -85,7 +85,7 @@ def train_reward(
     longest = [max(len(prompt) + len(reply) for prompt, reply in ranking) for ranking in texts]
     check_lengths([r.prompt for r in rankings], longest, {"model": model})
 
-    def batch_loss(index: Tensor):
+    def batch_loss(index: Tensor, count: int):
         some = [texts[i] for i in index.tolist()]
         scores = _score_ids(model, tokenizer, [text for ranking in some for text in ranking])
         losses, right = [], []
@@ -94,9 +94,13 @@ def train_reward(
             losses.append(bradley_terry_loss(s[better], s[worse]).mean())
             right.append(_right(s[better], s[worse]).mean())
         tokens = sum(len(prompt) + len(reply) for ranking in some for prompt, reply in ranking)
-        return torch.stack(losses).mean(), {"accuracy": torch.stack(right).mean().item(), "tokens": tokens}
+        return torch.stack(losses).sum() / count, {
+            "accuracy": (torch.stack(right).sum() / count).item(),
+            "tokens": tokens,
+        }
 
-    yield from train_steps(model, batch_loss, texts, config, seed, resume, hardware)
+    sizes = [(1, len(ranking) * most) for ranking, most in zip(texts, longest)]
+    yield from train_steps(model, batch_loss, texts, sizes, config, seed, resume, hardware)
 
 
 def normalize(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> None:

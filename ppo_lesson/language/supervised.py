@@ -2,12 +2,12 @@
 
 SFT minimises the mean of -log p(token) over the tokens of replies; a generator yields one dict a step. `resume` names a
 file, as in `ppo`; `hardware`: see there, and `roles` of its `profile` makes the model for it. Left out: dropout, which
-a later ratio of probabilities would not forgive, and micro-batches: all examples of a step are computed at once.
+a later ratio of probabilities would not forgive.
 """
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -19,6 +19,7 @@ from ..loop import still_held
 from ..objectives import aggregate
 from .checks import check_lengths
 from .data import Pair
+from .microbatch import split
 from .models import checksum, device
 from .optim import adamw, schedule
 from .sampling import full_mask, token_logps
@@ -32,7 +33,8 @@ class SupervisedConfig:
     """`steps` AdamW steps on `batch` examples each.
 
     warmup: steps over which the learning rate rises to lr; then it falls as half a cosine.
-    checkpoint_every: steps between two checkpoints, for `resume`.
+    checkpoint_every: steps between two checkpoints, for `resume`. micro_batch: examples in memory at a time, None for
+    all of the batch; changes no gradient, and on a GPU its profile's micro_tokens take its place.
     """
 
     steps: int = 350
@@ -42,6 +44,7 @@ class SupervisedConfig:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     checkpoint_every: int | None = None
+    micro_batch: int | None = None
 
 
 SFT = SupervisedConfig(steps=350, batch=48, lr=4e-3)
@@ -57,13 +60,14 @@ def sft(
     examples = [pair_ids(tokenizer, pair.prompt, pair.reply) for pair in pairs]
     check_lengths([pair.prompt for pair in pairs], [len(x) + len(y) for x, y in examples], {"model": model})
 
-    def batch_loss(index: Tensor):
+    def batch_loss(index: Tensor, tokens: int):
         some = zip(*(examples[i] for i in index.tolist()))
         ids, mask, reply_mask = (x.to(device(model)) for x in rows_of(*some, tokenizer.pad_token_id))
         logp = token_logps(model, ids, mask, reply_mask.shape[-1])
-        return -aggregate(logp, reply_mask), {"tokens": int(reply_mask.sum())}
+        return -aggregate(logp, reply_mask, denominator=tokens), {"tokens": int(reply_mask.sum())}
 
-    yield from train_steps(model, batch_loss, examples, config, seed, resume, hardware)
+    sizes = [(len(reply), len(prompt) + len(reply)) for prompt, reply in examples]
+    yield from train_steps(model, batch_loss, examples, sizes, config, seed, resume, hardware)
 
 
 def rows_of(prompts, replies, pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,10 +78,12 @@ def rows_of(prompts, replies, pad_id: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def train_steps(
-    model, batch_loss, examples: list, config, seed: int, resume, hardware: Hardware = CPU
+    model, batch_loss, examples: list, sizes: list, config, seed: int, resume, hardware: Hardware = CPU
 ) -> Iterator[dict]:
-    """AdamW on batch_loss(index) -> (loss, facts for the row), over shuffled indices of `examples`.
+    """AdamW on the sum of batch_loss(index, count) -> (loss, facts) over micro-batches of shuffled `examples`.
 
+    sizes: of each example, how many terms the loss has of it, and tokens in memory. count: terms of the whole batch,
+    over which every micro-batch divides its sum, so that their gradients, and facts, add up to the batch's.
     FloatingPointError, before the model is harmed, if a loss or a gradient is not finite. With float16 a step whose
     gradients alone are not is left out (`skipped` is 1, and there is no grad_norm), and losses are scaled less.
     """
@@ -90,6 +96,7 @@ def train_steps(
     if resume is not None and config.checkpoint_every is None:
         raise ValueError("resume needs checkpoint_every=..., how many steps between two checkpoints, in the config")
     parameters = [p for p in model.parameters() if p.requires_grad]
+    terms, lengths = torch.tensor(sizes).T  # (n,) each
     optimizer, moments = adamw(parameters, config.lr, config.weight_decay)
     optimizers = {"model": optimizer}
     settings = {"seed": repr(seed), "examples": f"{len(examples)} with checksum {zlib.crc32(repr(examples).encode())}"}
@@ -99,19 +106,25 @@ def train_steps(
     hardware = hardware.fresh()
     rhythm = {"count": config.steps, "every": config.checkpoint_every}
     run = checkpoint.Run(resume, settings, {"model": model}, moments | hardware.state(), **rhythm)
+    hardware.join(config, run, parameters)
     yield from map(dict, run.rows)
     for step in run.iterations():
         still_held("the model", model, optimizer)
         lr = config.lr * schedule(step, config.steps, config.warmup)
         optimizer.param_groups[0]["lr"] = lr
         hardware.training([model])
-        with hardware.forward():
-            loss, facts = batch_loss(_shuffled(len(examples), config.batch, step, seed))
         optimizer.zero_grad()
-        hardware.backward(loss)
+        index, sums = _shuffled(len(examples), config.batch, step, seed), {}
+        count = int(terms[index].sum())  # known before anything is split
+        for some in _micro_batches(index, lengths, config.micro_batch, hardware):
+            with hardware.forward():
+                loss, facts = batch_loss(some, count)
+            hardware.backward(loss)
+            sums = {name: sums.get(name, 0) + x for name, x in ({"loss": loss.item()} | facts).items()}
         model.eval()
+        facts = hardware.total(sums, device(model))
         norm = hardware.clip(optimizers, config.max_grad_norm)["model"]
-        row = {"step": step, "loss": loss.item(), "lr": lr, "grad_norm": norm} | facts
+        row = {"step": step, "loss": facts.pop("loss"), "lr": lr, "grad_norm": norm} | facts
         too_large = hardware.overflowed([norm])
         if hardware.scales_losses:
             row["skipped"] = int(too_large)
@@ -125,6 +138,14 @@ def train_steps(
             run.save()  # weights that have just given a finite loss
         hardware.step(optimizers)
         yield from run.add(row)
+
+
+def _micro_batches(index: Tensor, lengths: Tensor, rows: int | None, hardware: Hardware) -> Sequence[Tensor]:
+    """This process's share of a batch in micro-batches; all of it, as it stands, where nothing asks for several."""
+    if rows is None and hardware.micro_tokens is None and not hardware.together:
+        return [index]
+    mine = hardware.share(index[lengths[index].argsort(stable=True)])
+    return split(lengths, mine, rows or len(mine), hardware.micro_tokens)
 
 
 def _shuffled(count: int, batch: int, step: int, seed: int) -> Tensor:

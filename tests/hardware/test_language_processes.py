@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from two_processes import SETTINGS, SHORT, train
+from two_processes import SETTINGS, SHORT, SUPERVISED, fine_tune, train
 
 from ppo_lesson.hardware.hardware import Hardware
 from ppo_lesson.hardware.processes import ALONE, Processes, start
 from ppo_lesson.language.microbatch import micro_batches
+from ppo_lesson.language.supervised import SupervisedConfig
 
 pytest.importorskip("accelerate", reason="several processes need accelerate, of the extra [gpu]")
 pytestmark = pytest.mark.slow  # each starts Python twice
@@ -36,13 +37,13 @@ def runs(tmp_path_factory):
     """Every setting, in one process and in two: two folders, and the rows of one."""
     one, several = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("several")
     torch.set_num_threads(1)
-    rows = {name: train(name, one) for name in SETTINGS}
+    rows = {name: train(name, one) for name in SETTINGS} | {name: fine_tune(name, one) for name in SUPERVISED}
     done = launched(2, several, HERE / "two_processes.py")
     assert done.returncode == 0, done.stderr[-3000:]
     return one, several, rows
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", [*SETTINGS, *SUPERVISED])
 def test_the_number_of_processes_changes_no_update(runs, name):
     one, several, *_ = runs
     expected, ours = (load_file(folder / f"{name}.safetensors") for folder in (one, several))
@@ -65,9 +66,19 @@ def test_all_processes_see_the_rows_of_one(runs, name):
         assert len({row["beta"] for row in rows[name]}) == 3
 
 
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_all_processes_see_the_steps_of_one(runs, name):
+    _, several, rows = runs
+    for rank in range(2):
+        ours = json.loads((several / f"{name}.{rank}.json").read_text())
+        assert len(ours) == 3
+        for a, b in zip(ours, rows[name]):
+            assert a == pytest.approx(b, abs=2e-5, rel=1e-4)
+
+
 def test_only_the_first_writes_a_checkpoint(runs):
     _, several, *_ = runs
-    assert sorted(p.name for p in several.glob("*.run")) == sorted(f"{name}.run" for name in SETTINGS)
+    assert sorted(p.name for p in several.glob("*.run")) == sorted(f"{name}.run" for name in [*SETTINGS, *SUPERVISED])
     assert load_file(several / "ppo.run")["actor.lm_head.weight"].shape == (8, 16)
 
 
@@ -105,6 +116,9 @@ def test_what_cannot_be_shared_is_refused():
     Processes(0, 2).check(config)
     with pytest.raises(ValueError, match=r"3 processes share mini-batches of 2 replies"):
         Processes(0, 3).check(config)
+    Processes(0, 5).check(SupervisedConfig(batch=5))
+    with pytest.raises(ValueError, match=r"6 processes share mini-batches of 5 replies"):
+        Processes(0, 6).check(SupervisedConfig(batch=5))
     with pytest.raises(ValueError, match=r"ptx_batch=1"):
         Processes(0, 2).check(replace(config, ptx_coef=1.0, ptx_batch=1))
     late = type("Late", (Processes,), {"largest": lambda self, x, device: 5.0})(1, 2)

@@ -15,10 +15,11 @@ from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen2Con
 from ppo_lesson.hardware.hardware import Hardware
 from ppo_lesson.hardware.memory import Counter, enough, fit, plan
 from ppo_lesson.hardware.profile import GIB, Machine, Profile, banner, choose, roles
-from ppo_lesson.language import rlhf
+from ppo_lesson.language import data, reward, rlhf, supervised
 from ppo_lesson.language.loading import load_or_explain
 from ppo_lesson.language.models import Models, ScalarModel, load_language_model
 from ppo_lesson.language.rlhf import RLHFConfig
+from ppo_lesson.language.supervised import SupervisedConfig
 from ppo_lesson.language.text import load_tokenizer
 
 T4 = Machine("Tesla T4", (7, 5), 15 * GIB)
@@ -292,6 +293,30 @@ def test_the_plan_is_within_15_percent_of_the_measured_peak(case):
     assert planned.peak == pytest.approx(counter.peak, rel=0.15), str(planned)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["sft", "reward"])
+@pytest.mark.parametrize("case", ["plain", "one micro-batch", "vocabulary", "weights", "half", "all of it"])
+def test_the_plan_of_a_supervised_stage_is_within_15_percent_of_the_measured_peak(case, what):
+    model_config, profile, batch, prompt, reply, micro = CASES[case]
+    if profile.lora_rank:
+        lora()
+    config = SupervisedConfig(steps=2, batch=batch, micro_batch=micro)
+    model, *_ = roles(AutoModelForCausalLM.from_config(model_config), profile, critic=False)
+    texts = ["".join(chr(97 + (7 * i + j) % 26) for j in range(prompt)) for i in range(batch)]
+    words = [text[: reply - 1] for text in texts]  # and their end
+    if what == "sft":
+        planned = plan(model_config, profile, config, prompt=prompt, reply=reply)
+        run, examples = supervised.sft, [data.Pair(*pair) for pair in zip(texts, words)]
+    else:
+        config = replace(config, batch=batch // 2, micro_batch=micro // 2)  # rankings of two replies
+        planned = plan(model_config, profile, config, prompt=prompt + reply, together=2)
+        model = ScalarModel.reward(model)
+        run, examples = reward.train_reward, [data.Ranking(x, (y, y[::-1])) for x, y in zip(texts, words)]
+    with Counter(model, *getattr(getattr(model, "trunk", model), "whole", ())) as counter:
+        list(run(model, Numbers(0), examples, config, seed=0, hardware=Hardware(profile)))
+    assert planned.peak == pytest.approx(counter.peak, rel=0.15), f"{planned}; {counter.peak / GIB:.3f} GiB"
+
+
 def test_the_counter_counts():
     with Counter() as counter:
         x = torch.zeros(1000)
@@ -348,6 +373,22 @@ def test_a_reward_model_and_no_critic_are_counted():
     assert judged.peak - alone.peak == judged.weights - alone.weights == 4 * 494_032_768
     group = replace(SMALL, advantages="group", replies=4)
     assert plan(QWEN, Profile(), group, prompt=128).gradients * 2 == alone.gradients
+
+
+@pytest.mark.slow
+def test_supervised_stages_are_planned_and_refused_too():
+    lora()
+    config, small = SupervisedConfig(batch=32), choose("gpu", Machine("small", (8, 0), 3 * GIB))
+    for about in ({"prompt": 64, "reply": 64}, {"prompt": 128, "together": 4}):
+        made = plan(QWEN, choose("gpu", H200), config, **about)
+        assert made.optimizer == 2 * made.gradients == 2 * made.weights == 8 * 494_032_768, "one model, which learns"
+        assert made.cache == made.sampling == 0
+        with pytest.raises(
+            ValueError, match=r"GiB at the peak .* and 3\.00 GiB are there\. It fits with .*lora_rank=16"
+        ):
+            enough(QWEN, small, config, **about)
+        changes, made = fit(QWEN, small, config, **about)
+        assert enough(QWEN, replace(small, **changes), config, **about) == made and "batch" not in changes
 
 
 @pytest.mark.slow

@@ -105,6 +105,40 @@ def changed(config, **changes):
 
 
 @each_trainer
+@pytest.mark.parametrize("how", [{"micro_batch": 1}, {"micro_batch": 2}, {"micro_tokens": 60}], ids=str)
+def test_micro_batches_make_the_gradient_of_one_batch(what, how, tokenizer):
+    """The mean over each micro-batch, averaged, would be another one: replies differ in length, rankings in pairs."""
+    first, rows = [], []
+    for changes in ({}, how):
+        taken = []
+
+        class Watched(Hardware):
+            def fresh(self):
+                return self
+
+            def backward(self, loss, taken=taken):
+                taken.append(loss.item())
+                super().backward(loss)
+
+            def clip(self, optimizers, max_norm, first=first):
+                first.append(
+                    torch.cat([p.grad.flatten() for g in optimizers["model"].param_groups for p in g["params"]])
+                )
+                return super().clip(optimizers, max_norm)
+
+        profile = Profile(micro_tokens=changes.get("micro_tokens"))
+        config = changed(FAST, batch=7, micro_batch=changes.get("micro_batch"), checkpoint_every=None)
+        run, _ = start(what, tokenizer, config, hardware=Watched(profile))
+        rows.append(next(run))
+        parts = len(taken)
+    assert parts == {1: 7, 2: 4}.get(how.get("micro_batch"), parts) and parts > 1
+    whole, pieces = first
+    terms = max(row["tokens"] for row in rows)  # as many as a sum has at most; 2 ** -24: a float32 rounds by so much
+    assert (pieces - whole).abs().max() <= terms * 2**-24 * whole.abs().max()
+    assert rows[0] == pytest.approx(rows[1], rel=terms * 2**-24) and rows[0]["tokens"] == rows[1]["tokens"]
+
+
+@each_trainer
 def test_the_loss_falls(what, tokenizer):
     config = SupervisedConfig(steps=40, batch=12, warmup=5, lr=1e-2)
     run, _ = start(what, tokenizer, config)
@@ -218,14 +252,14 @@ def test_a_gradient_that_is_no_number_never_reaches_the_model(profile, step):
     model = torch.nn.Linear(2, 1)
     before = numbers(model)
 
-    def batch_loss(index):
+    def batch_loss(index, count):
         x = model(torch.ones(1, 2)).sum()
         return torch.where(torch.tensor(True), x * 0, torch.sqrt(x * 0 - 0.0)), {}  # 0, with gradient NaN
 
     with pytest.raises(FloatingPointError, match=f"step {step}: grad_norm is nan"):
         list(
             supervised.train_steps(
-                model, batch_loss, [1, 2], SupervisedConfig(steps=30, batch=1), 0, None, Hardware(profile)
+                model, batch_loss, [1, 2], [(1, 1)] * 2, SupervisedConfig(steps=30, batch=1), 0, None, Hardware(profile)
             )
         )
     assert same(numbers(model), before)
@@ -345,7 +379,8 @@ def test_pretraining_counts_every_token_and_keeps_the_ends(tokenizer):
     assert row["tokens"] == 49
     spied = []
 
-    def remember(model, batch_loss, examples, *_):
+    def remember(model, batch_loss, examples, sizes, *_):
+        assert sizes == [(23, 24)] * len(examples)
         spied.extend(examples)
         yield {}
 

@@ -115,9 +115,10 @@ def pretrain(
         raise ValueError(f"documents hold {len(stream)} tokens, too few for {config.batch} rows of {width}; give more")
     rows = stream[: count * width].view(count, width)
 
-    def batch_loss(index: Tensor):
+    def batch_loss(index: Tensor, tokens: int):
         ids = rows[index].to(device(model))
         logp = token_logps(model, ids, torch.ones_like(ids, dtype=torch.bool), width - 1)
-        return -aggregate(logp), {"tokens": logp.numel()}
+        return -aggregate(logp, denominator=tokens), {"tokens": logp.numel()}
 
-    yield from train_steps(model, batch_loss, rows.tolist(), config, seed, resume, hardware)
+    sizes = [(width - 1, width)] * count
+    yield from train_steps(model, batch_loss, rows.tolist(), sizes, config, seed, resume, hardware)
