@@ -114,6 +114,7 @@ ONE_MEANING = {
             "language.settings.RLHFConfig.micro_batch",
             "language.settings.RLHFConfig.ptx_batch",
             "language.supervised.SupervisedConfig.batch",
+            "language.supervised.SupervisedConfig.micro_batch",
             "commands.options.BATCH",
         },
     ),
