@@ -6,18 +6,9 @@ import pytest
 import torch
 
 from course.pictures import figure
+from course.pictures.control import Episode, control_replay, draw_cartpole, draw_pendulum, play
 from course.pictures.dashboard import DIALS, curves, dashboard, dashboard_alt
-from course.pictures.nb08 import (
-    Difference,
-    Episode,
-    control_replay,
-    difference,
-    differences,
-    draw_cartpole,
-    draw_pendulum,
-    forest,
-    play,
-)
+from course.pictures.nb08 import Difference, difference, differences, forest, poles
 from course.pictures.style import NEGATIVE, POSITIVE, render
 from ppo_lesson.maze import Maze
 from ppo_lesson.policies import GaussianPolicy, MLPPolicy, TabularCritic, TabularPolicy
@@ -165,3 +156,22 @@ def test_forest_draws_rows_in_order_with_their_verdicts():
     assert texts == ["+4 ± 0", "−4 ± 0"]
     update({"good": Difference(-4.0, 0.1), "bad": Difference(0.0, 1.0)})
     assert bars[0].get_color() == NEGATIVE and ax.texts[1].get_text() == "+0 ± 2"
+
+
+# ---- eight poles -----------------------------------------------------------------------------------------------------
+
+
+def test_poles_are_drawn_where_the_numbers_say():
+    draw = poles([1000, 2000, 3000])
+    nan = float("nan")
+    fig, numbers = draw([[20.0, nan], [nan, 60.0], [100.0, 80.0]], [[0.1, 0.01], [0.0, 0.01], [0.1, 0.1]])
+    left, right = fig.axes
+    assert numbers == {"R": 90.0, "KL": pytest.approx(0.055)}
+    assert left.lines[0].get_xdata().tolist() == [1, 2, 3]
+    assert left.lines[0].get_ydata().tolist() == [10, 40, 90], "a missing return is the one before, at first 0"
+    assert [s[:, 1].tolist() for s in right.collections[0].get_segments()] == [[0.1, 1e-6, 0.1], [0.01, 0.01, 0.1]]
+    before = np.asarray(render(fig)).copy()
+    draw([[20.0, 20.0], [25.0, 22.0], [30.0, 21.0]], [[0.001, 0.001]] * 3)
+    assert (np.asarray(render(fig)) != before).any()
+    with pytest.raises(ValueError, match="one row a seed"):
+        draw([[1.0, 2.0]], [[0.1, 0.1]])
