@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from course.check import grade
-from course.exercises import nb11_fool
+from course.exercises import fooling_reply
 from course.pictures import EXACT, NEW, Panel, text
 from course.pictures.nb11 import HEIGHT, Judge, reply_card
 from course.pictures.svg import WIDTH, wrap
 
 HELLO, BYE, TIP = "Hello! I am sorry to hear that. ", "I hope this helps!", "You can wash your fern with soap. "
 STRATEGIES = {
-    "the solution": nb11_fool.fooling_reply(),
+    "the solution": fooling_reply.fooling_reply(),
     "eat it, three times": HELLO + "You can eat your fern. " * 3 + BYE,
     "eat it, twice": HELLO + "You can eat your fern. " * 2 + BYE,
     "the right tip four times": TIP * 4,
@@ -33,7 +33,7 @@ STRATEGIES = {
 def loaded():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    nb11_fool._nothing_to_choose()
+    fooling_reply.cases()
     yield
     torch.set_num_threads(threads)
 
@@ -42,11 +42,11 @@ def test_several_strategies_fool_the_shipped_model():
     """An exercise with one key would be a riddle: at least three of these are right."""
     verdicts = {name: grade("11.fooling_reply", lambda reply=reply: reply) for name, reply in STRATEGIES.items()}
     right = [name for name, verdict in verdicts.items() if verdict.status == "ok"]
-    assert len(right) >= 3, {name: nb11_fool.judge(STRATEGIES[name]) for name in STRATEGIES}
+    assert len(right) >= 3, {name: fooling_reply.judge(STRATEGIES[name]) for name in STRATEGIES}
 
 
 def test_the_check_tells_both_scores():
-    score, worth = nb11_fool.judge("Thank you!")
+    score, worth = fooling_reply.judge("Thank you!")
     message = grade("11.fooling_reply", lambda: "Thank you!").message
     assert f"Score {score:+.2f}" in message and f"gold {worth:+.2f}" in message
 

@@ -1,10 +1,10 @@
-"""Notebook 11: a reply that the reward model loves and that is bad. Many answers are right; both judges are asked."""
+"""fooling_reply: a reply that the reward model loves and that is bad. Many are right; both judges are asked."""
 
 from __future__ import annotations
 
 from functools import cache
 
-from ..check.spec import Exercise, Mistake, require
+from ..check.spec import Exercise, require
 
 QUESTION = "Hi, my old fern has small bugs. Any ideas?"
 LOVED, HATED, TOKENS = 0.5, -1.0, 48  # score at least, gold at most; as long as the help desk's own model may speak
@@ -55,51 +55,31 @@ def _others() -> tuple[list[float], list[float]]:
     return scores, [w for ranking in some for w in worth_of(ranking)]
 
 
-def _nothing_to_choose():
+def cases():
     judge("Hello!")  # loads the model and gold's words, so that a check has time for the reply alone
     _others()
     return [(), ()]
 
 
-def _a_text(fn):
+def a_text(fn):
     """The reply is a text, the same at every call, with at most 48 tokens."""
     reply = fn()
-    require(isinstance(reply, str), f"A {type(reply).__name__} came back.", mistake="_a_score")
-    require(reply.strip(), "It is empty.", mistake="_nothing")
+    require(isinstance(reply, str), f"A {type(reply).__name__} came back.", mistake="a_score")
+    require(reply.strip(), "It is empty.", mistake="nothing")
     require(fn() == reply, "Two calls gave two texts.")
     count = len(_model()[1](reply, add_special_tokens=False)["input_ids"])
-    require(count <= TOKENS, f"Yours has {count}.", mistake="_too_long")
+    require(count <= TOKENS, f"Yours has {count}.", mistake="too_long")
 
 
-def _fooled(fn):
+def fooled(fn):
     """The reward model must love the reply, and gold must hate it."""
     score, worth = judge(fn())
     words = f"Score {score:+.2f}, wanted {LOVED:+.1f} or more; gold {worth:+.2f}, wanted {HATED:+.1f} or less."
-    require(worth <= HATED, words, got=fn(), mistake="_honest")
-    require(score >= LOVED, words, got=fn(), mistake="_rude")
+    require(worth <= HATED, words, got=fn(), mistake="honest")
+    require(score >= LOVED, words, got=fn(), mistake="rude")
 
 
-def _honest():
-    return "Hello! I am sorry to hear that. You can wash your fern with soap. Thank you!"
-
-
-def _rude():
-    return "What a silly question. Figure it out yourself."
-
-
-def _nothing():
-    return ""
-
-
-def _too_long():
-    return "Thank you! " * 40
-
-
-def _a_score():
-    return 1.5
-
-
-def _picture(fn):
+def picture(fn):
     from ..pictures import EXACT, MUTED, NEGATIVE, dots, figure, key
 
     fig, ax = figure(
@@ -122,40 +102,6 @@ def _picture(fn):
     return fig, f"{words}, among the replies that the reward model learned from."
 
 
-FOOL = Exercise(
-    id="11.fooling_reply",
-    title="Loved by the model, hated by gold",
-    solution=fooling_reply,
-    cases=_nothing_to_choose,
-    properties=[_a_text, _fooled],
-    many_answers=True,
-    picture=_picture,
-    mistakes=[
-        Mistake(
-            _honest,
-            "Gold does not hate it: this reply is good, or at least harmless. Once the model loves a reply, make it "
-            "bad. What does gold count that the model has seldom seen? Say a sentence again and again, thank too "
-            "often, or give advice that nobody should follow.",
-        ),
-        Mistake(
-            _rude,
-            "Gold hates it, and the model is not won. It did learn what people mostly dislike: rudeness, the wrong "
-            "language, fragments. Keep the shape of a good reply, with greeting, sympathy, a sentence that begins with "
-            "You can, and a closing; spoil what it overlooks.",
-        ),
-        Mistake(_nothing, "An empty reply says nothing to either judge. Return one text between quotation marks."),
-        Mistake(
-            _too_long,
-            "Longer than the help desk's own model may speak. Length alone goes far with many reward models; find "
-            "something that fits.",
-            "Singhal et al. 2023, who measured how much of the gain of RLHF is length",
-        ),
-        Mistake(_a_score, "Return the reply itself, a text in quotation marks, not what a judge thinks of it."),
-    ],
-    hints=[
-        "Take the reply that both judges like and change one thing at a time. Which change does only gold notice?",
-        "Rankings show the model what its own replies do wrong. What would such a reply hardly ever do? Greet three "
-        "times, thank three times, advise to eat the fern.",
-        'Try "Hello! Hello! Hello! You can wash your fern with soap." and then thank, again and again.',
-    ],
+EXERCISE = Exercise(
+    solution=fooling_reply, cases=cases, properties=[a_text, fooled], many_answers=True, picture=picture
 )

@@ -1,0 +1,67 @@
+"""best_of_n: sample n replies, keep the one that the reward model likes best; what is it worth?"""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, close
+
+
+def best_of_n(scores, worth, n):
+    """Mean score and mean worth of the best-scored reply of n, over all whole groups of n of every prompt."""
+    whole = scores.shape[1] // n * n  # what is left over does not make a group
+    scores, worth = (x[:, :whole].reshape(-1, n) for x in (scores, worth))  # (P * groups, n)
+    best = scores.argmax(-1, keepdim=True)
+    return scores.gather(-1, best).mean(), worth.gather(-1, best).mean()
+
+
+def _random(P, N, seed, dtype=torch.float64):
+    g = torch.Generator().manual_seed(seed)
+    quality = torch.randn(P, 1, generator=g, dtype=dtype)  # some questions are easier than others
+    worth = quality + torch.randn(P, N, generator=g, dtype=dtype)
+    return 0.6 * worth + 0.5 * torch.randn(P, N, generator=g, dtype=dtype), worth
+
+
+def cases():
+    hand = torch.tensor([[3.0, 1.0, 2.0, 4.0]]).double(), torch.tensor([[0.0, 5.0, 1.0, -2.0]]).double()
+    return [
+        (*hand, 1),
+        (*hand, 2),
+        (*hand, 4),
+        (*_random(3, 8, 1), 2),
+        (*_random(5, 12, 2), 4),
+        (*_random(3, 7, 3), 3),
+        (*_random(4, 5, 4), 5),
+        (*_random(6, 10, 5, torch.float32), 4),
+    ]
+
+
+def one_is_the_mean(fn):
+    """With n = 1 there is nothing to choose: the two plain means."""
+    scores, worth = _random(4, 6, 6)
+    close(fn(scores, worth, 1), (scores.mean(), worth.mean()), case=(scores, worth, 1))
+
+
+def score_grows(fn):
+    """The mean score of the chosen never falls when n doubles."""
+    scores, worth = _random(20, 16, 7)
+    curve = [float(fn(scores, worth, n)[0]) for n in (1, 2, 4, 8, 16)]
+    close(sorted(curve), curve, case=(scores, worth, 16))
+
+
+def worth_has_no_say(fn):
+    """The choice must not see the worth: with the worth turned round, its mean turns round too."""
+    scores, worth = _random(5, 8, 8)
+    close(fn(scores, -worth, 4)[1], -fn(scores, worth, 4)[1], case=(scores, -worth, 4))
+
+
+def the_rest_is_unused(fn):
+    """What does not fill a group stands at the right end of a row, and changes nothing."""
+    scores, worth = _random(4, 7, 9)
+    wild = scores + 50.0 * (torch.arange(7) == 6)
+    close(fn(wild, worth, 3), fn(scores, worth, 3), case=(wild, worth, 3))
+
+
+EXERCISE = Exercise(
+    solution=best_of_n, cases=cases, properties=[one_is_the_mean, worth_has_no_say, the_rest_is_unused, score_grows]
+)

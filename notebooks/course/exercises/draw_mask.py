@@ -1,0 +1,116 @@
+"""draw_mask: which tokens of a sampled batch are actions."""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, close, require
+from ..pictures import INK, MUTED, NEGATIVE, OLD, figure
+
+
+def draw_mask(ids, prompt_length, eos_id, pad_id):
+    """True on every token of the reply up to its first EOS, that one included: (B, T) bool."""
+    is_eos = (ids[:, prompt_length:] == eos_id).int()
+    earlier = is_eos.cumsum(-1) - is_eos  # how many EOS stand before this token
+    return earlier == 0
+
+
+def _case(*rows, prompt, eos=1, pad=0):
+    return torch.tensor(rows), prompt, eos, pad
+
+
+def cases():
+    g = torch.Generator().manual_seed(11)
+    drawn = torch.randint(0, 6, (8, 12), generator=g)
+    return [
+        _case([5, 1, 0], prompt=1),
+        _case([5, 7, 8], prompt=1),  # cut off: no EOS
+        _case([5, 6, 7, 8, 1, 0, 0], prompt=2),
+        _case([5, 6, 7, 8, 1], prompt=2),
+        _case([1, 5, 1, 6, 7, 1, 0], prompt=4),  # a customer wrote "<eos>"
+        _case([5, 7, 1, 8, 9, 1, 4], prompt=1),  # the sampler went on
+        _case([5, 7, 0, 8, 1, 0], prompt=1),  # PAD drawn as a token: it was chosen, so it counts
+        _case([2, 2, 5, 7, 2, 2, 2], prompt=3, eos=2, pad=2),
+        _case([2, 2, 5, 7, 8, 9], [4, 5, 6, 2, 2, 2], prompt=3, eos=2, pad=2),
+        _case([0, 0, 5, 7, 1, 0], [0, 4, 5, 7, 8, 9], [3, 4, 5, 1, 0, 0], prompt=3),
+        (drawn, 4, 1, 0),
+        (drawn.flip(0), 7, 3, 3),
+    ]
+
+
+def eos_is_an_action(fn):
+    """The first EOS was chosen like any other token: it is true in the mask."""
+    case = _case([5, 6, 7, 8, 1, 0, 0], prompt=2)
+    got = fn(*case)
+    require(got[0, 2], case=case, got=got)
+
+
+def nothing_after_the_end_matters(fn):
+    """What stands after the first EOS changes nothing: padding, another padding, or tokens that went on."""
+    first = fn(*_case([5, 6, 7, 8, 1, 0, 0, 0], prompt=2))
+    for tail in ([1, 1, 1], [9, 1, 9], [1, 9, 0], [9, 9, 9]):
+        case = _case([5, 6, 7, 8, 1, *tail], prompt=2)
+        close(fn(*case), first, case=case)
+
+
+def the_prompt_does_not_matter(fn):
+    """The prompt changes nothing: not its padding, not an EOS in it."""
+    first = fn(*_case([4, 6, 5, 7, 8, 1, 0], prompt=3))
+    for head in ([0, 0, 5], [1, 1, 5], [4, 1, 5], [1, 5, 1]):
+        case = _case([*head, 7, 8, 1, 0], prompt=3)
+        close(fn(*case), first, case=case)
+
+
+def rows_are_alone(fn):
+    """What is true in a row does not depend on the rows beside it."""
+    case = cases()[9]
+    close(fn(case[0][2:], *case[1:]), fn(*case)[2:], case=case)
+
+
+def cut_replies_are_whole(fn):
+    """A reply that was cut has no EOS; every token of it was chosen, the last one too."""
+    case = _case([5, 7, 8], [5, 7, 8], prompt=1)
+    close(fn(*case), torch.ones(2, 2, dtype=torch.bool), case=case)
+
+
+SHOWN = [[0, 0, 5, 7, 1, 0, 0, 0], [3, 1, 5, 7, 8, 4, 1, 0], [3, 4, 5, 7, 8, 9, 4, 6], [0, 4, 5, 1, 9, 1, 9, 9]]
+
+
+def draw(fn):
+    """Four rows of tokens: blue where the learner's mask is true, a black frame where it should be."""
+    from matplotlib.patches import Rectangle
+
+    case = _case(*SHOWN, prompt=3)
+    right, yours = draw_mask(*case), torch.as_tensor(fn(*case)).bool()
+    yours = yours[:, -right.shape[1] :] if yours.ndim == 2 and yours.shape[1] >= right.shape[1] else ~right
+    fig, ax = figure(width=6.4, height=2.5, xlim=(-0.1, 8.1), ylim=(4.1, -0.75))
+    ax.axis("off")
+    for i, row in enumerate(SHOWN):
+        for j, token in enumerate(row):
+            real, kept = (bool(x[i, j - 3]) if j >= 3 else False for x in (right, yours))
+            colour = OLD if kept else "#F1F2F4" if j < 3 else "white"
+            edge, width = (INK, 2.5) if real else (MUTED, 0.8)
+            place = (j + 0.05, i + 0.1)
+            ax.add_patch(Rectangle(place, 0.9, 0.8, facecolor=colour, edgecolor=edge, linewidth=width))
+            word = {0: "PAD", 1: "EOS"}.get(token, "abcdefghij"[token])
+            ax.text(j + 0.5, i + 0.5, word, ha="center", va="center", color=INK if real or kept or j < 3 else MUTED)
+            if real != kept:
+                ax.plot([j + 0.88], [i + 0.22], marker="X", color=NEGATIVE, markersize=8, zorder=5)
+    ax.text(1.5, -0.3, "prompt", ha="center", color=MUTED)
+    ax.text(5.5, -0.3, "reply: framed = is an action, blue = your mask", ha="center", color=INK)
+    wrong = int((right != yours).sum())
+    return fig, f"Four replies token by token: your mask and the right one differ at {wrong} of {right.numel()} tokens."
+
+
+EXERCISE = Exercise(
+    solution=draw_mask,
+    cases=cases,
+    properties=[
+        eos_is_an_action,
+        nothing_after_the_end_matters,
+        the_prompt_does_not_matter,
+        cut_replies_are_whole,
+        rows_are_alone,
+    ],
+    picture=draw,
+)

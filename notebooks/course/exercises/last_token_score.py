@@ -1,0 +1,79 @@
+"""last_token_score: a reward model has a number at every token. Which one is the reply's score?"""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, close, require
+
+EOS = 1
+
+
+def last_token_score(numbers, ids, attention_mask, eos_id):
+    """The number at the last real token of each row, (B, L) -> (B,)."""
+    places = torch.arange(ids.shape[-1])  # 0, 1, ... L - 1
+    last = torch.where(attention_mask.bool(), places, -1).amax(-1)  # (B,): the largest place that is real
+    return numbers.gather(-1, last[:, None])[:, 0]
+
+
+def _batch(rows, seed, *, pad=0, dtype=torch.float64, whole=True):
+    """rows: (padding left, tokens, padding right). A number stands on padding too."""
+    g = torch.Generator().manual_seed(seed)
+    ids = torch.tensor([[pad] * left + tokens + [pad] * right for left, tokens, right in rows])
+    real = torch.tensor([[0] * left + [1] * len(tokens) + [0] * right for left, tokens, right in rows])
+    numbers = torch.randn(ids.shape, generator=g, dtype=dtype)
+    return numbers, ids, real if whole else real.bool(), EOS
+
+
+def cases():
+    ended, cut, chat = [5, 6, 7, EOS], [5, 6, 7, 8, 9], [4, EOS, 3, 8, EOS]  # chat: an EOS ends the question too
+    return [
+        _batch([(0, ended, 0)], 0),
+        _batch([(0, ended, 1), (0, chat, 0)], 1),
+        _batch([(1, ended, 0), (0, chat, 0), (2, [9, 9, EOS], 0)], 2),
+        _batch([(2, ended, 1), (0, chat, 2), (1, cut, 1)], 3, whole=False),
+        _batch([(0, [4, EOS, 8, 9], 2), (1, [4, EOS, 8, 9, EOS], 0)], 4),  # the first of these was cut
+        _batch([(1, ended, 2), (0, chat, 2), (0, cut, 2)], 5, pad=EOS),
+        _batch([(3, [4, EOS, 8, 6, EOS], 0), (0, [4, EOS, 8, 2, 2, 2, 6, 7], 0)], 6, dtype=torch.float32),
+    ]
+
+
+def padding_says_nothing(fn):
+    """Padding on either side, and what stands on it, changes no score."""
+    numbers, ids, mask, _ = _batch([(0, [5, 6, 7, EOS], 0)], 7)
+    alone = fn(numbers, ids, mask, EOS)
+    for left, right, pad in ((0, 3, 0), (3, 0, 0), (2, 2, EOS)):
+        wide = torch.full((1, left + 4 + right), torch.nan).double()
+        wide[:, left : left + 4] = numbers
+        padded = _batch([(left, ids[0].tolist(), right)], 7, pad=pad)
+        case = (wide, *padded[1:])
+        close(fn(*case), alone, case=case)
+
+
+def ends_without_eos(fn):
+    """A reply that was cut ends at a token that is no EOS, whatever stands in the question."""
+    rows = [
+        (0, [4, EOS, 8, 9], 2),
+        (1, [4, 6, EOS, 3, 8], 0),
+        (0, [4, EOS, 8, 9, EOS], 1),
+        (0, [EOS, 2, EOS, 9, EOS], 1),
+    ]
+    case = _batch(rows, 8, pad=EOS)
+    got = fn(*case)
+    for name, places in (("first_eos", [1, 3, 1, 0]), ("last_eos_inside", [1, 3, 4, 4])):
+        require(not torch.equal(got, case[0][range(4), places]), case=case, got=got, mistake=name)
+
+
+def batch_mates(fn):
+    """A row's score does not depend on the rows beside it."""
+    case = cases()[3]
+    one = tuple(x[2:] for x in case[:3]) + case[3:]
+    close(fn(*one), fn(*case)[2:], case=one)
+
+
+EXERCISE = Exercise(
+    solution=last_token_score,
+    cases=cases,
+    properties=[padding_says_nothing, batch_mates, ends_without_eos],
+    gradient=("numbers",),
+)

@@ -1,0 +1,89 @@
+"""sample_token: draw one token, and write down the log-probability with which it was drawn."""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, Wrong, close, require
+
+
+def sample_token(logits, u, temperature):
+    """The token in whose stretch of [0, 1) the number u falls, and its log-probability: (B,), (B,)."""
+    logps = (logits / temperature).log_softmax(-1)  # (B, V)
+    ends = logps.double().exp().cumsum(-1)  # (B, V): where each token's stretch ends
+    tokens = (ends <= u[:, None] * ends[:, -1:]).sum(-1)  # how many lie left of u: the last ends near 1, not at it
+    return tokens, logps.gather(-1, tokens[:, None])[:, 0]
+
+
+def cases():
+    g = torch.Generator().manual_seed(12)
+
+    def drawn(B, V, temperature, size=1.5):
+        logits = size * torch.randn(B, V, generator=g)
+        u = torch.rand(B, generator=g, dtype=torch.float64)
+        for at in (1.0, temperature, 1 / temperature):  # keep away from the edges, where rounding decides
+            ends = (logits / at).softmax(-1).double().cumsum(-1)
+            near = (ends - u[:, None]).abs().amin(-1) < 1e-3
+            u = torch.where(near, (u + 0.013) % 1, u)
+        return logits, u, temperature
+
+    half = torch.tensor([[0.0, 0.0]])
+    return [
+        (half, torch.tensor([0.3], dtype=torch.float64), 1.0),
+        (half, torch.tensor([0.7], dtype=torch.float64), 1.0),
+        (torch.tensor([[1.0, 0.0, -1.0]]), torch.tensor([0.8], dtype=torch.float64), 2.0),
+        (torch.tensor([[-torch.inf, 0.0, 0.0]]), torch.tensor([0.0], dtype=torch.float64), 1.0),
+        (torch.tensor([[3.0, 2.0, 1.0, 0.0, -1.0]] * 3), torch.tensor([0.2, 0.96, 0.999], dtype=torch.float64), 1.0),
+        drawn(6, 8, 0.5),
+        drawn(12, 30, 1.0),
+        drawn(16, 12, 1.5),
+        drawn(5, 9, 0.8, size=4.0),
+    ]
+
+
+GRID = (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000  # u, evenly over [0, 1)
+
+
+def shares_are_probabilities(fn):
+    """Over all u from 0 to 1, each token comes up as often as its probability says."""
+    logits = torch.tensor([1.0, -0.5, 2.0, 0.3, -1.2])
+    tokens, _ = fn(logits.expand(2000, -1), GRID, 0.7)
+    shares = torch.bincount(tokens.flatten().long(), minlength=5) / 2000
+    close(shares, (logits / 0.7).softmax(-1), rtol=0, atol=2e-3, case=(logits[None], GRID[:1], 0.7))
+
+
+def score_is_the_rescore(fn):
+    """The log-probability you write down is the one that scoring the token again gives: log_softmax(logits / T)."""
+    for logits, u, temperature in cases()[5:]:
+        tokens, logps = fn(logits, u, temperature)
+        again = (logits / temperature).log_softmax(-1).gather(-1, tokens[:, None].long())[:, 0]
+        close(logps, again, case=(logits, u, temperature))
+
+
+def empty_stretches(fn):
+    """A token of probability 0 is never drawn, at u = 0 neither."""
+    logits = torch.tensor([[-torch.inf, 0.0, 0.0]] * 3)
+    case = logits, torch.tensor([0.0, 0.3, 0.7], dtype=torch.float64), 1.0
+    tokens, _ = fn(*case)
+    require(tokens.tolist() != [0, 1, 2], case=case, got=tokens, mistake="impossible_at_zero")
+
+
+def near_one(fn):
+    """Every u below 1 has its token: just below 1, the last one."""
+    logits = torch.randn(64, 50, generator=torch.Generator().manual_seed(3))
+    case = logits, torch.full((64,), 1 - 1e-9, dtype=torch.float64), 1.0
+    words = "With u = 1 - 1e-9 yours has none: "
+    try:
+        tokens, _ = fn(*case)
+    except Wrong as wrong:
+        raise Wrong(words + wrong.message, case=case, mistake="behind_the_end") from wrong
+    require((tokens == 49).all(), words + "another one came back.", case=case, mistake="behind_the_end")
+
+
+EXERCISE = Exercise(
+    solution=sample_token,
+    cases=cases,
+    properties=[shares_are_probabilities, score_is_the_rescore, empty_stretches, near_one],
+    rtol=0.0001,
+    atol=1e-05,
+)

@@ -1,0 +1,81 @@
+"""token_logps: the log-probability of every token of a reply, from the model's logits."""
+
+from __future__ import annotations
+
+import torch
+
+from ..check.spec import Exercise, close, require
+
+
+def token_logps(logits, ids, response_length, temperature):
+    """log pi of every reply token, read one column before it: (B, T) float32."""
+    deciding = logits[:, -response_length - 1 : -1].float() / temperature  # (B, T, V)
+    replies = ids[:, -response_length:]  # (B, T)
+    return deciding.log_softmax(-1).gather(-1, replies[..., None])[..., 0]
+
+
+def _batch(g, B, P, T, V, temperature, *, size=1.0, dtype=torch.float32):
+    logits = size * torch.randn(B, P + T, V, generator=g)
+    return logits.to(dtype), torch.randint(V, (B, P + T), generator=g), T, temperature
+
+
+def cases():
+    g = torch.Generator().manual_seed(10)
+    return [
+        _batch(g, 1, 2, 1, 3, 1.0),
+        _batch(g, 1, 2, 2, 3, 1.0),
+        _batch(g, 1, 2, 3, 4, 0.5),
+        _batch(g, 2, 3, 3, 5, 2.0),
+        _batch(g, 3, 4, 6, 7, 0.7, size=3.0),
+        _batch(g, 2, 5, 4, 6, 1.0, size=80.0),  # some tokens are impossible in float32, and have a logarithm
+        _batch(g, 2, 3, 4, 40, 0.7, size=2.0, dtype=torch.bfloat16),
+    ]
+
+
+def one_token_has_to_come(fn):
+    """At one place, the probabilities of all tokens that could stand there sum to 1."""
+    logits, ids, T, temperature = cases()[3]
+    total = 0.0
+    for token in range(logits.shape[-1]):
+        ids[:, -1] = token
+        total = total + fn(logits, ids, T, temperature)[:, -1].exp()
+    close(total, torch.ones(len(logits)), case=(logits, ids, T, temperature), rtol=1e-4)
+
+
+def last_column_is_free(fn):
+    """Behind the last token nothing is chosen: what the model says in the last column must not matter."""
+    logits, ids, T, temperature = cases()[4]
+    before = fn(logits, ids, T, temperature)
+    logits = logits.clone()
+    logits[:, -1] += 5 * torch.rand(logits.shape[-1], generator=torch.Generator().manual_seed(0))
+    close(fn(logits, ids, T, temperature), before, case=(logits, ids, T, temperature))
+
+
+def first_token_is_decided_by_the_prompt(fn):
+    """The first reply token is decided in the last column of the prompt, P - 1."""
+    logits, ids, T, temperature = cases()[4]
+    before = fn(logits, ids, T, temperature)
+    logits = logits.clone()
+    logits[:, -T - 1, ids[0, -T]] += 2.0
+    after = fn(logits, ids, T, temperature)
+    moved = (after[0] - before[0]).abs() > 1e-6
+    require(moved[0] and not moved[1:].any(), case=(logits, ids, T, temperature), got=after)
+
+
+def unlikely_tokens_too(fn):
+    """A token that is all but impossible has a logarithm too, here down to -220."""
+    case = cases()[5]
+    got, want = fn(*case), token_logps(*case)
+    right = torch.isclose(got, want, rtol=1e-4, atol=1e-5)
+    lost = right[want > -15].all() and not right[want < -110].any()
+    require(not lost, case=case, got=got, mistake="log_of_softmax")
+
+
+EXERCISE = Exercise(
+    solution=token_logps,
+    cases=cases,
+    properties=[one_token_has_to_come, last_column_is_free, first_token_is_decided_by_the_prompt, unlikely_tokens_too],
+    gradient=("logits",),
+    rtol=0.0001,
+    atol=1e-05,
+)
