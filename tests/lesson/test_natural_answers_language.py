@@ -14,7 +14,7 @@ from test_promises import calls
 
 from course.check import grade, sandbox, solution
 from course.check.index import find
-from course.exercises.nb12_rewards import shape_rewards
+from course.exercises.shape_rewards import shape_rewards
 from ppo_lesson.objectives import aggregate, clipped_surrogate, value_loss
 from ppo_lesson.returns import gae
 

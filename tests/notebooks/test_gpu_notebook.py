@@ -10,9 +10,10 @@ from transformers import Qwen2Config
 
 import notebooks
 from course.desk import stages
-from course.exercises.nb13_batches import optimizer_steps, translate
-from course.exercises.nb13_groups import group_advantages
-from course.exercises.nb13_memory import memory_plan
+from course.exercises.group_advantages import group_advantages
+from course.exercises.memory_plan import memory_plan
+from course.exercises.optimizer_steps import optimizer_steps
+from course.exercises.translate import translate
 from ppo_lesson import bridge
 from ppo_lesson.hardware.memory import enough, plan
 from ppo_lesson.hardware.profile import Machine, choose

@@ -1,0 +1,65 @@
+"""optimizer_steps: optimizer steps from verl's batch sizes."""
+
+from __future__ import annotations
+
+import math
+
+from ..check.spec import Exercise, close
+
+
+def optimizer_steps(keys):
+    """Optimizer steps of one iteration, and forward passes of one step on one GPU."""
+    prompts = keys["ppo_mini_batch_size"]
+    steps = math.ceil(keys["train_batch_size"] / prompts) * keys["ppo_epochs"]
+    return steps, prompts * keys["n"] // keys["gpus"] // keys["ppo_micro_batch_size_per_gpu"]
+
+
+def _sizes(train, mini, micro, n=1, epochs=1, gpus=1):
+    return {
+        "train_batch_size": train,
+        "ppo_mini_batch_size": mini,
+        "ppo_micro_batch_size_per_gpu": micro,
+        "n": n,
+        "ppo_epochs": epochs,
+        "gpus": gpus,
+    }
+
+
+def cases():
+    return [
+        (_sizes(4, 4, 1),),
+        (_sizes(8, 4, 2),),
+        (_sizes(8, 4, 1, epochs=3),),
+        (_sizes(6, 2, 2, n=4),),
+        (_sizes(12, 6, 1, n=2, epochs=2, gpus=3),),
+        (_sizes(10, 4, 2, epochs=3),),  # the last step of an epoch is filled up
+        (_sizes(1024, 256, 4, gpus=8),),  # verl's defaults on one machine
+        (_sizes(512, 128, 16, n=5, epochs=2, gpus=4),),
+    ]
+
+
+def one_step(fn):
+    """One epoch of one mini-batch that holds everything is one step."""
+    for n in (1, 8):
+        case = (_sizes(64, 64, 8, n=n),)
+        close(fn(*case)[0], 1, case=case)
+
+
+def micro_is_free(fn):
+    """A smaller micro-batch changes how often a step reads, never how many steps there are."""
+    first = fn(_sizes(32, 16, 1))[0]
+    for micro in (2, 8):
+        case = (_sizes(32, 16, micro),)
+        close(fn(*case)[0], first, case=case)
+
+
+def nothing_read_twice(fn):
+    """Passes times their replies times GPUs are the replies of one step."""
+    for gpus, n in ((1, 1), (4, 1), (2, 3)):
+        case = (_sizes(64, 16, 2, n=n, gpus=gpus),)
+        close(fn(*case)[1] * 2 * gpus, 16 * n, case=case)
+
+
+EXERCISE = Exercise(
+    solution=optimizer_steps, cases=cases, properties=[one_step, micro_is_free, nothing_read_twice], check_dtype=False
+)
