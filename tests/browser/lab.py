@@ -51,6 +51,9 @@ START = """async () => {
 RUN = """() => { const app = window.jupyterapp; window.finished = false;
   app.commands.execute('notebook:clear-all-cell-outputs');
   app.commands.execute('notebook:run-all-cells').finally(() => { window.finished = true; }); }"""
+AT_REST = (
+    "() => !document.querySelector('.ppo-busy')"  # a panel that retrains does so while its kernel calls itself idle
+)
 IDLE = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
 CELLS = """() => window.jupyterapp.shell.currentWidget.content.widgets.map((cell, index) => ({ index, id: cell.model.id,
   type: cell.model.type, tags: cell.model.getMetadata('tags') || [], count: cell.model.executionCount ?? null,
@@ -67,12 +70,14 @@ PICTURES = """index => { const cell = document.querySelector(`[data-slider="${in
   return [...cell.querySelectorAll('.jp-OutputArea-output img, .jp-OutputArea-output svg')]
     .filter(e => !e.closest('button')).map(e => e.src || e.outerHTML).join('|'); }"""
 LATENCY = """index => { const look = eval(PICTURES), before = look(index); window.latency = null; window.said = null;
+  const me = window.watching = {};  // a watch that still waits for the picture of an older key ends here
   document.addEventListener('keydown', () => { const start = performance.now();
-    const frame = async () => { const cell = document.querySelector(`[data-slider="${index}"]`).closest('.jp-Cell');
+    const frame = async () => { if (window.watching !== me) return;
+      const cell = document.querySelector(`[data-slider="${index}"]`).closest('.jp-Cell');
       if (cell.querySelector('.ppo-busy')) window.said ??= performance.now() - start;
       if (look(index) === before) return requestAnimationFrame(frame);
       await Promise.all([...cell.querySelectorAll('.jp-OutputArea-output img')].map(i => i.decode().catch(() => {})));
-      window.latency = performance.now() - start; };
+      if (window.watching === me) window.latency = performance.now() - start; };
     requestAnimationFrame(frame); }, {once: true, capture: true}); }""".replace("PICTURES", json.dumps(PICTURES))
 
 
@@ -213,9 +218,10 @@ class Notebook:
         self.settle()
 
     def settle(self, milliseconds=20_000):
-        """Wait until the kernel has nothing more to do and the page has caught up."""
+        """Wait until the kernel and its panels have nothing more to do and the page has caught up."""
         self.page.wait_for_timeout(150)
         self.page.wait_for_function(IDLE, timeout=milliseconds)
+        self.page.wait_for_function(AT_REST, timeout=milliseconds)
         self.page.wait_for_timeout(150)
 
     def faults(self, executed=True):
@@ -249,9 +255,9 @@ class Notebook:
     def _type(self, slider, key):
         """Press a key on the slider, as a learner without a mouse would. Did its value move?"""
         handle = self.page.locator(f"[data-slider='{slider['index']}']")
-        before = handle.get_attribute("aria-valuenow")
+        before = handle.get_attribute("aria-valuetext")  # aria-valuenow is rounded to tenths
         handle.press(key)
-        return handle.get_attribute("aria-valuenow") != before
+        return handle.get_attribute("aria-valuetext") != before
 
     def press(self, slider, key, seconds=5):
         """Press a key on the slider and let the page settle. Did another picture follow?"""
@@ -268,6 +274,7 @@ class Notebook:
         `said` is then when a panel that retrains first said so, in milliseconds; None for a panel that draws.
         """
         self.said = None
+        self.page.wait_for_function(AT_REST, timeout=20_000)
         self.page.wait_for_timeout(100)
         self.page.evaluate(LATENCY, slider["index"])
         if not self._type(slider, key):

@@ -31,6 +31,18 @@ def draw(change=None):
 slider.observe(draw, names="value")
 draw()
 W.VBox([slider, picture])
+
+# %% fine
+import time
+from course.pictures import Panel
+from course.pictures import slider as fine
+seconds = 0
+def recompute(x):
+    time.sleep(seconds)
+    return f"<svg width='90' height='9'><rect width='{900 * x}' height='9'/></svg>"
+panel = Panel({"x": fine("x small", 0, 0.1, 0.01, 0.05)}, recompute, "{x}", busy="computing …")
+seconds = 0.7
+panel
 """
 
 
@@ -60,8 +72,13 @@ def test_faults_are_seen(lab):
 def test_a_sound_notebook_has_none(lab):
     notebook = lab.open(lab.root / "sound.ipynb")
     notebook.run()
-    (slider,) = notebook.sliders()
+    slider, fine = notebook.sliders()
     assert moves_its_picture(notebook, slider)
     assert 0 < notebook.latency(slider, "Home") < 3000
+    # Steps far below a tenth are seen too, each key has its own picture, and the words come before that.
+    found = [(notebook.latency(fine, key), notebook.said) for key in ("ArrowRight", "ArrowRight", "ArrowLeft")]
+    assert all(said is not None and said < 500 < 700 <= latency for latency, said in found), found
+    notebook._type(fine, "ArrowRight")  # a key whose picture nobody waits for is not taken for that of the next
+    assert notebook.press(fine, "Home") and notebook.latency(fine, "End") >= 700
     assert notebook.faults() == []
     notebook.close()
