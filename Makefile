@@ -48,7 +48,7 @@ lint: .venv/.test
 	$(VENV) -m ruff format --check
 
 check: lint
-	$(ONE_THREAD) $(PYTEST) -m "not slow"
+	$(ONE_THREAD) $(PYTEST) -p no:nbval -m "not slow"
 
 portable-tests: .venv/.test
 	@set -e; for machine in $(MACHINES); do echo "$$machine"; \

@@ -107,12 +107,14 @@ def test_an_adapter_that_is_frozen_is_noticed(bench, monkeypatch):
     assert not right("LoRA adapters", bench)
 
 
+@pytest.mark.slow
 def test_a_float16_run_that_leaves_every_step_out_is_noticed(bench, monkeypatch):
     scaler = torch.amp.GradScaler
     monkeypatch.setattr(Profile, "scaler", lambda self: scaler("cpu", init_scale=2.0**126, backoff_factor=0.9))
     assert not right("float16", bench)
 
 
+@pytest.mark.slow
 def test_a_run_that_begins_anew_is_noticed(bench, monkeypatch):
     real = correctness.rlhf
     monkeypatch.setattr(correctness, "rlhf", lambda *args, resume=None, **named: real(*args, **named))
@@ -126,6 +128,7 @@ def on_the_cpu(name="cpu", on=None, **changes):
     return choose("cpu", **changes)
 
 
+@pytest.mark.slow
 def test_a_line_counts_its_tokens_and_seconds(monkeypatch):
     monkeypatch.setattr(speed, "choose", on_the_cpu)
     found = speed.measure(speed.TINY, 4, 8, graph=True, lora=2, repeats=1)

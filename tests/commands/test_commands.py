@@ -90,6 +90,7 @@ def test_what_a_run_leaves_behind(folder, tmp_path):
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_held_out_prompts_are_not_trained_on(folder, tmp_path, monkeypatch):
     asked = set()
     monkeypatch.setattr(train.loading, "reward_of", lambda *_: lambda prompt, reply: asked.add(prompt) or 1.0)
@@ -234,6 +235,7 @@ def deadly(folder, name, calls, action):
     return f"{name}.py:score"
 
 
+@pytest.mark.slow
 def test_control_c_saves_and_says_how_to_go_on(folder, tmp_path, whole, capsys):
     interrupting = deadly(
         folder, "interrupting", 2 + 3 * 4 + 2, "os.kill(os.getpid(), signal.SIGINT)"
@@ -400,6 +402,7 @@ def test_the_time_left_does_not_jump(capsys, clock):
     assert told == [4 * (400 - done) for done in range(120, 401, 20)]
 
 
+@pytest.mark.slow
 def test_commands_say_how_long_they_need_nothing_heavy():
     start = time.monotonic()
     subprocess.run([sys.executable, "-m", "ppo_lesson", "rlhf", "--help"], check=True, capture_output=True)

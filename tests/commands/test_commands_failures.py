@@ -57,13 +57,13 @@ RLHF = ["rlhf", "--model", "m", "--reward", "r.py:f", "--prompts", "p.jsonl"]
 @pytest.mark.parametrize(
     ("name", "argv"),
     [
-        ("ppo_lesson.commands.options", RLHF),
         ("torch", RLHF),
-        ("torch._C", RLHF),
-        ("transformers", RLHF),
-        ("ppo_lesson.commands.train", RLHF),
-        ("torch", ["rlhf", "--help"]),
-        ("ppo_lesson.commands.export", ["export", "verl"]),
+        pytest.param("torch", ["rlhf", "--help"], marks=pytest.mark.slow),
+        pytest.param("ppo_lesson.commands.options", RLHF, marks=pytest.mark.slow),
+        pytest.param("torch._C", RLHF, marks=pytest.mark.slow),
+        pytest.param("transformers", RLHF, marks=pytest.mark.slow),
+        pytest.param("ppo_lesson.commands.train", RLHF, marks=pytest.mark.slow),
+        pytest.param("ppo_lesson.commands.export", ["export", "verl"], marks=pytest.mark.slow),
     ],
 )
 def test_ctrl_c_while_libraries_are_imported(name, argv, tmp_path):

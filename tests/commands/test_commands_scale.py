@@ -47,6 +47,7 @@ def learned(command, output, rank=0):
     return after["loss"] < (0.75 if rank else 0.5) * before["loss"] if command == "sft" else after["accuracy"] > 0.8
 
 
+@pytest.mark.slow
 def test_adapters_come_back_as_an_ordinary_model(folder, tmp_path, capsys):
     pytest.importorskip("peft")
     assert shop.rlhf(folder, tmp_path, "--lora-rank", "2") == 0

@@ -274,7 +274,7 @@ def test_every_distribution_draws_what_the_global_generator_would_have_given(mak
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("vector", [SyncVectorEnv, AsyncVectorEnv])
+@pytest.mark.parametrize("vector", [SyncVectorEnv, pytest.param(AsyncVectorEnv, marks=pytest.mark.slow)])
 def test_the_copies_of_two_seeds_begin_in_no_common_state(vector):
     """Gymnasium gives copy k the seed s + k: of 16 starts under seed 1, seed 0 had 15."""
 

@@ -1,5 +1,7 @@
 """tools/notebooks.py and tools/set_repo_url.py on a small notebook of their own."""
 
+import base64
+import io
 import shutil
 import subprocess
 import sys
@@ -11,8 +13,10 @@ import pytest
 import set_repo_url
 import yaml
 from outputs import WIDGET_VIEW, clean
+from PIL import Image
 
 import notebooks
+from course.pictures import svg
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "https://github.com/someone/ppo-lesson"
@@ -130,6 +134,28 @@ def test_a_panel_leaves_its_picture_and_below_it_its_words():
     assert still.data == picture and "A &lt; B." in below.data["text/html"]
     (alone,) = clean({**output, "data": picture}, "/home/of/progress")  # `show` says its words itself
     assert alone.data == picture
+
+
+def test_an_svg_has_a_png_beside_it_with_its_letters_and_colours():
+    pytest.importorskip("resvg_py", reason="it is of the extra [test]")
+    parts = [
+        '<rect x="100" width="660" height="60" fill="#0072B2"/>',
+        svg.text(8, 40, "III", size=30),
+        svg.text(8, 55, "W"),
+    ]
+    data = {"image/svg+xml": svg.svg(parts, 60), "text/html": "<img>", "text/plain": "A."}
+    output = {"output_type": "display_data", "data": data, "metadata": {"image/svg+xml": {"alt": "A."}}}
+    (cleaned,) = clean(output, "/home/of/progress")
+    assert {key: cleaned.data[key] for key in data} == data
+    assert cleaned.metadata["image/png"] == {"alt": "A.", "width": 760, "height": 60, "unconfined": True}
+    image = Image.open(io.BytesIO(base64.b64decode(cleaned.data["image/png"]))).convert("RGB")
+    assert image.size == (1520, 120)
+    assert image.crop((202, 0, 1520, 120)).getcolors() == [(1318 * 120, (0, 0x72, 0xB2))]
+    for top, bottom in ((40, 80), (95, 110)):  # the first word, the second
+        (darkest, ground), *_ = image.crop((0, top, 200, bottom)).getextrema()
+        assert darkest < 100 and ground == 255, "letters are drawn, on white"
+    assert clean(output, "/home/of/progress") == [cleaned]
+    assert set(clean(cleaned, "/home/of/progress")[0].data) == {*data, "image/png"}
 
 
 @pytest.mark.slow
