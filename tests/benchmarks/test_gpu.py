@@ -78,6 +78,7 @@ def test_what_does_not_fit_into_the_time_is_left_out(monkeypatch):
 # ---- each question can be answered with no ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_graph_that_draws_other_tokens_is_noticed(bench, monkeypatch):
     real = correctness.Decoder.__call__
 
@@ -88,6 +89,7 @@ def test_a_graph_that_draws_other_tokens_is_noticed(bench, monkeypatch):
     assert not right("graph decode, float32", bench)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["graph decode, half", "log-probs"])
 def test_log_probs_of_the_next_column_are_noticed(name, bench, monkeypatch):
     real = correctness.token_logps
@@ -95,6 +97,7 @@ def test_log_probs_of_the_next_column_are_noticed(name, bench, monkeypatch):
     assert not right(name, bench)
 
 
+@pytest.mark.slow
 def test_an_adapter_that_is_frozen_is_noticed(bench, monkeypatch):
     real = correctness.roles
 

@@ -110,6 +110,7 @@ WORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", WORKS.values(), ids=WORKS)
 def test_reward_files_that_work(source, folder, tmp_path, monkeypatch):
     """All paths are relative, as they mostly are."""
@@ -211,7 +212,11 @@ def test_a_run_file_that_is_none(text, folder, tmp_path, capsys):
     message(capsys, cli.main(["rlhf", "--output", f"{tmp_path}", "--resume"]), "run.json cannot be read", "--output")
 
 
-@pytest.mark.parametrize("error", [SafetensorError("no space"), RuntimeError("no space"), OSError("no space")])
+@pytest.mark.parametrize(
+    "error",
+    [OSError("no space")]
+    + [pytest.param(kind("no space"), marks=pytest.mark.slow) for kind in (SafetensorError, RuntimeError)],
+)
 @pytest.mark.parametrize("command", ["sft", "reward", "rlhf"])
 def test_a_model_that_cannot_be_written_at_the_end_loses_no_run(command, error, folder, tmp_path, capsys, monkeypatch):
     def full(*_):

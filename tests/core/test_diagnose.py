@@ -95,6 +95,7 @@ def cart_pole(seed, iterations, *, mode="next", limit=500, **settings):
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
     [

@@ -58,6 +58,7 @@ def test_the_value_of_reward_1_for_ever_is_10_whatever_the_clock_says(mode, lam)
     assert value_of_the_one_state(mode, lam) == pytest.approx(10.0, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "lam", "wrong"), [(mode, 0.0, 3.571) for mode in MODES] + [(NEXT_STEP, 1.0, 2.629)], ids=str
 )
@@ -418,6 +419,7 @@ SICK = [  # the number that shows it, what is done, in which runs, how far off i
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "sabotage", "run", "far"),
     [(number, sabotage, run, far) for number, sabotage, runs, far in SICK for run in runs],

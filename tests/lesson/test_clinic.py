@@ -196,6 +196,7 @@ def test_an_examination_is_the_run_that_you_would_make(examined):
     assert clinic.solve(policy.probs, 0.99, maze=MAZE).J.item() == pytest.approx(last(examined, "entropy-sign")[3])
 
 
+@pytest.mark.slow
 def test_every_disease_changes_every_seed(examined):
     for patient in WARD:
         healthy = examined["vector" if patient.vector else None][0]
@@ -203,6 +204,7 @@ def test_every_disease_changes_every_seed(examined):
         assert all(np.all(a["entropy"] != b["entropy"]) for a, b in zip(healthy[3:], sick[3:])), patient.name
 
 
+@pytest.mark.slow
 def test_most_of_the_sick_still_learn(examined):
     healthy = last(examined, None)
     assert healthy.min() > 0.2, "from -12; the best policy has 0.299"
@@ -215,11 +217,13 @@ def test_most_of_the_sick_still_learn(examined):
     assert {"old-logp-recomputed", "target-recomputed", "entropy-sign"} <= crashed, "in some seeds; nobody healthy does"
 
 
+@pytest.mark.slow
 def test_an_examination_is_quick(examined):
     seconds = [s for name, (_, s) in examined.items() if name != "autoreset-trained-on"]
     assert sorted(seconds)[len(seconds) // 2] < 4, "under 2 on a quiet thread"
 
 
+@pytest.mark.slow
 def test_vector_examinations_stand_beside_each_other(examined):
     rows, _ = examined["autoreset-trained-on"]
     assert rows[-1]["J"].shape == (16,) and np.median(rows[-1]["stale_starts"]) > 0.05

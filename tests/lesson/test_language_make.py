@@ -37,6 +37,7 @@ def says(monkeypatch, replies):
     monkeypatch.setattr(measure, "sample_replies", sample)
 
 
+@pytest.mark.slow
 def test_one_reply_to_each_prompt_and_whether_it_ended(tokenizer):
     model, prompts = tiny(tokenizer), [FERN, "我的猫咪不吃东西，怎么办？", "Hi"] * 3
     texts, ended = measure.sample_replies(model, tokenizer, prompts, seed=0, longest=5)

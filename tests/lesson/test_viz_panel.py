@@ -179,6 +179,18 @@ def lettered_panel(whole=False):
     return Panel(controls, draw, "A line at {height}: {say}.")
 
 
+def test_letters_that_stand_still_are_measured_once(monkeypatch):
+    panel, asked, real = lettered_panel(), [], Text.get_window_extent
+    panel.set(height=2).set(height=3)
+    monkeypatch.setattr(
+        Text, "get_window_extent", lambda self, *a, **more: asked.append(self) or real(self, *a, **more)
+    )
+    panel.set(height=4).set(height=6)
+    assert asked == []
+    panel.set(say="b").set(height=7)  # the legend has other words now
+    assert asked != []
+
+
 def test_letters_are_copied_only_where_neither_they_nor_the_ground_changed():
     quick, whole = lettered_panel(), lettered_panel(whole=True)
     moves = [(1, "a"), (1.5, "a"), (2, "a"), (9, "a"), (9.5, "a"), (5, "a"), (2, "b"), (9, "b"), (9, "hide"), (9, "a")]

@@ -115,6 +115,7 @@ def test_the_command_line(tmp_path):
 # ---- execution and hashes ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_executed_outputs_carry_nothing_of_this_run(executed):
     found = cells(executed)
     assert found["folder"].outputs[0].text == "~/.ppo_lesson 4\n"
