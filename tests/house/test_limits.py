@@ -10,7 +10,7 @@ MOST = {"": 3400, "language": 2400, "hardware": 1000, "commands": 1350, "bridge"
 MODULE, STORY, FILE = 9050, 1900, 350
 LESSON = 17700  # as it was moved; its exercises are to shrink to 11,500 in all
 EXERCISE = 120
-OLD = 3  # files of exercises that are not converted yet; there will be none
+OLD = 0  # files of exercises that are not converted yet; there will be none
 TOLD = ["maze", "returns", "objectives", "kl", "policies", "rollout", "reinforce", "trpo", "ppo"]
 
 

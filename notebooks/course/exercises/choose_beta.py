@@ -1,4 +1,4 @@
-"""choose_beta: choose beta from a KL budget."""
+"""choose_beta: the smallest beta whose runs all stay within a KL budget, chosen before gold is seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""memory_budget: what four models cost."""
+"""memory_budget: what four models cost in bytes, those that learn and those that only watch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,7 @@ def memory_budget(sizes, learners, half):
 
 
 OURS = {"actor": 480_192, "critic": 480_288, "reference": 480_192, "reward": 480_288}
-
-
 LARGE = {"actor": 6_738_415_616, "critic": 350_000_000, "reference": 6_738_415_616, "reward": 350_000_000}
-
-
 BOTH = ("actor", "critic")
 
 

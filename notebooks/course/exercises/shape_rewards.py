@@ -1,4 +1,4 @@
-"""shape_rewards: from one score to a reward for every token."""
+"""shape_rewards: one score a reply and the price of every token become one reward a token."""
 
 from __future__ import annotations
 

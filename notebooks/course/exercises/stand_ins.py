@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-NAMES = ("actor", "critic", "reference", "optimizer", "ids", "mask", "scores", "beta", "epochs")
-
 
 class StandIn(nn.Module):
     """A model with one number of its own for every token; if `shared`, also one that is added to all of them.
