@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
 import time
@@ -94,7 +95,7 @@ def told(part: str, name: str, found: dict | str) -> str:
 def hardware(options) -> dict:
     here = machine()
     about = {"gpu": here.gpu, "GiB": here.memory and here.memory / GIB, "limit GiB": options.limit}
-    about |= {"capability": here.capability, "cores": here.cores, "torch": torch.__version__}
+    about |= {"capability": here.capability, "cores": os.cpu_count(), "torch": torch.__version__}
     about |= {"cuda": torch.version.cuda, "transformers": transformers.__version__, "profile": options.profile}
     return about | {"python": platform.python_version(), "model": speed.HALF_BILLION, "prompt": speed.PROMPT}
 

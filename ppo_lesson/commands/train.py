@@ -1,8 +1,8 @@
 """The three commands: load, look at the model before, train, look again, save, report.
 
 A first Ctrl-C waits for the end of the iteration and saves; what a second one or a crash leaves is the last checkpoint.
-All use a GPU if there is one, and `rlhf` several processes if `torchrun` or `accelerate launch` started them: the first
-writes and talks, the others compute. Left out: these, and a memory plan, for `sft` and `reward`.
+All use a GPU if there is one, and several processes if `torchrun` or `accelerate launch` started them: the first writes
+and talks, the others compute. What does not fit into the GPU's memory is refused before the run.
 """
 
 import math
@@ -39,8 +39,6 @@ SHOWN = 4  # prompts whose replies stand in the report
 def execute(command: str, given: dict) -> None:
     """One of the three commands with its options; errors are ValueError, OSError or FloatingPointError."""
     team = processes.start()
-    if team.size > 1 and command != "rlhf":
-        raise ValueError(f"{command} trains in one process; {team.size} were started")
     with warnings.catch_warnings(), opened(command, given, alone=team.first) as (folder, given):
         warnings.showwarning = lambda message, *_, **__: team.first and print(f"note: {message}", file=sys.stderr)
         options.check_needed(command, given)
@@ -49,26 +47,32 @@ def execute(command: str, given: dict) -> None:
         if given["threads"] is not None:
             torch.set_num_threads(validate.integer("--threads", given["threads"], 1, max(64, os.cpu_count() or 1)))
         try:
-            _rlhf(folder, given, team) if command == "rlhf" else _fine_tune(command, folder, given)
+            _rlhf(folder, given, team) if command == "rlhf" else _fine_tune(command, folder, given, team)
         except torch.OutOfMemoryError as error:
-            more = "; or compute less at a time: --set micro_batch=4" if command == "rlhf" else ""
-            raise ValueError(f"out of memory: {error}. Take a smaller --batch or --lora-rank 16{more}") from error
+            less = "Compute less at a time, --set micro_batch=4; or take a smaller --batch, or --lora-rank 16"
+            raise ValueError(f"out of memory: {error}. {less}") from error
 
 
-def _fine_tune(command: str, folder: Path, given: dict) -> None:
+def _fine_tune(command: str, folder: Path, given: dict, team: processes.Processes) -> None:
     """sft and reward: examples with one reply each, or with several in order."""
-    sft, profile, seed = command == "sft", _profile(given), given["seed"] or 0
+    sft, profile, seed = command == "sft", _profile(given, team), given["seed"] or 0
     base = loading.language_model(given["model"])
     tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], base)
     kind = "demonstrations" if sft else "rankings"
     everything, places, said = data.read(given["data"], kind)
-    print(said)
+    if team.first:
+        print(said)
     replies = [(x.prompt, reply, place) for x, place in zip(everything, places) for reply in x.replies]
     prompts, _, places = zip(*replies)
-    lengths = [sum(map(len, pair_ids(tokenizer, prompt, reply))) for prompt, reply, _ in replies]
-    checks.check_lengths(prompts, lengths, {"model": base}, places=places)
+    tokens = [tuple(map(len, pair_ids(tokenizer, prompt, reply))) for prompt, reply, _ in replies]
+    checks.check_lengths(prompts, list(map(sum, tokens)), {"model": base}, places=places)
     held, rest = hold_out(everything, given["held"])
     config, size = _supervised(given, base, len(rest), profile), base.num_parameters()
+    team.check(config)
+    if profile.memory:
+        asked, said = map(max, zip(*tokens))
+        most = {"prompt": asked, "reply": said} if sft else {"prompt": asked + said}
+        memory.enough(base.config, profile, config, **most, together=max(len(x.replies) for x in rest))
     base, *_ = machine.roles(base, profile, seed=seed, critic=False)
     model = base if sft else ScalarModel.reward(base, seed=seed).to(profile.device)  # with LoRA: on top of the adapter
     del base
@@ -77,12 +81,14 @@ def _fine_tune(command: str, folder: Path, given: dict) -> None:
         with profile.autocast():
             return (_demonstrated if sft else _ranked)(model, tokenizer, held, spread(held or rest))
 
-    _announce(command, size, f"{len(rest)} {kind}, {len(held)} held out", config, profile)
+    once = {"seed": seed, "resume": folder / "run.safetensors", "hardware": Hardware(profile, team)}
+    trainer = (supervised.sft if sft else reward.train_reward)(model, tokenizer, rest, config, **once)
+    if not team.first:
+        deque(trainer, maxlen=0)
+        return
+    _announce(command, size, f"{len(rest)} {kind}, {len(held)} held out", config, profile, team)
     first = look()
     begin(command, folder, given, config)
-    trainer = (supervised.sft if sft else reward.train_reward)(
-        model, tokenizer, rest, config, seed=seed, resume=folder / "run.safetensors", hardware=Hardware(profile)
-    )
     rows, seconds = follow(trainer, folder, config.steps, given)
     made, which = f"{folder / 'model'}", ["--tokenizer", given["tokenizer"]] if given["tokenizer"] else []
     if sft:

@@ -1,4 +1,4 @@
-"""python -m ppo_lesson sft, reward and rlhf with adapters and in half precision, and rlhf in several processes."""
+"""python -m ppo_lesson sft, reward and rlhf with adapters, in half precision, in several processes, and too large."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 import pytest
 import shop
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from ppo_lesson.commands import main as cli
@@ -58,13 +59,18 @@ def test_adapters_come_back_as_an_ordinary_model(folder, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_two_processes_leave_what_one_leaves(folder, tmp_path):
+@pytest.mark.parametrize("command", ["sft", "reward", "rlhf"])
+def test_two_processes_leave_what_one_leaves(command, folder, tmp_path):
     pytest.importorskip("accelerate")
     if sys.platform == "win32":
         pytest.skip("torchrun needs libuv on Windows, which PyTorch's builds lack")
-    assert shop.rlhf(folder, tmp_path / "one", "--batch", "8") == 0
-    where = ["--model", folder / "model", "--prompts", folder / "prompts.jsonl", "--output", tmp_path / "two"]
-    words = ["rlhf", *where, "--reward", f"{folder / 'my_reward.py'}:score", *shop.SHORT, "--batch", "8"]
+    if command == "rlhf":
+        assert shop.rlhf(folder, tmp_path / "one", "--batch", "8") == 0
+        more = ["--prompts", folder / "prompts.jsonl", "--reward", f"{folder / 'my_reward.py'}:score", *shop.SHORT]
+    else:
+        more = ["--data", folder / DATA[command], "--steps", "4", "--lr", "1e-3"]
+        assert supervise(command, folder, tmp_path / "one", "--steps", "4", "--lr", "1e-3") == 0
+    words = [command, "--model", folder / "model", "--output", tmp_path / "two", *more, "--batch", "8"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
@@ -72,16 +78,32 @@ def test_two_processes_leave_what_one_leaves(folder, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "2 processes" in done.stdout and done.stdout.count("profile cpu") == 1, "one of them talks"
-    one, two = weights(tmp_path / "one" / "actor"), weights(tmp_path / "two" / "actor")
-    assert all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
-    assert not all(torch.equal(x, y) for x, y in zip(one.values(), weights(folder / "model").values()))
+    made = "actor" if command == "rlhf" else "model"
+    one, two = (load_file(tmp_path / name / made / "model.safetensors") for name in ("one", "two"))
+    assert one.keys() == two.keys() and all(torch.allclose(one[name], two[name], atol=1e-5) for name in one)
+    before = {name.removeprefix("model."): x for name, x in weights(folder / "model").items()}
+    assert not all(torch.equal(x, before[name.removeprefix("model.")]) for name, x in one.items())
     assert len((tmp_path / "two" / "metrics.jsonl").read_text("utf-8").splitlines()) == 4
 
 
-def test_only_rlhf_runs_in_several_processes(tmp_path, monkeypatch):
-    monkeypatch.setattr(train.processes, "start", lambda: train.processes.Processes(0, 2))
-    with pytest.raises(ValueError, match="sft trains in one process; 2 were started"):
-        train.execute("sft", {"output": str(tmp_path)})
+@pytest.mark.parametrize("command", ["sft", "reward", "rlhf"])
+def test_a_batch_smaller_than_the_processes_is_refused(command, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(train.processes, "start", lambda: train.processes.Processes(0, 9))
+    begin = shop.rlhf if command == "rlhf" else lambda *x: supervise(command, *x)
+    assert begin(folder, tmp_path) == 2 and not (tmp_path / "run.json").exists()
+
+
+@pytest.mark.parametrize("command", ["sft", "reward", "rlhf"])
+def test_a_gpu_that_is_too_small_is_refused_with_what_fits(command, folder, tmp_path, monkeypatch, capsys):
+    """By the planner, before any weight is on the GPU, with its numbers and the nearest settings."""
+    real = train.machine.choose
+    monkeypatch.setattr(train.machine, "choose", lambda name, **more: real("cpu", memory=2**16, **more))
+    begin = shop.rlhf if command == "rlhf" else lambda *x: supervise(command, *x)
+    assert begin(folder, tmp_path) == 2
+    message = capsys.readouterr().err
+    assert "error: this run needs" in message and "at the peak (weights" in message and "0 MiB are there" in message
+    assert "It fits with" in message or "Nothing tried here fits: take a smaller model" in message
+    assert not (tmp_path / "run.json").exists() and "Traceback" not in message
 
 
 # ---- sft and reward --------------------------------------------------------------------------------------------------
@@ -220,8 +242,8 @@ def test_too_little_memory_is_explained(command, folder, tmp_path, monkeypatch, 
     begin = shop.rlhf if command == "rlhf" else lambda *x: supervise(command, *x)
     assert begin(folder, tmp_path) == 2
     message = capsys.readouterr().err
-    assert "error: out of memory: CUDA out of memory. Take a smaller --batch or --lora-rank 16" in message
-    assert ("--set micro_batch=4" in message) == (command == "rlhf"), "the other two know no such setting"
+    assert "error: out of memory: CUDA out of memory. Compute less at a time, --set micro_batch=4; or" in message
+    assert "a smaller --batch, or --lora-rank 16" in message
 
 
 def test_on_a_gpu_micro_batch_is_obeyed_and_adapters_learn_faster(folder, monkeypatch):
