@@ -1,7 +1,5 @@
 """adaptive_beta: the paper's rule for beta."""
 
-from __future__ import annotations
-
 from ..check.spec import Exercise, close, require
 
 

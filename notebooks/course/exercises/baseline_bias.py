@@ -1,7 +1,5 @@
 """baseline_bias: what a baseline adds to the mean arrow."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close

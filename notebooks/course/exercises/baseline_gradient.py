@@ -1,7 +1,5 @@
 """baseline_gradient: the arrow of one walk, with a baseline."""
 
-from __future__ import annotations
-
 import torch
 
 from ppo_lesson.maze import Maze, MazeBatch, exact_policy_gradient

@@ -1,7 +1,5 @@
 """best_constant_baseline: the constant baseline with the least noise."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require

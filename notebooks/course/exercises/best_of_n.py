@@ -1,7 +1,5 @@
 """best_of_n: sample n replies, keep the one that the reward model likes best; what is it worth?"""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close

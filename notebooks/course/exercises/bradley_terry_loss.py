@@ -1,7 +1,5 @@
 """bradley_terry_loss: from the scores of a pair to a loss (Bradley and Terry)."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """clip_fraction: the share of samples where clipping binds."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close

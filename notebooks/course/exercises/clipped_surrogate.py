@@ -1,7 +1,5 @@
 """clipped_surrogate: the clipped surrogate of PPO."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require

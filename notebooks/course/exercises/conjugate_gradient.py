@@ -1,7 +1,5 @@
 """conjugate_gradient: solve A x = b with products only."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close

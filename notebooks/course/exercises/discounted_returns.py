@@ -1,7 +1,5 @@
 """discounted_returns: the return from every step on."""
 
-from __future__ import annotations
-
 from ..check.spec import Exercise, close, require
 
 

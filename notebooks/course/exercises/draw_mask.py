@@ -1,7 +1,5 @@
 """draw_mask: which tokens of a sampled batch are actions."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require

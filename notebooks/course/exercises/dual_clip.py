@@ -1,7 +1,5 @@
 """dual_clip: A second bound for negative advantages."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close

@@ -1,7 +1,5 @@
 """entropy: the entropy of a softmax policy."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close

@@ -1,7 +1,5 @@
 """explained_variance: how much of the returns does a critic explain?"""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require

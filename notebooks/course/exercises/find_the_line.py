@@ -1,7 +1,5 @@
 """find_the_line: the sick line of three patients."""
 
-from __future__ import annotations
-
 from ..check.spec import Exercise, require
 from ..clinic.numbered import sick_line, sources
 

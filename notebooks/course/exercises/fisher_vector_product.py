@@ -1,7 +1,5 @@
 """fisher_vector_product: the Fisher matrix times a vector, without the matrix."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close

@@ -3,8 +3,6 @@
 Exercise `ppo_update` is held against it, and so is the trainer. Left out: the trace itself, data/golden_trace.json.
 """
 
-from __future__ import annotations
-
 import torch
 
 from ppo_lesson.maze import Maze, MazeBatch

@@ -1,7 +1,5 @@
 """gae: generalized advantage estimation."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close

@@ -1,7 +1,5 @@
 """group_advantages: GRPO's advantage."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require

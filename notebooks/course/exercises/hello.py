@@ -1,7 +1,5 @@
 """hello: the total reward of one walk."""
 
-from __future__ import annotations
-
 from ..check.spec import Exercise, close
 
 

@@ -1,7 +1,5 @@
 """keep_going: one more step, or stop?"""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, require

@@ -1,7 +1,5 @@
 """kl: the distance between two policies."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require

@@ -1,7 +1,5 @@
 """kl_estimates: three estimates of a KL."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require

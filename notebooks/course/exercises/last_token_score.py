@@ -1,7 +1,5 @@
 """last_token_score: a reward model has a number at every token. Which one is the reply's score?"""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require

@@ -1,7 +1,5 @@
 """memory_plan: what LoRA costs."""
 
-from __future__ import annotations
-
 from ..check.spec import Exercise, close
 
 

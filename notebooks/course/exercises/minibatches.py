@@ -1,7 +1,5 @@
 """minibatches: one epoch of mini-batches."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, require

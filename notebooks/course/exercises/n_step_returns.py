@@ -1,7 +1,5 @@
 """n_step_returns: n rewards, then the critic."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close

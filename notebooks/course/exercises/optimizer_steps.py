@@ -1,7 +1,5 @@
 """optimizer_steps: optimizer steps from verl's batch sizes."""
 
-from __future__ import annotations
-
 import math
 
 from ..check.spec import Exercise, close

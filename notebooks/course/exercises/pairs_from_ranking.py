@@ -1,7 +1,5 @@
 """pairs_from_ranking: from a ranking of replies to pairs of a better and a worse one."""
 
-from __future__ import annotations
-
 from ..check.spec import Exercise, require
 
 

@@ -1,7 +1,5 @@
 """penalized_surrogate: ratio * A minus the price of the distance."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require

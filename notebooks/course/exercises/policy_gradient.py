@@ -1,7 +1,5 @@
 """policy_gradient: an unbiased policy gradient from a batch of walks."""
 
-from __future__ import annotations
-
 import torch
 
 from ppo_lesson.maze import Maze, MazeBatch, exact_policy_gradient

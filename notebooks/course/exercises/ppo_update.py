@@ -1,7 +1,5 @@
 """ppo_update: one whole update, held against the golden trace."""
 
-from __future__ import annotations
-
 import torch
 
 from ppo_lesson.kl import estimate

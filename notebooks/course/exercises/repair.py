@@ -1,7 +1,5 @@
 """repair: repair the tutorial's objective."""
 
-from __future__ import annotations
-
 import torch
 
 from ppo_lesson.maze import Maze

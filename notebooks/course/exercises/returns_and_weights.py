@@ -1,7 +1,5 @@
 """returns_and_weights: targets for the critic, weights for the actor."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close

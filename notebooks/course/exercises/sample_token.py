@@ -1,7 +1,5 @@
 """sample_token: draw one token, and write down the log-probability with which it was drawn."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, Wrong, close, require

@@ -1,7 +1,5 @@
 """score_function: the gradient of log pi with respect to the logits."""
 
-from __future__ import annotations
-
 import torch
 from torch.nn.functional import one_hot
 

@@ -1,7 +1,5 @@
 """solve_v: the value of every square by one linear solve."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require

@@ -1,7 +1,5 @@
 """step: one move in the maze."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..check.spec import Exercise, close, require

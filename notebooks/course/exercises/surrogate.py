@@ -1,7 +1,5 @@
 """surrogate: what old data says about a new policy."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close

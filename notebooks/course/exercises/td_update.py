@@ -1,7 +1,5 @@
 """td_update: one sweep of TD(0)."""
 
-from __future__ import annotations
-
 import torch
 
 from ppo_lesson.maze import Maze, optimal

@@ -1,7 +1,5 @@
 """token_logps: the log-probability of every token of a reply, from the model's logits."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require

@@ -1,7 +1,5 @@
 """translate: A verl configuration in our words."""
 
-from __future__ import annotations
-
 import math
 
 from ..check.spec import Exercise, close

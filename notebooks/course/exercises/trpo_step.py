@@ -1,7 +1,5 @@
 """trpo_step: a step of KL delta, checked before it is taken."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close

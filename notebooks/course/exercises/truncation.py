@@ -1,7 +1,5 @@
 """truncation: what follows a step."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close

@@ -1,7 +1,5 @@
 """value_loss: the value loss, with and without a clip."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require
