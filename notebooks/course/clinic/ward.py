@@ -4,9 +4,10 @@
         rows = list(ppo(MAZE, policy, critic, CLINIC, seed=0))      # the trainer is sick in here, and nowhere else
     print(PATIENTS["entropy-sign"].diff())
 
-While the `with` lasts, the code of the patient's function is compiled again with the sick line in the place of the
-healthy one and put into the function itself, so everybody who imported it gets the sick one. Left out: several
-threads (the trainer is sick in all of them), and generators that are made inside the `with` and used outside.
+Who they are stands in ward.toml. While the `with` lasts, the code of the patient's function is compiled again with the
+sick line in the place of the healthy one and put into the function itself, so everybody who imported it gets the sick
+one. Left out: several threads (the trainer is sick in all of them), and generators that are made inside the `with` and
+used outside.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import CodeType, FunctionType
 
 import numpy as np
@@ -137,105 +140,10 @@ def _beside(rows: Sequence[dict]) -> dict:
     return row | {name: rows[0][name] for name in ("iteration", "lr")}
 
 
-UPDATE, LOSS, GAE, CLIP = "ppo.ppo_update", "ppo.ppo_loss", "rollout.Rollout.gae", "objectives.clipped_surrogate"
-LOGP = "logp = distribution.log_prob(part.actions)\n"
-WARD = (
-    Patient(
-        "done-ignored",
-        "the end of an episode is ignored in GAE: surprises of the next episode count for the one before",
-        (Edit("returns.gae", "gamma * lam * (real & ~cut).to(rewards)", "gamma * lam * real.to(rewards)"),),
-        ("hands-on-modern-rl #63", "CoursIA #7825"),
-    ),
-    Patient(
-        "truncation-as-termination",
-        "an episode that ran out of time is treated as if its future were worth nothing",
-        (Edit(GAE, '{"terminated": self.terminated,', '{"terminated": self.ended,'),),
-        ("cleanrl #198", "cleanrl #311", "cleanrl #448", "skrl #449", "Mava #951"),
-    ),
-    Patient(
-        "not-detached",
-        "advantages are made from the critic in use and not detached: the policy's objective pulls at the critic",
-        (
-            Edit(
-                LOSS,
-                "clipped_surrogate(logp, part.logp_old, part.advantages,",
-                "clipped_surrogate(logp, part.logp_old, part.returns - values,",
-            ),
-            Edit(CLIP, "logp_old, advantages), advantages.detach()", "logp_old, advantages), advantages"),
-        ),
-        ("baby-steps-of-rl-ja #16", "encode-attend-navigate-pytorch #2", "PPO-PyTorch #29"),
-    ),
-    Patient(
-        "old-logp-recomputed",
-        "old log-probabilities are recomputed in every epoch: the ratio is always 1 and nothing is ever clipped",
-        (Edit(LOSS, LOGP, LOGP + "    part = part._replace(logp_old=logp.detach())\n"),),
-        ("RL-Adventure-2, higgsfield #20", "tensorforce #312", "ElegantRL #243", "PPO-PyTorch #12"),
-    ),
-    Patient(
-        "whitening-axis",
-        "advantages are whitened over the wrong axis: each robot over its own steps, not all of them together",
-        (
-            Edit(UPDATE, "logp_old, advantages, returns,", "logp_old, whiten(advantages, dim=-1), returns,"),
-            Edit(
-                "ppo.minibatches",
-                "return part._replace(advantages=whiten(part.advantages, dim=-1)) if config.whiten else part",
-                "return part",
-            ),
-        ),
-        ("tensorflow/agents #651",),
-    ),
-    Patient(
-        "target-recomputed",
-        "the critic's targets are recomputed with the critic in use in every epoch: it runs after itself",
-        (
-            Edit(
-                LOSS, "value_loss(values, part.returns,", "value_loss(values, part.returns - part.values_old + values,"
-            ),
-        ),
-        ("DRL-code-pytorch #10",),
-    ),
-    Patient(
-        "entropy-sign",
-        "the sign of the entropy bonus is wrong: certainty is rewarded",
-        (Edit(LOSS, "loss = loss - config.entropy_coef", "loss = loss + config.entropy_coef"),),
-        ("PPO-Keras #4", "optimate #250", "dl-imperial-maths #8"),
-    ),
-    Patient(
-        "ratio-of-logs",
-        "the ratio is made of log-probabilities as if they were probabilities",
-        (Edit("objectives._ratio", "validate.limited(log_ratio).exp()", "logp / logp_old.detach()"),),
-        ("Pensieve-PPO #16",),
-    ),
-    Patient(
-        "reward-shifted",
-        "rewards are shifted by one: each action gets what the one before it earned",
-        (Edit(GAE, "gae(self.rewards,", "gae(self.rewards.roll(1, -1),"),),
-        ("spinningup #50", "spinningup #67", "spinningup #138"),
-    ),
-    Patient(
-        "gradient-not-zeroed",
-        "the gradient is never set back to zero: every step repeats all earlier ones",
-        (Edit("optim.Adam.backward", "self.grad = torch.cat(", "self.grad = self.grad + torch.cat("),),
-        ("torchforge #71", "TennisCourtDetector #7"),
-    ),
-    Patient(
-        "min-before-multiplying",
-        "the smaller ratio is taken and then multiplied with the advantage, not the smaller of the two products",
-        (
-            Edit(
-                CLIP,
-                "torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)",
-                "torch.minimum(ratio, ratio.clamp(low, high)) * advantages",
-            ),
-        ),
-        ("takuseno/ppo #3", "TensorLayer #1072"),
-    ),
-    Patient(
-        "autoreset-trained-on",
-        "the step in which an environment only starts anew, whatever the action, is trained on",
-        (Edit("vector.VectorBatch.step", "mask = ~self.resetting", "mask = np.ones_like(self.resetting)"),),
-        ("rl_games #362", "cleanrl #499"),
-        vector=True,
-    ),
-)
+def _read(name: str, disease: str, edits: list, threads: list, vector: bool = False) -> Patient:
+    return Patient(name, disease, tuple(Edit(*edit) for edit in edits), tuple(threads), vector)
+
+
+_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["patients"]
+WARD = tuple(_read(**patient) for patient in _TABLE)
 PATIENTS = {patient.name: patient for patient in WARD}
