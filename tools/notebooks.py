@@ -192,7 +192,6 @@ def modules(sources, number="", root=ROOT):
                 continue
             found = {file}
             if name == ["course", "check"] and number:
-                found |= set((room / "course" / "exercises").glob(f"nb{number}_*.py"))
                 names = exercises_of(number, root)
                 found |= {room / "course" / "exercises" / f"{name}.py" for name in names}
                 files |= {text for name in [*names, f"nb{number}"] for text in room.glob(f"course/text/*/{name}.toml")}

@@ -7,7 +7,6 @@ import json
 import linecache
 import re
 import time
-import tomllib
 from pathlib import Path
 
 import nbformat
@@ -21,7 +20,6 @@ from course.check.texts import FOLDER
 from course.exercises import __path__ as ROOM
 
 PATHS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
-OLD = tomllib.loads((Path(ROOM[0]) / "catalogue.toml").read_text("utf-8"))["unconverted"]
 MISTAKES = [(id, m) for id in catalog() for m in find(id).mistakes]
 
 
@@ -38,8 +36,8 @@ def stub_of(id, body):
 
 def test_every_file_is_in_the_catalogue_and_has_its_text():
     assert list(NOTEBOOKS) == sorted(NOTEBOOKS) == [path.name[:2] for path in PATHS]
-    assert len(set(catalog())) == len(catalog()) and set(OLD) <= set(catalog())
-    files = [name for ids in NOTEBOOKS.values() for id, name in ids.items() if id not in OLD]
+    assert len(set(catalog())) == len(catalog())
+    files = [name for ids in NOTEBOOKS.values() for name in ids.values()]
     here = [path.stem for path in Path(ROOM[0]).glob("*.py") if "\nEXERCISE = " in path.read_text("utf-8")]
     assert sorted(files) == sorted(here), "one file an exercise, and all of them in catalogue.toml"
     texts = {path.stem for path in (FOLDER / "en").glob("*.toml")}

@@ -54,9 +54,6 @@ def find(id: str) -> Exercise:
 @cache
 def load(id: str, name: str, language: str) -> Exercise:
     """The exercise in the file `name`, with the texts of this language."""
-    if id in _TABLE["unconverted"]:
-        module = importlib.import_module(f"course.exercises.{_TABLE['unconverted'][id]}")
-        return next(e for e in vars(module).values() if isinstance(e, Exercise) and e.id == id)
     spec = importlib.import_module(f"course.exercises.{name}").EXERCISE
     return replace(spec, id=id, **texts.of_exercise(name, spec.solution))
 

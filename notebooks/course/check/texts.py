@@ -84,12 +84,3 @@ def _check(table: dict, where: str, needed: tuple[str, ...], optional: tuple[str
         raise ValueError(f"{where}: unknown key {', '.join(map(repr, sorted(unknown)))}; known are {known}")
     if missing := [key for key in needed if table.get(key, "") in ("", [])]:
         raise ValueError(f"{where}: {', '.join(map(repr, missing))} is missing or empty")
-
-
-def written(solution: Callable) -> list[Mistake]:
-    """Of an exercise that is not converted yet: the wrong answers in the .toml beside its module."""
-    table = tomllib.loads(Path(solution.__code__.co_filename).with_suffix(".toml").read_text("utf-8"))
-    return [
-        Mistake(edited(solution, dict(one["edits"]), one["name"]), one["hint"], one.get("source", ""))
-        for one in table["wrong"][solution.__name__]
-    ]
