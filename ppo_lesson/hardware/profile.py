@@ -11,6 +11,7 @@ Left out: 8-bit optimizers, quantised weights, kernels of our own. CUDA paths we
 
 import copy
 from dataclasses import dataclass
+from shutil import which
 
 import torch
 
@@ -18,15 +19,17 @@ from ..language.models import ScalarModel, without_dropout
 from .lora import views
 
 GIB = 2**30
+MEND = "Update its driver, or install the torch for the driver that is there: https://pytorch.org/get-started/locally"
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What decides: the first CUDA GPU's name, compute capability and bytes (None without one)."""
+    """What decides: the first CUDA GPU's name, compute capability and bytes; None without one, and why it is none."""
 
     gpu: str | None = None
     capability: tuple[int, int] = (0, 0)
     memory: int | None = None
+    missing: str = "there is no CUDA GPU"
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,12 @@ class Profile:
 def machine() -> Machine:
     """This machine. A T4 says that it supports bfloat16, which it only imitates: its capability says what is true."""
     if not torch.cuda.is_available():
+        try:
+            torch.cuda.init()  # which says why: is_available warns, of a driver that is too old, and only once
+        except (RuntimeError, AssertionError) as error:
+            why, there = str(error).partition(". Please")[0], which("nvidia-smi") is not None
+            none = any(words in why for words in ("no NVIDIA driver", "No CUDA GPUs")) or not there
+            return Machine() if none else Machine(missing=f"torch cannot use this GPU ({why}). {MEND}")
         return Machine()
     gpu = torch.cuda.get_device_properties(torch.cuda.current_device())
     return Machine(gpu.name, (gpu.major, gpu.minor), gpu.total_memory)
@@ -94,12 +103,13 @@ def choose(
     if name not in ("auto", "cpu", "t4", "gpu"):
         raise ValueError(f"profile must be 'auto', 'cpu', 't4' or 'gpu'; got {name!r}")
     if name in ("t4", "gpu") and on.gpu is None:
-        raise ValueError(f"profile {name!r} needs a CUDA GPU, and there is none here; take 'cpu' or 'auto'. {COLAB}")
+        why = "there is none here" if on.missing == Machine.missing else on.missing
+        raise ValueError(f"profile {name!r} needs a CUDA GPU, and {why}; take 'cpu' or 'auto'. {COLAB}")
     new = on.capability >= (8, 0)
     chosen = name if name != "auto" else "cpu" if on.gpu is None else "gpu" if new else "t4"
     asked = "" if name == "auto" else "you asked for it; "
     if chosen == "cpu":
-        why = asked + ("there is no CUDA GPU" if on.gpu is None else f"{on.gpu} is left idle")
+        why = asked + (on.missing if on.gpu is None else f"{on.gpu} is left idle")
         return Profile(why=why, **changes)
     halves = "bfloat16 from 8.0 on" if new else "below 8.0 bfloat16 is imitated, float16 is real"
     settings = {"device": "cuda", "micro_tokens": 4096, "static_decode": True, "memory": on.memory}

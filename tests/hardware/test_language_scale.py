@@ -79,6 +79,37 @@ def test_a_t4_that_claims_bfloat16_is_not_believed(monkeypatch):
     assert choose().half == torch.float16 and choose().memory == 15 * GIB
 
 
+OLD = "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver"
+
+
+@pytest.mark.parametrize(
+    ("error", "smi", "says"),
+    [
+        (
+            RuntimeError(OLD),
+            "/usr/bin/nvidia-smi",
+            "driver on your system is too old (found version 11040)). Update its",
+        ),
+        (AssertionError("Torch not compiled with CUDA enabled"), "/usr/bin/nvidia-smi", "not compiled with CUDA"),
+        (AssertionError("Torch not compiled with CUDA enabled"), None, None),
+        (RuntimeError("Found no NVIDIA driver on your system. Please check"), "/usr/bin/nvidia-smi", None),
+    ],
+    ids=["old driver", "torch without CUDA", "no GPU", "no driver"],
+)
+def test_a_gpu_that_torch_cannot_use_is_not_called_absent(error, smi, says, monkeypatch):
+    def fails():
+        raise error
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", fails)
+    monkeypatch.setattr("ppo_lesson.hardware.profile.which", lambda _: smi)
+    profile = choose("auto")
+    assert profile.name == "cpu" and (says or "there is no CUDA GPU") in banner(profile)
+    with pytest.raises(ValueError, match="profile 'gpu' needs a CUDA GPU, and ") as refused:
+        choose("gpu")
+    assert (says or "there is none here; take 'cpu'") in str(refused.value)
+
+
 def test_every_choice_can_be_overridden():
     profile = choose("auto", H200, lora_rank=8, micro_tokens=None, memory=10, half=torch.float16)
     assert (profile.lora_rank, profile.micro_tokens, profile.memory, profile.half) == (8, None, 10, torch.float16)

@@ -17,6 +17,7 @@ import shop
 import torch
 import transformers
 from filelock import FileLock
+from safetensors.torch import load_file
 from tiny_language import Letters, build
 
 from course.desk.tiny import train_tokenizer
@@ -281,6 +282,15 @@ def cut(file):
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+def sharded(folder):
+    """Two files of weights, by their index, of which the second never came."""
+    path = folder / "model.safetensors"
+    names = list(load_file(path))
+    path.rename(folder / "model-00001-of-00002.safetensors")
+    index = {name: f"model-0000{1 + (i > 3)}-of-00002.safetensors" for i, name in enumerate(names)}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": index}))
+
+
 def pickled(folder):
     """Weights as a pickle with a foreign object in it."""
     (folder / "model.safetensors").unlink()
@@ -305,6 +315,11 @@ BROKEN = {  # what somebody's folder may be like: what to do to a good one, word
         lambda f: (f / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0"),
         ["weights cannot be read", "Git LFS pointer"],
     ),
+    "no weights": (
+        lambda f: (f / "model.safetensors").unlink(),
+        ["not all of its weights are there", "Fetch it again"],
+    ),
+    "half of its files": (sharded, ["not all of its weights are there", "model-00002-of-00002.safetensors"]),
     "another shape": (changed_config(vocab_size=400), ["other shapes than its config.json says"]),
     "config cut": (lambda f: cut(f / "config.json"), ["config.json is broken"]),
     "tokenizer cut": (lambda f: cut(f / "tokenizer.json"), ["tokenizer.json is broken"]),
