@@ -40,8 +40,8 @@ def clean(output, home):
 def png_beside(output):
     """The output, with `image/png` beside an SVG picture, for pages that show neither raw SVG nor data in HTML.
 
-    Twice as many dots as CSS pixels. The letters are matplotlib's DejaVu, the same on every machine; what they lack,
-    Chinese, comes from the fonts of the system.
+    Twice as many dots as CSS pixels. The letters are matplotlib's DejaVu, the same on every machine; a line of text
+    with a letter that they lack, a Chinese one, is drawn as a whole in a font of the system.
     """
     data, metadata = output.get("data", {}), output.get("metadata", {})
     if "image/svg+xml" not in data or "image/png" in data:
