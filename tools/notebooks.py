@@ -194,8 +194,10 @@ def modules(sources, number="", root=ROOT):
             if name == ["course", "check"] and number:
                 names = exercises_of(number, root)
                 found |= {room / "course" / "exercises" / f"{name}.py" for name in names}
-                files |= {text for name in [*names, f"nb{number}"] for text in room.glob(f"course/text/*/{name}.toml")}
+                files |= set(room.glob(f"course/text/*/nb{number}.toml"))
             files |= found | {texts for each in found if (texts := each.with_suffix(".toml")).is_file()}
+            spoken = [each.stem for each in found if each.parent.name in ("check", "exercises")]
+            files |= {text for stem in spoken for text in room.glob(f"course/text/*/{stem}.toml")}
             for each in found:
                 package = ".".join(each.relative_to(room).parent.parts)
                 todo |= imports(each.read_text("utf-8"), package)

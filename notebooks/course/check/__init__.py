@@ -78,29 +78,3 @@ from .prediction import predict, reveal
 from .progress import progress, reset
 from .quizzes import quiz
 from .spec import Choice, Exercise, Mistake, Prediction, Question, Wrong, close, mean_within, require
-
-__all__ = [
-    "Choice",
-    "Exercise",
-    "Grade",
-    "Mistake",
-    "Prediction",
-    "Question",
-    "Wrong",
-    "catalog",
-    "check",
-    "close",
-    "exercise",
-    "grade",
-    "hint",
-    "mean_within",
-    "predict",
-    "progress",
-    "quiz",
-    "require",
-    "reset",
-    "reveal",
-    "show_solution",
-    "solution",
-    "solution_markdown",
-]

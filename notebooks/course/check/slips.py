@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 
+from . import texts
 from .compare import as_tensor, difference, leaves
 
 # ---- values ------------------------------------------------------------------
@@ -176,24 +177,4 @@ def shape_tip(pairs) -> str:
 
 def error_tip(error: str) -> str:
     """What the raw words of PyTorch or NumPy mean, for errors that come from habits; else ""."""
-    return next((tip for words, tip in _ERRORS.items() if words in error), "")
-
-
-_NUMPY = (
-    "NumPy met a tensor. PyTorch has its own: `torch.exp(x)`, `torch.zeros_like(x)`, `x.mean()`, `x.sum(dim=0)`, "
-    "`torch.cat`, `torch.where`. Through NumPy no gradient passes."
-)
-_ERRORS = {
-    "unexpected keyword argument 'axis'": _NUMPY,
-    "unexpected keyword argument 'out'": _NUMPY,
-    "NumPy": _NUMPY,
-    "numpy": _NUMPY,
-    "Boolean value of Tensor with more than one value": "This is a tensor of many numbers, where Python wants one: "
-    "`if`, `and`, `not`, `min(a, b)`, `max(a, b)`. For entries: `torch.where`, `&`, `~`, `torch.minimum`, "
-    "`torch.maximum`. If you loop over steps: time is the LAST axis of (..., T), and there may be axes before it.",
-    "does not require grad": "What came back has lost its gradient. Look for `.detach()`, `.item()`, "
-    "`torch.no_grad()`, or a new tensor made of numbers.",
-    "must match the size of tensor": "Two shapes do not fit each other: print both. Is there an axis of length 1 too "
-    "many (from `gather`, `keepdim=True`, `[..., None]`), or one too few?",
-    "is singular": "A matrix without an inverse stands on the left side of your equation: print it for the case above.",
-}
+    return next((tip for words, tip in texts.read("slips")["errors"].items() if words in error), "")

@@ -31,7 +31,7 @@ def of_exercise(name: str, solution: Callable) -> dict:
 
     ValueError that names file, mistake and key: an unknown or missing key, an empty text, an edit that no longer fits.
     """
-    where, text = f"{name}.toml", _read(name)
+    where, text = f"{name}.toml", read(name)
     _check(text, where, ("title", "hints", "mistakes"), ("raising",))
     if len(text["hints"]) != 3 or not all(text["hints"]):
         raise ValueError(f"{where}: hints must be three sentences, from a nudge to the line; got {text['hints']}")
@@ -46,7 +46,7 @@ def of_exercise(name: str, solution: Callable) -> dict:
 
 def of_notebook(number: str) -> tuple[str, dict[str, Prediction], list[Question]]:
     """(title, {id: prediction}, the quiz) of text/en/nb06.toml. ValueError as above."""
-    where, text = f"nb{number}.toml", _read(f"nb{number}")
+    where, text = f"nb{number}.toml", read(f"nb{number}")
     _check(text, where, ("title", "predictions", "quiz"))
     for id, entry in text["predictions"].items():
         _check(entry, f"{where}, prediction {id!r}", ("answer", "why"))
@@ -58,7 +58,7 @@ def of_notebook(number: str) -> tuple[str, dict[str, Prediction], list[Question]
     return text["title"], {id: Prediction(**entry) for id, entry in text["predictions"].items()}, quiz
 
 
-def _read(name: str) -> dict:
+def read(name: str) -> dict:
     """The texts called `name` in the chosen language, over the English ones."""
     own, path = language(), FOLDER / "en" / f"{name}.toml"
     text = tomllib.loads(path.read_text("utf-8"))

@@ -1,7 +1,5 @@
 """choose_beta: the smallest beta whose runs all stay within a KL budget, chosen before gold is seen."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require

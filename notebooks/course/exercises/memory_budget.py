@@ -1,7 +1,5 @@
 """memory_budget: what four models cost in bytes, those that learn and those that only watch."""
 
-from __future__ import annotations
-
 from ..check.spec import Exercise, close
 
 

@@ -1,7 +1,5 @@
 """shape_rewards: one score a reply and the price of every token become one reward a token."""
 
-from __future__ import annotations
-
 import torch
 
 from ..check.spec import Exercise, close, require

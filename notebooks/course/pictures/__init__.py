@@ -51,37 +51,3 @@ from .svg import stack
 
 from .style import ESTIMATE, EXACT, INK, MUTED, NEGATIVE, NEW, OLD, POSITIVE, REFERENCE  # isort: skip
 from .style import dots, figure, key, number, show, stroke  # isort: skip
-
-__all__ = [
-    "ESTIMATE",
-    "EXACT",
-    "INK",
-    "MUTED",
-    "NEGATIVE",
-    "NEW",
-    "OLD",
-    "POSITIVE",
-    "REFERENCE",
-    "MazePicture",
-    "Panel",
-    "Replay",
-    "bars",
-    "choice",
-    "cloud",
-    "distribution_bars",
-    "dots",
-    "draw_maze",
-    "fan",
-    "figure",
-    "histogram",
-    "key",
-    "maze_image",
-    "number",
-    "show",
-    "slider",
-    "stack",
-    "stops",
-    "stroke",
-    "text",
-    "toggle",
-]
