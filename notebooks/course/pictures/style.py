@@ -11,7 +11,9 @@ from __future__ import annotations
 import io
 import math
 import struct
+import tomllib
 import zlib
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -43,33 +45,7 @@ _LOOKS = {  # line style, marker
     MUTED: ((0, (2, 2)), "x"),
 }
 
-_RC = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.titlesize": 12,
-    "axes.titlepad": 7,
-    "axes.labelsize": 10,
-    "xtick.labelsize": 10,
-    "ytick.labelsize": 10,
-    "legend.fontsize": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#B4B9C1",
-    "xtick.color": "#B4B9C1",
-    "ytick.color": "#B4B9C1",
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#E7E9ED",
-    "grid.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    "savefig.facecolor": "white",
-}
+_RC = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))  # matplotlib's settings
 
 
 def figure(ncols: int = 1, nrows: int = 1, *, width: float = 6.0, height: float = 3.0, dpi: int = 150, **axes):
