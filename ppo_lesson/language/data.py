@@ -23,7 +23,7 @@ from ..validate import refusal
 from .files import KNOWN, Bad, conversion, read_rows, short
 
 LISTED = 10  # bad rows that an error message lists in full
-FORM_OF, HOLDS, (ROLES, UNREAD, SPOKEN) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
+FORM_OF, HOLDS, (ROLES, UNREAD, SPOKEN, BESIDE) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
 SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 ENDS = re.compile(r".*(?:[.?!:](?=\s)|[。？！：\n])", re.S)  # up to the last end of a line or a sentence
 
@@ -114,7 +114,7 @@ def read(path, kind: str, *, warn: bool = False) -> tuple[list, list[str], str]:
             remedy = why.args[1:] or remedy
     rows, places = [row for row, _ in found.values()], [place for _, place in found.values()]
     each = [(r.prompt, x) for r in rows if kind != "prompts" for x in r.replies]
-    if not bad and each and all(x.startswith(prompt) and x[len(prompt) :][:1].isspace() for prompt, x in each):
+    if not bad and each and all(_repeats(prompt, x) for prompt, x in each):
         bad, remedy = ["\n  every reply begins with its own prompt, which would be read twice"], [KNOWN["repeated"]]
     if bad:
         words = f"{path}: {len(bad)} of {len(lines)} {unit}s cannot be used; mend or delete them"
@@ -144,15 +144,18 @@ def _examples(row: dict | Bad, kind: str) -> list:
     """The prompts, pairs or rankings of one row."""
     if isinstance(row, Bad):
         raise row
-    names = [name for name in FORM_OF if name in row]
+    names = [name for name in FORM_OF if row.get(name) is not None]  # a table's row has the columns of all rows
+    names = names or [name for name in FORM_OF if name in row and kind != "prompts"]
     for other in KNOWN["form"]:
         ours = {"prompt", *names} & row.keys() - set(other["keys"])
-        if row.keys() >= set(other["keys"]) and not ours and type(row.get("label", True)) is bool:
+        if row.keys() >= set(other["keys"]) and not ours and row.get("label", True) in (True, False):
             raise Bad(f"is of the form {other['name']}", other)
+    _refuse_unread("", row, BESIDE)
     form = FORM_OF[next((name for name in HOLDS[kind] if name in names), names[0])] if names else ""
     drop = [name for name in names if FORM_OF[name] != form] + ["prompt"] * (form == "dialogue" and "prompt" in row)
     if drop:
-        raise Bad(f"fits two forms, as it has {short([*names[:1], *drop])}; keep the fields of one", KNOWN["two"], drop)
+        two = short(list(dict.fromkeys([*names[:1], *drop, *names])))
+        raise Bad(f"fits two forms, as it has {two}; keep the fields of one", KNOWN["two"], drop)
     if form == "comparison" and not any(isinstance(x, list) or _is_spoken(x) for x in row.values()) | ("prompt" in row):
         texts = [_text(name, row.get(name)) for name in ("chosen", "rejected")]
         alike = next((i for i, (a, b) in enumerate(zip(*texts)) if a != b), min(map(len, texts)) - 1)
@@ -160,7 +163,7 @@ def _examples(row: dict | Bad, kind: str) -> list:
             raise Bad('has no "prompt", and "chosen" and "rejected" do not begin with the same sentence or line')
         rest = (text[begin.end() :].removeprefix(" ") for text in texts)
         row = {"prompt": begin[0]} | dict(zip(("chosen", "rejected"), rest))
-    fields = [name for name in HOLDS[kind] if name in row]
+    fields = [name for name in HOLDS[kind] if name in row and FORM_OF.get(name, form) == form]
     if "prompt" not in row and (form not in ("dialogue", "comparison") or (kind == "prompts" and not fields)):
         raise Bad(f'has no "prompt"; it has {short(sorted(row))}')
     spoken = any(_is_spoken(row.get(name)) for name in ("prompt", *names))
@@ -215,10 +218,20 @@ def _turns(name: str, value, role: str, spoken: bool = False) -> list[dict]:
     for i, turn in enumerate(value):
         if not isinstance(turn, dict) or turn.get("role") not in ROLES:
             raise Bad(f'"{name}[{i}]" must have "content" and a "role": {", ".join(ROLES)}; got {short(turn)}')
-        if unread := [x for x in UNREAD if turn.get(x) not in (None, 1, "", [])]:
-            raise Bad(f'"{name}[{i}]" has "{unread[0]}", which is not read here and changes what is to be learned')
+        _refuse_unread(f'"{name}[{i}]" ', turn, UNREAD)
         turns.append({"role": turn["role"], "content": _text(f"{name}[{i}].content", turn.get("content"))})
     return turns
+
+
+def _refuse_unread(where: str, values: dict, names: list[str]) -> None:
+    if unread := [x for x in names if values.get(x) not in (None, 1, "", [])]:
+        raise Bad(f'{where}has "{unread[0]}", which is not read here and changes what is to be learned')
+
+
+def _repeats(prompt: str, reply: str) -> bool:
+    """Whether the reply is the prompt, and goes on behind it: after a blank, or where the prompt had ended a word."""
+    rest = reply[len(prompt) :] if reply.startswith(prompt) else ""
+    return rest[:1].isspace() or bool(rest and not prompt[-1].isalnum())
 
 
 def _is_spoken(value) -> bool:
@@ -231,7 +244,7 @@ def _in_order(name: str, turns: list[dict], spoken: bool) -> list[dict]:
     talk = roles[roles[:1] == ["system"] :]
     right = talk and talk == ["user", "assistant"] * (len(talk) // 2)
     if spoken and not (right and all(turn["content"] for turn in turns)):
-        raise _Left("have an empty turn, or two of one speaker in a row")
+        raise _Left("have an empty turn, two of one speaker in a row, or no reply")
     if not right:
         raise Bad(refusal("texts", "take turns", name, short(roles)))
     return turns

@@ -183,7 +183,7 @@ def test_what_has_nothing_to_teach_is_counted_by_its_reason(file):
     ]
     left = (
         "left out: 1 of 6 lines hold the same reply twice (2), 1 of 6 lines part before their last reply (3), "
-        "2 of 6 lines have an empty turn, or two of one speaker in a row (4, 5)"
+        "2 of 6 lines have an empty turn, two of one speaker in a row, or no reply (4, 5)"
     )
     found, places, said = read(file(*rows), "rankings")
     assert [r.replies for r in found] == [(SAY, END), (END, SAY)] and places == ["line 1", "line 6"]
@@ -285,6 +285,11 @@ def test_replies_that_all_begin_with_their_prompt_are_refused_with_a_line_that_c
         with pytest.raises(ValueError, match="every reply begins with its own prompt") as caught:
             reader(path)
     assert read_rankings(converted(str(caught.value), path)) == [Ranking(ask, (SAY, END)) for ask in (ASK, MORE)]
+    for ask in ("Q: why?\nA:", "Why?\n", "Why? "):
+        with pytest.raises(ValueError, match="every reply begins with its own prompt") as caught:
+            read_pairs(path := file({"prompt": ask, "reply": f"{ask}{SAY}"}))
+        assert read_pairs(converted(str(caught.value), path)) == [Pair(ask, SAY)]
+    assert read_pairs(file({"prompt": "a", "reply": "ab"}, {"prompt": ASK, "reply": ASK})), "nor is an echo"
     some = file({"prompt": "Hello", "reply": "Hello there."}, {"prompt": ASK, "reply": SAY})
     assert len(read_pairs(some)) == 2, "one that greets back is no such file"
 
@@ -296,6 +301,8 @@ OTHERS = [
     ({"query": ASK, "response": SAY}, "queries and responses"),
     ({"instruction": ASK, "response": SAY}, "instructions and responses"),
     ({"prompt": ASK, "completion": SAY, "label": True}, "KTO"),
+    ({"prompt": ASK, "response": SAY, "label": 1}, "KTO"),
+    ({"prompt": ASK, "reply": SAY, "label": True}, "KTO"),
     ({"data": [PAIR[0]]}, "an object around its rows"),
     ({"rows": [{"row": PAIR[0]}]}, "an object around its rows"),
     ({"train": [PAIR[0]]}, "an object around its rows"),
@@ -310,6 +317,44 @@ def test_rows_of_other_programs_are_named_and_converted(row, name, file):
     if not {"data", "rows", "train"} & set(row):
         more = {k: x for k, x in row.items() if k not in ("prompt", "completion", "response")}
         assert name == "KTO" or read_pairs(file(PAIR[0] | more)) == [Pair(ASK, SAY)], "other names mean nothing"
+
+
+@pytest.mark.parametrize("name", ["completion", "response", "reply"])
+@pytest.mark.parametrize("label", [False, 0])
+def test_a_reply_that_is_said_to_be_bad_is_not_learned(name, label, file):
+    with pytest.raises(ValueError, match="KTO") as caught:
+        read_pairs(path := file({"prompt": ASK, name: END, "label": label}, {"prompt": ASK, name: SAY, "label": 1}))
+    assert read_pairs(converted(str(caught.value), path)) == [Pair(ASK, SAY)]
+
+
+@pytest.mark.parametrize("name", ["system", "history", "tools", "functions", "images", "weight"])
+def test_what_stands_beside_a_row_and_changes_what_is_learned_is_refused(name, file):
+    for row in (PAIR[0], {"messages": turns(ASK, SAY)}, {"prompt": ASK, "chosen": SAY, "rejected": END}):
+        assert len(read_prompts(file(row | {name: None}))) == 1
+        for reader in (read_prompts, read_pairs):
+            with pytest.raises(ValueError, match=f'line 1: has "{name}", which is not read here'):
+                reader(file(row | {name: ["x"]}))
+
+
+def test_a_system_prompt_beside_a_row_of_another_program_is_not_lost_on_the_way(file):
+    talk = [{"from": "human", "value": ASK}, {"from": "gpt", "value": SAY}]
+    with pytest.raises(ValueError, match="ShareGPT") as caught:
+        read_pairs(path := file({"conversations": talk, "system": "Be kind."}))
+    assert read_pairs(converted(str(caught.value), path))[0].prompt.turns == turns(ASK, system="Be kind.")
+    for row in ({"conversations": talk, "tools": "[]"}, {"instruction": ASK, "output": SAY, "system": "Be kind."}):
+        with pytest.raises(ValueError, match="Convert it") as caught:
+            read_pairs(path := file(row))
+        with pytest.raises(ValueError, match="which is not read here"):
+            read_pairs(converted(str(caught.value), path))
+
+
+def test_columns_that_a_table_left_empty_make_no_second_form(file):
+    """As in rows of a Parquet file, which all have every column."""
+    table = dict.fromkeys(("messages", "reply", "replies", "completion", "chosen", "rejected"))
+    assert read_pairs(file(table | {"prompt": ASK, "completion": SAY})) == [Pair(ASK, SAY)]
+    assert read_pairs(file(table | {"prompt": ASK, "chosen": SAY, "rejected": END})) == [Pair(ASK, SAY)]
+    assert read_rankings(file(table | {"prompt": ASK, "replies": [SAY, END]})) == [Ranking(ASK, (SAY, END))]
+    assert read_prompts(file(table | {"prompt": ASK})) == [ASK]
 
 
 def test_ultrafeedback_becomes_rankings(file):
