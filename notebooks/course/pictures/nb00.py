@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from .style import INK, figure
 
-PLACES = (  # where, what is trained there, columns, titles from the first notebook's number on
-    (
-        "The maze",
-        "16 squares, every answer exact",
-        2,
-        0,
-        (
-            "Start here",
-            "A maze\nyou can solve\nexactly",
-            "Policy gradient",
-            "Baselines,\ncritics,\nadvantages",
-            "GAE: one dial\nbetween bias\nand variance",
-            "Trusting old\ndata: TRPO",
-            "PPO-Clip:\nsix cases\nand one myth",
-            "PPO-Penalty,\nand the\ntwo KLs",
-        ),
-    ),
-    ("Control", "a pole, a pendulum", 1, 8, ("The whole\nalgorithm", "The bug clinic")),
-    (
-        "Language model",
-        "tiny, on your laptop",
-        1,
-        10,
-        ("A language\nmodel is\na policy", "A reward\nmodel, and\nhow to fool it", "RLHF on your\nlaptop"),
-    ),
-    ("GPU", "0.5 billion weights", 1, 13, ("RLHF on\na GPU, and to\nproduction",)),
-)
-
+PLACES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["places"]
 ROADMAP_ALT = (
     "Road map of the course: notebooks 00 to 07 in the maze, 08 and 09 on control tasks, 10 to 12 with a tiny language "
     "model, 13 on a GPU. Arrows from one bar, the functions gae and clipped_surrogate, lead to all four."
@@ -54,7 +30,8 @@ def roadmap() -> Figure:
         ax.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=shape, **{"edgecolor": "none", **style}))
 
     wide, high, gap, top, bottom, left, right = 1.544, 0.62, 0.09, 0.08, 3.62, 0.1, 8.9
-    for (name, what, columns, first, titles), shade in zip(PLACES, (0.08, 0.27, 0.42, 0.56)):
+    for place, shade in zip(PLACES, (0.08, 0.27, 0.42, 0.56)):
+        name, what, columns, first, titles = (place[k] for k in ("name", "what", "columns", "first", "titles"))
         colour, width = matplotlib.colormaps["viridis"](shade), columns * (wide + gap) + gap
         box(left, top, width, bottom - top, 0.1, facecolor="#F1F3F6")
         box(left, top, width, 0.62, 0.1, facecolor=colour)
