@@ -7,9 +7,7 @@ import pytest
 from source import ROOMS, files
 
 MOST = {"": 3400, "language": 2400, "hardware": 1000, "commands": 1350, "bridge": 900}  # of ppo_lesson
-MODULE, STORY, FILE = 9050, 1900, 350
-LESSON = 12000  # its exercises are data now; to be 11,500 in all
-EXERCISE = 120
+MODULE, STORY, FILE, LESSON, EXERCISE = 9050, 1900, 350, 11500, 120
 TOLD = ["maze", "returns", "objectives", "kl", "policies", "rollout", "reinforce", "trpo", "ppo"]
 
 
