@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from course.pictures.nb13 import GIB, batch_card, cards, key_table, memory_card, words_card
+from course.pictures.nb13 import GIB, batch_card, cards, key_table, memory_card, score_and_gold, words_card
 from course.pictures.svg import WIDTH
 from ppo_lesson import bridge
 
@@ -96,3 +96,17 @@ def test_key_table_holds_every_key_and_trap():
     assert len(rows) == 1 + len(bridge.table())
     shown = "".join(rows[2].itertext())
     assert "data.train_batch_size" in shown and "default 1024" in shown and "Trap:" in shown
+
+
+def test_score_and_gold_stand_in_one_plot_a_price():
+    def looks(*golds):
+        return [{"iteration": 5 * i, "held": {"score": i, "gold": gold}} for i, gold in enumerate(golds)]
+
+    runs = {"β = 0.1": looks(1, 2), "β = 0": looks(1, 2, -4)}
+    fig = score_and_gold(runs, {"β = 0": [looks(1, 0, -3), looks(0, 0, 0)]})
+    first, second = fig.axes
+    assert [len(ax.lines) for ax in (first, second)] == [2, 6] and first.get_title() == "β = 0.1"
+    gold = next(line for line in second.lines if line.get_label().startswith("gold"))
+    assert gold.get_xydata().tolist() == [[0, 1], [5, 2], [10, -4]]
+    assert max(line.get_linewidth() for line in second.lines[:2]) < gold.get_linewidth(), "other seeds are thinner"
+    assert [text.get_text() for text in first.get_legend().get_texts()] == ["score: reward model", "gold: true worth"]

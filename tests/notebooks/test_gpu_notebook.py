@@ -1,6 +1,7 @@
 """Notebook 13: the last list of the course names cells that exist, and the sums that the notebook rests on."""
 
 import re
+import shutil
 from dataclasses import replace
 
 import nbformat
@@ -15,10 +16,12 @@ from course.exercises.memory_plan import memory_plan
 from course.exercises.optimizer_steps import optimizer_steps
 from course.exercises.translate import translate
 from ppo_lesson import bridge
+from ppo_lesson.hardware.hardware import Hardware
 from ppo_lesson.hardware.memory import enough, plan
 from ppo_lesson.hardware.profile import Machine, choose
 from ppo_lesson.language import advantages
 from ppo_lesson.language.rlhf import RLHFConfig
+from ppo_lesson.language.supervised import SupervisedConfig
 
 PATH = next(path for path in notebooks.all_notebooks() if path.name.startswith("13"))
 T4 = Machine("Tesla T4", (7, 5), 15 * 2**30)
@@ -147,3 +150,52 @@ def test_half_a_billion_weights_fit_a_t4_with_lora_alone():
         assert enough(config, choose("auto", on=T4), stage, **about).peak < T4.memory / 2
         with pytest.raises(ValueError, match=r"needs .* GiB at the peak .* 1\.00 GiB are there\. (It fits|Nothing)"):
             enough(config, choose("auto", on=replace(T4, memory=2**30)), stage, **about)
+
+
+STAGES = ("load-model", "chosen", "budget", "sft-stage", "reward-stage", "four-roles", "ppo-stage", "stored-stages")
+STAGES += ("stages-figure", "stages-panel", "stages-dials", "stages-reports", "rules", "settings", "train-function")
+FEW = stages.Stages(
+    SupervisedConfig(steps=2, batch=8, lr=1e-3, warmup=0),
+    SupervisedConfig(steps=2, batch=4, lr=1e-3, warmup=0),
+    RLHFConfig(iterations=2, batch=8, max_new_tokens=8),
+    free=2,
+)
+
+
+@pytest.mark.slow
+def test_the_stages_take_any_model_by_its_folder_with_adapters_too(tmp_path, monkeypatch, capsys):
+    """The notebook's own cells with a folder in MODEL, computing as a T4 does: float16, LoRA, scaled losses."""
+    pytest.importorskip("peft")
+    for name in ("pretrained", "tokenizer"):
+        shutil.copytree(stages.shipped(name), tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(stages, "HELD", 8)
+    monkeypatch.setattr(stages, "chosen", lambda size, profile: (FEW, "few steps are enough to see that it runs"))
+    found, names = cells(), {}
+    for name in ("imports", "imports-language", "drawing"):
+        exec(found[name].source, names)
+    t4 = choose("auto", on=T4)
+    names["profile"] = choose(
+        "cpu", **{k: getattr(t4, k) for k in ("half", "loss_scaling", "lora_rank", "micro_tokens")}
+    )
+    names["hardware"] = Hardware(names["profile"])
+    for name in STAGES:
+        source = found[name].source
+        exec(source.replace("MODEL = None", f"MODEL = {str(tmp_path)!r}") if name == "load-model" else source, names)
+    said = capsys.readouterr().out
+    assert not names["tiny"] and "why: few steps" in said and "three models, one start" in said
+    assert "here, SFT:" in said and "held out: score" in said and "The small model's seeds" in said
+    assert [look["iteration"] for look in names["looks"]["β = 0"]] == [0, 2]
+    rows, after = names["train"](0, iterations=1, kl=None)
+    assert len(rows) == 1 and len(after.texts) == 8
+
+
+@pytest.mark.slow
+def test_a_gpu_that_is_too_small_is_refused_in_the_notebook(monkeypatch):
+    """By the cell that plans, with the planner's numbers and the nearest settings that fit."""
+    names = {"enough": enough, "profile": choose("gpu", on=Machine("a small GPU", (8, 0), 3 * 2**30)), "stages": FEW}
+    config = Qwen2Config(hidden_size=896, intermediate_size=4864, num_attention_heads=14, num_key_value_heads=2)
+    names["base"] = type("Model", (), {"config": config})
+    with pytest.raises(
+        ValueError, match=r"this run needs .* at the peak .* and 3\.00 GiB are there\. (It fits with|Noth)"
+    ):
+        exec(cells()["budget"].source, names)
