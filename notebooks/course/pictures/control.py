@@ -119,20 +119,14 @@ def draw_pendulum(ax) -> PendulumPicture:
 
 
 def control_replay(
-    episodes: dict[str, Episode],
-    draw_one,
-    *,
-    width: float = 8.6,
-    height: float = 3.2,
-    interval: int = 60,
-    still: int | None = None,
+    episodes: dict[str, Episode], draw_one, *, height: float = 3.2, interval: int = 60, still: int | None = None
 ) -> Panel:
     """A replay of one or more episodes side by side; an episode that is over stays at its last step and says so.
 
     episodes: {"name": Episode}. draw_one(ax) -> picture with .update(observation, action). still: the frame shown
     first. The title counts the reward so far.
     """
-    fig, axes = figure(len(episodes), width=width, height=height)
+    fig, axes = figure(len(episodes), width=8.6, height=height)
     parts = []
     for ax, (name, episode) in zip(np.atleast_1d(axes), episodes.items()):
         title = ax.set_title("", fontsize=11, animated=True)

@@ -16,6 +16,8 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.patheffects import Normal, Stroke
 
+from ppo_lesson.maze import ACTIONS
+
 from .maze_figures import array
 from .style import ESTIMATE, EXACT, INK, NEW, dots, number, stroke
 
@@ -119,16 +121,7 @@ def bars(ax, names, values, *, colours=None, log: bool = False, fmt=number):
     return update
 
 
-def distribution_bars(
-    ax,
-    probs,
-    *,
-    names=("up", "down", "left", "right"),
-    meaning: str = NEW,
-    label: str = "",
-    place: float = 0.0,
-    width: float = 0.7,
-):
+def distribution_bars(ax, probs, *, names=ACTIONS, meaning: str = NEW, label: str = "", place=0.0, width=0.7):
     """The probabilities of the actions as upright bars. For two policies: `place=-0.2, width=0.38` and `place=0.2`.
 
     probs: (actions,). Returns update(probs).

@@ -47,8 +47,8 @@ def array(x) -> np.ndarray:
 class MazePicture:
     """What `draw_maze` returns: the artists of one maze, and `update` to move them. All are animated, for `Panel`."""
 
-    def __init__(self, ax, maze, norm, cmap, fmt):
-        self.ax, self.maze, self.norm, self.cmap, self.fmt = ax, maze, norm, matplotlib.colormaps[cmap], fmt
+    def __init__(self, ax, maze, norm, fmt):
+        self.ax, self.maze, self.norm, self.fmt, self.cmap = ax, maze, norm, fmt, matplotlib.colormaps["viridis"]
         n, squares = maze.size, np.arange(maze.n_states)
         self.xy = np.stack([squares % n, squares // n], 1).astype(float)  # the middle of each square
         self.goal, self.solid = squares == maze.goal, np.isin(squares, sorted(maze.walls))
@@ -153,18 +153,7 @@ def _checked(name, x, *shape):
 
 
 def draw_maze(
-    ax,
-    maze,
-    values=None,
-    probs=None,
-    robot=None,
-    path=None,
-    *,
-    vmin=None,
-    vmax=None,
-    fmt=number,
-    cmap="viridis",
-    colorbar="",
+    ax, maze, values=None, probs=None, robot=None, path=None, *, vmin=None, vmax=None, fmt=number, colorbar=""
 ) -> MazePicture:
     """Draw a maze on `ax`; returns a `MazePicture` with `.update(values=, probs=, robot=, path=)` and `.artists`.
 
@@ -173,7 +162,7 @@ def draw_maze(
     give them when values will change). fmt: from a value to its text. colorbar: the label of a colour bar, or "".
     ValueError for arrays of the wrong shape.
     """
-    picture = MazePicture(ax, maze, Normalize(vmin, vmax, clip=True), cmap, fmt)
+    picture = MazePicture(ax, maze, Normalize(vmin, vmax, clip=True), fmt)
     picture.update(values=values, probs=probs, robot=robot, path=path)
     if colorbar:
         scale = ScalarMappable(picture.norm, picture.cmap)

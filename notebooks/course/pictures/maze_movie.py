@@ -13,30 +13,25 @@ from __future__ import annotations
 
 import html
 import math
+import tomllib
+from pathlib import Path
+from string import Template
 
 import torch
 
 from ppo_lesson.maze import optimal, solve
 
-from .maze_figures import FLOOR, WALL
 from .page import still
-from .style import ESTIMATE, EXACT, INK, NEW
-from .svg import SANS
+from .style import ESTIMATE, EXACT, INK
 
 SHOWN = (0, 3, 8, 15, 24, 40, 60)  # the updates after which the robot is seen walking
-WIDTH, HEIGHT, SIDE, LEFT, TOP = 760, 372, 84, 18, 18  # pixels; SIDE of a square, and where the maze begins
+HEIGHT, SIDE, LEFT, TOP = 372, 84, 18, 18  # pixels; SIDE of a square, and where the maze begins
 X0, X1, Y0, Y1 = 436, 728, 334, 122  # the curve's axes: left, right, bottom, top
 LOW, HIGH = -20.0, 1.0  # points at the axis' ends
 REST, HOLD = 0.55, 1.6  # seconds from one shown walk to the next, and at the end
-GRID = "#E7E9ED"
-ARROW = "M0-2.5H19V-10L38 0L19 10V2.5H0z"  # to the right, for probability 1
 TURNS = (270, 90, 180, 0)  # degrees: up, down, left, right
-WINDOW = '<clipPath id="w"><path d="M-120 0H120V44H-120z"/></clipPath>'  # of a counter
-ROBOT = (
-    f'<g id="r" stroke="{INK}" stroke-width="1.6"><path d="M0-11V-19"/><circle cy="-21" r="3" fill="{INK}"/>'
-    f'<rect x="-17" y="-11" width="34" height="28" rx="8" fill="{ESTIMATE}"/>'
-    f'<g fill="{INK}" stroke="#FFF"><circle cx="-7" cy="2" r="4.5"/><circle cx="7" cy="2" r="4.5"/></g></g>'
-)
+_READ = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+GROUND = Template("".join(_READ["ground"].splitlines()) + "\n")  # what stands still
 
 
 class Movie:
@@ -129,23 +124,12 @@ def _short(x: float, digits: int = 2) -> str:
 
 def _svg(movie: Movie) -> str:
     clock = _Clock(movie)
-    calm = "@media(prefers-reduced-motion:reduce){.film{display:none}.still{display:inline}}"
-    shapes = f'<defs><path id="a" d="{ARROW}" fill="{NEW}"/>{ROBOT}{WINDOW}</defs>'
-    card = f'<rect x=".5" y=".5" width="{WIDTH - 1}" height="{HEIGHT - 1}" rx="10" fill="#FFF" stroke="{GRID}"/>'
     still = _trail(movie, clock.last) + _arrows(movie) + _robot(movie, clock.last) + _curve(movie) + _counters(movie)
     film = "".join(_trail(movie, k, clock) for k in clock.walks) + _arrows(movie, clock)
     film += "".join(_robot(movie, k, clock) for k in clock.walks) + _curve(movie, clock) + _counters(movie, clock)
-    parts = [
-        f"<style>.still{{display:none}}{calm}</style>",
-        shapes,
-        card,
-        _maze(),
-        _axes(),
-        f'<g class="still">{still}</g><g class="film">{film}</g>',
-    ]
-    size = f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {SANS} fill="{INK}">'
-    return f"{head}<title>{html.escape(movie.alt)}</title>{''.join(parts)}</svg>\n"
+    best = _up(_best())
+    places = {"best": f"{best:.1f}", "above": f"{best - 9:.1f}"}
+    return GROUND.substitute(places, alt=html.escape(movie.alt), still=still, film=film)
 
 
 # ---- the maze: squares, arrows, walks ----------------------------------------
@@ -153,23 +137,6 @@ def _svg(movie: Movie) -> str:
 
 def _middle(square: int) -> tuple[float, float]:
     return LEFT + SIDE * (square % 4 + 0.5), TOP + SIDE * (square // 4 + 0.5)
-
-
-def _maze() -> str:
-    """Sixteen squares in a wall, with S and G in their corners."""
-    half = SIDE / 2 - 1.5
-    squares = "".join(
-        f"M{x - half:g} {y - half:g}h{2 * half:g}v{2 * half:g}h-{2 * half:g}z" for x, y in map(_middle, range(16))
-    )
-    wall = f'x="{LEFT - 2}" y="{TOP - 2}" width="{4 * SIDE + 4}" height="{4 * SIDE + 4}" rx="8"'
-    (sx, sy), (gx, gy) = ((x - 26, y - 26) for x, y in map(_middle, (0, 15)))
-    return (
-        f'<path d="{squares}" fill="{FLOOR}"/><rect {wall} fill="none" stroke="{WALL}" stroke-width="4"/>'
-        f'<g fill="#FFF" stroke="{INK}" stroke-width="1.4"><circle cx="{sx:g}" cy="{sy:g}" r="11"/>'
-        f'<path d="M{gx - 11:g} {gy - 11:g}h26l-6 11 6 11h-26z"/></g>'
-        f'<g font-size="14" font-weight="bold" text-anchor="middle"><text x="{sx:g}" y="{sy + 5:g}">S</text>'
-        f'<text x="{gx - 1:g}" y="{gy + 5:g}">G</text></g>'
-    )
 
 
 def _arrows(movie: Movie, clock: _Clock | None = None) -> str:
@@ -235,26 +202,6 @@ def _across(update: float) -> float:
 
 def _up(points: float) -> float:
     return Y0 + (Y1 - Y0) * (max(points, LOW) - LOW) / (HIGH - LOW)
-
-
-def _axes() -> str:
-    rows = [
-        f'<path d="M{X0} {_up(y):.1f}H{X1}" stroke="{GRID}"/><text x="{X0 - 8}" y="{_up(y) + 4:.1f}" '
-        f'text-anchor="end">{str(y).replace("-", "−")}</text>'
-        for y in (-20, -15, -10, -5, 0)
-    ]
-    ticks = [f'<text x="{_across(k):.0f}" y="{Y0 + 18}" text-anchor="middle">{k}</text>' for k in (0, 20, 40)]
-    best, middle, low = _up(_best()), _up(-9.5), _up(-12.5)
-    return (
-        f'<g font-size="13">{"".join(rows + ticks)}<text x="{X1}" y="{Y0 + 18}" text-anchor="end">update 60</text>'
-        f'<path d="M{X0} {best:.1f}H{X1}" stroke="{EXACT}" stroke-dasharray="5 4"/>'
-        f'<text x="{X0 - 30}" y="{best - 9:.1f}">points per walk</text>'
-        f'<text x="{X1}" y="{best - 9:.1f}" text-anchor="end">best possible</text>'
-        f'<path d="M{X0 + 92} {middle - 4:.1f}h22" stroke="{EXACT}" stroke-width="2.5"/>'
-        f'<text x="{X0 + 122}" y="{middle:.1f}">on average, exact</text>'
-        f'<circle cx="{X0 + 103}" cy="{low - 4:.1f}" r="5" fill="{ESTIMATE}" stroke="{INK}"/>'
-        f'<text x="{X0 + 122}" y="{low:.1f}">of the walk you see</text></g>'
-    )
 
 
 def _curve(movie: Movie, clock: _Clock | None = None) -> str:

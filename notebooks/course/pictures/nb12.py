@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import signal
 import threading
+import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from IPython.display import display
 
 from ppo_lesson.columns import COLUMNS
 
+from . import style
 from .dashboard import DIALS, Dial, dashboard, dashboard_alt
 from .panel import Panel
 from .replies import verdict
@@ -31,41 +34,8 @@ from .svg import WIDTH, cut, svg, text, wrap
 
 # ---- the data flow ---------------------------------------------------------------------------------------------------
 
-STAGES = (  # what happens, the line that does it
-    ("the actor writes, token by token", "ids = generate(actor, prompts, ...)"),
-    ("four models read every token", "logp, logp_ref, values, scores"),
-    ("scores become rewards of tokens", "rewards = shape_rewards(scores, logp, logp_ref, mask, beta)"),
-    ("rewards become advantages", "advantages, returns = gae(rewards, values, ...); whiten(advantages, mask)"),
-    ("two models learn, in small steps", "loss = -clipped_surrogate(logp, logp_old, advantages) + value_loss(...)"),
-)
-BOXES = (  # stage, x, y, width, height, name, shape, colour
-    (1, 8, 12, 150, 44, "prompts", "({B}, {P})", MUTED),
-    (1, 256, 12, 248, 44, "prompts and replies: ids", "({B}, {P} + {T})", MUTED),
-    (2, 8, 100, 170, 44, "actor", "learns", NEW),
-    (2, 200, 100, 170, 44, "reference", "frozen", REFERENCE),
-    (2, 392, 100, 170, 44, "critic", "learns", NEW),
-    (2, 584, 100, 170, 44, "reward model", "frozen", REFERENCE),
-    (2, 8, 176, 170, 40, "logp", "({B}, {T})", MUTED),
-    (2, 200, 176, 170, 40, "logp_ref", "({B}, {T})", MUTED),
-    (2, 392, 176, 170, 40, "values", "({B}, {T})", MUTED),
-    (2, 584, 176, 170, 40, "scores", "({B},)", MUTED),
-    (3, 104, 258, 170, 40, "rewards", "({B}, {T})", MUTED),
-    (4, 330, 258, 170, 40, "advantages", "({B}, {T})", MUTED),
-    (4, 510, 258, 170, 40, "returns", "({B}, {T})", MUTED),
-    (5, 104, 340, 270, 40, "policy loss", "one number", INK),
-    (5, 410, 340, 270, 40, "value loss", "one number", INK),
-)
-ARROWS = (  # stage, corners of the line
-    (1, (158, 34), (256, 34)),
-    *((2, (380, 56), (380, 78), (x, 78), (x, 100)) for x in (93, 285, 477, 669)),
-    *((2, (x, 144), (x, 176)) for x in (93, 285, 477, 669)),
-    *((3, (x, 216), (x, 237), (189, 237), (189, 258)) for x in (93, 285, 669)),
-    (4, (274, 278), (330, 278)),
-    (4, (477, 216), (477, 248), (415, 248), (415, 258)),
-    (4, (500, 278), (510, 278)),
-    (5, (415, 298), (415, 319), (239, 319), (239, 340)),
-    (5, (595, 298), (595, 340)),
-)
+_READ = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+STAGES, BOXES, ARROWS = (_READ[name] for name in ("stages", "boxes", "arrows"))
 
 
 def data_flow(stage: int, *, B: int, P: int, T: int) -> str:
@@ -76,7 +46,8 @@ def data_flow(stage: int, *, B: int, P: int, T: int) -> str:
     if stage == 5:  # what the gradients reach
         parts += [_arrow([(104, 360), (3, 360), (3, 122), (8, 122)], True, NEW)]
         parts += [_arrow([(680, 360), (757, 360), (757, 82), (477, 82), (477, 100)], True, NEW)]
-    for at, x, y, width, height, name, shape, colour in BOXES:
+    for at, x, y, width, height, name, shape, meaning in BOXES:
+        colour = getattr(style, meaning)
         now = at == stage or (stage == 5 and colour == NEW)
         fill, edge = (colour, 0.30 if now else 0.10), (INK, 1.8) if now else (MUTED, 0.8)
         parts.append(

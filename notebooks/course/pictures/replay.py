@@ -23,15 +23,7 @@ SPEEDS = (("slow", 0.5), ("normal", 1.0), ("fast", 2.0), ("very fast", 4.0))
 
 
 def Replay(
-    frames,
-    draw,
-    alt,
-    *,
-    interval: int = 200,
-    controls: dict | None = None,
-    label: str = "t step",
-    still: int | None = None,
-    live: bool | None = None,
+    frames, draw, alt, *, interval: int = 200, controls: dict | None = None, label="t step", still: int | None = None
 ) -> Panel:
     """A `Panel` whose control `step` (0, 1, ...) can be played.
 
@@ -76,4 +68,4 @@ def Replay(
     step.observe(land_on_the_last_frame, names="value")
     for control in controls.values():
         control.observe(set_length, names="value")  # before the panel's own observer: `step` is valid when it draws
-    return Panel({**controls, "step": step}, draw, alt, live=live, toolbar=[play, speed])
+    return Panel({**controls, "step": step}, draw, alt, toolbar=[play, speed])

@@ -31,15 +31,7 @@ def svg(parts: Sequence[str], height: float, *, font: str = SANS) -> str:
 
 
 def text(
-    x: float,
-    y: float,
-    words: str,
-    colour: str = INK,
-    anchor: str = "start",
-    size: float = 14,
-    *,
-    bold: bool = False,
-    mono: bool = False,
+    x: float, y: float, words: str, colour: str = INK, anchor: str = "start", size=14, *, bold=False, mono=False
 ) -> str:
     """One line of text from (x, y) on. anchor: "start", "middle" or "end". size: CSS pixels.
 

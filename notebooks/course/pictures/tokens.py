@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
 
 from .style import INK, MUTED, NEGATIVE, NEW, POSITIVE, number, readable
 from .svg import MONO, WIDTH, places, svg, text
@@ -23,18 +22,9 @@ SHOWN = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 
 
 def token_strip(
-    tokens: Sequence[str],
-    values: Sequence[float],
-    *,
-    label: str,
-    roles: Sequence[str] | None = None,
-    mask: Sequence[bool] | None = None,
-    selected: int | None = None,
-    details: Sequence[str] = (),
-    low: float | None = None,
-    high: float | None = None,
+    tokens, values, *, label: str, roles=None, mask=None, selected: int | None = None, details=(), low=None, high=None
 ) -> str:
-    """tokens: their texts. values: one number each; NaN: no colour. label: what the numbers are.
+    """tokens: their texts, a list. values: one number each; NaN: no colour. label: what the numbers are.
 
     roles: "prompt", "reply", "end" or "pad" of each. mask: false where nothing is learned. selected: the token with the
     frame, and `details` lines of text below about it. low, high: the numbers of the palest and the fullest colour; with
