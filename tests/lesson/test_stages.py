@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from course import __main__ as course
 from course.desk import stages, sweep
 from ppo_lesson.hardware.hardware import CPU, Hardware
 from ppo_lesson.hardware.profile import Machine, Profile, choose
@@ -91,6 +92,19 @@ def test_the_notebooks_own_calls_are_those_of_the_command(material):
     losses = [row["loss"] for row in sft(model, desk.tokenizer, pairs, FEW.sft, seed=0, hardware=CPU)]
     assert name == "fine-tuning" and losses == found["loss"]
     assert stages.before(desk, model, FEW.rlhf, CPU) == found["held"]["after"]
+
+
+def test_the_command_writes_after_every_seed(tmp_path, monkeypatch, capsys, material):
+    monkeypatch.setattr(stages, "FILE", tmp_path / "stages.json")
+    monkeypatch.setattr(stages, "TINY", FEW)
+    monkeypatch.setattr(stages, "material", lambda tokenizer: few(material))
+    assert course.main(["stages", "--seeds", "3", "4"]) == 0
+    written = json.loads((tmp_path / "stages.json").read_text("utf-8"))
+    assert list(written["seeds"]) == ["3", "4"] and written["settings"] == stages.described(FEW)
+    said = capsys.readouterr().out
+    assert said.count("held-out gold") == 2 and "seed 4  beta 0 " in said and "ordered rightly" in said
+    assert course.main(["stages", "--seeds", "-1"]) == 2
+    assert "error: seed must be at least 0; got -1" in capsys.readouterr().err
 
 
 def test_a_judge_never_sees_what_it_is_asked_about(material):
