@@ -45,6 +45,9 @@ def check_common(envs, policy, critic, config) -> None:
         require(isinstance(module, nn.Module), TypeError, "network", "no module", name, type(module).__name__)
         for p in module.parameters():
             require(p.device.type == "cpu", ValueError, "network", "elsewhere", name, p.device)
+    names = [type(part).__name__ for part in policy.modules() if part.training]
+    fickle = [name for name in names if name.startswith("BatchNorm") or "Dropout" in name]
+    require(not fickle, ValueError, "network", "fickle", ", ".join(dict.fromkeys(fickle)))
     _ask_once(envs, policy, critic)
     for name, module in networks.items():
         require(any(p.requires_grad for p in module.parameters()), ValueError, "network", "frozen", name)

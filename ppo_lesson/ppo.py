@@ -182,6 +182,7 @@ def ppo_update(policy, critic, optimizer, rollout: Rollout, config: PPOConfig, c
             row["gradient_error"] = watch.gradient_error(optimizer, losses, part, config)
         norm = optimizer.clip(config.max_grad_norm)
         optimizer.step(factor=factor, active=active)
+        stop_if_diverged(config, {"a parameter": optimizer.flat})
         taken.append(watch.Taken(losses.policy.detach(), losses.value.detach(), norm, active))
     return row | watch.of_steps(taken) | _diagnostics(policy, critic, old, steps, config)
 

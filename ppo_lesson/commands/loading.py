@@ -4,6 +4,7 @@ import difflib
 import importlib.util
 import inspect
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -72,9 +73,12 @@ def _loaded(option: str, load: Callable, name: str):
 def documents_of(path: str | None) -> list[str]:
     """Plain texts, one a line."""
     try:
-        return [line for line in Path(path).read_text("utf-8").splitlines() if line.strip()] if path else []
+        text = Path(path).read_text("utf-8-sig") if path else ""
     except UnicodeDecodeError as error:
         raise ValueError(f"--documents {path} must be plain texts in UTF-8, one a line; it is not: {error}") from None
+    if re.match(r'\s*(\[\s*)?\{\s*"', text):
+        raise ValueError(refusal("command", "no texts", path, shlex.quote(str(path))))
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def _function(spec: str) -> Callable:
@@ -91,7 +95,8 @@ def _function(spec: str) -> Callable:
     if (beside := str(path.parent.resolve())) not in sys.path:
         sys.path.append(beside)  # for modules of theirs that the file imports
     try:
-        found.loader.exec_module(module)
+        with torch.enable_grad():  # and as it was afterwards, whatever the file sets
+            found.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

@@ -86,7 +86,7 @@ def changed(config, options: dict, names: tuple[str, ...]):
     for text in options["set"] or ():
         name, value = _assignment(text, type(config))
         if name in given:
-            raise ValueError(f"{name} is given twice: as --{name.replace('_', '-')} and with --set; keep one")
+            raise ValueError(f"{name} is given twice, with --set and before; keep one")
         given[name] = value
     return replace(config, **given)
 

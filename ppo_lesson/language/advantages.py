@@ -48,6 +48,7 @@ def group_advantages(scores: Tensor, group_ids: Tensor, *, scale: bool = True) -
     """
     validate.same_shape({"scores": scores, "group_ids": group_ids})
     validate.finite("scores", scores)
+    scores = validate.at_least_float32(scores + 0.0)  # counts and verdicts too; a square ends float16 at 256
     _, group, size = group_ids.unique(return_inverse=True, return_counts=True)
     lowest = torch.zeros(len(size)).to(scores).scatter_reduce(0, group, scores, "amin", include_self=False)
     above = scores - lowest[group]  # 0 where all are equal: the rounding of a mean, over no spread, is not small

@@ -68,9 +68,12 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     named = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
     loaded = {id(x) for name, x in named.items() if name not in found["missing_keys"]}
     missing = [name for name in sorted(found["missing_keys"]) if id(named.get(name)) not in loaded]
+    broken = [name for name, x in model.named_parameters() if not x.isfinite().all()]
     what, says = type(model).__name__, ", ".join(config.architectures or ["nothing"])
     if missing:
         raise ValueError(refusal("model", "lacks", folder, _some(missing), what, says))
+    if broken:
+        raise ValueError(refusal("model", "no numbers", folder, _some(broken)))
     inside = {name for name, _ in model.base_model.named_children()}
     others = sorted(found["unexpected_keys"])
     wrong = [x for x in others if x.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in inside]

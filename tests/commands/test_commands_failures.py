@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from ppo_lesson import checkpoint
 from ppo_lesson.commands import main as cli
 from ppo_lesson.commands import report, train
+from ppo_lesson.commands.loading import documents_of
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,8 @@ WORKS = {
     "the same, later": "def score(p, r):\n    from helper_of_this_reward import f\n    return f(r)\n",
     "pickled": "import pickle\nclass A:\n    pass\ndef score(p, r):\n    return len(pickle.dumps(A()))\n",
     "an object": "class S:\n    def __call__(self, p, r):\n        return True\nscore = S()\n",
+    "scores with a model of its own": "import torch\ntorch.set_grad_enabled(False)\ndef score(p, r):\n"
+    "    return len(r)\n",
     "goes elsewhere": "import os, tempfile\ndef score(p, r):\n    os.chdir(tempfile.gettempdir())\n    return 1\n",
     "goes elsewhere at once": "import os, tempfile\nos.chdir(tempfile.gettempdir())\ndef score(p, r):\n    return 1\n",
 }
@@ -180,6 +183,12 @@ def test_documents_that_are_no_text(folder, tmp_path, capsys):
     (folder / "binary").write_bytes(b"\xff\xfe\x00a")
     status = shop.rlhf(folder, tmp_path, "--documents", f"{folder / 'binary'}", "--set", "ptx_coef=0.5")
     message(capsys, status, "--documents", "binary must be plain texts in UTF-8, one a line")
+    for rows in ('{"text": "Red  tea."}\n', '[\n {\n  "text": "Red  tea."\n }\n]'):
+        (folder / "rows.json").write_text(rows)
+        status = shop.rlhf(folder, tmp_path, "--documents", f"{folder / 'rows.json'}", "--set", "ptx_coef=0.5")
+        message(capsys, status, "rows.json holds JSON, whose brackets and names would be learned", "python -c")
+    (folder / "prose").write_text("\ufeff[1] A {brace} in prose.\n" + 49 * "So.\n", "utf-8")
+    assert documents_of(folder / "prose") == ["[1] A {brace} in prose.", *49 * ["So."]]
     status = shop.rlhf(folder, tmp_path, "--documents", f"{folder / 'gone'}", "--set", "ptx_coef=0.5")
     message(capsys, status, "gone: No such file or directory. Is the name right")
 

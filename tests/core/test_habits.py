@@ -122,6 +122,14 @@ REFUSED = {  # (environment, policy, critic), and the words
     ),
     "critic elsewhere": (lambda: (carts(), categorical(), value().to("meta")), "critic is on the device meta"),
     "made in inference mode": (lambda: (carts(), inference_mode(), value()), "policy was made in torch.inference_mode"),
+    "dropout": (
+        lambda: (carts(), nn.Sequential(nn.Dropout(0.5), categorical()), value()),
+        r"policy holds Dropout in training mode, .*policy.eval\(\)",
+    ),
+    "batch statistics": (
+        lambda: (carts(), nn.Sequential(nn.BatchNorm1d(4), categorical()), value()),
+        "policy holds BatchNorm1d in training mode, .*LayerNorm",
+    ),
     "two dtypes": (
         lambda: (copies(Target, 2), normal().bfloat16(), value(2)),
         r"critic cannot read observations torch.bfloat16 of shape \(2, 1, 2\).*policy and critic need one dtype",

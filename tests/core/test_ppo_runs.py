@@ -2,10 +2,13 @@
 
 import math
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from runs import NETWORK, make, probabilities, train
+from torch import nn
+from torch.distributions import Categorical
 
 from ppo_lesson.kl import FixedKL, PaperKL
 from ppo_lesson.maze import Maze, MazeBatch, solve
@@ -154,6 +157,20 @@ def test_a_run_that_diverges_stops_with_a_diagnosis(kind, rates):
     with pytest.raises(FloatingPointError, match=r"the run diverged: .* lower the learning rates") as caught:
         train(kind, range(2), lr=rates, critic_lr=rates, max_grad_norm=None, target_kl=None)
     assert f"lr={rates}, critic_lr={rates}, max_grad_norm=None, target_kl=None" in str(caught.value)
+
+
+def test_a_gradient_that_is_no_number_is_a_diverged_run_too():
+    """The next mini-batch would ask a distribution of NaN, which torch refuses with a page of numbers."""
+
+    class Own(nn.Linear):
+        def forward(self, x):
+            return Categorical(logits=super().forward(x))
+
+    policy, critic = Own(4, 2), nn.Sequential(nn.Linear(4, 1), nn.Flatten(-2))
+    policy.weight.register_hook(lambda gradient: gradient * torch.nan)
+    env = gymnasium.make_vec("CartPole-v1", num_envs=2)
+    with pytest.raises(FloatingPointError, match="the run diverged: a parameter is no longer finite"):
+        next(ppo(env, policy, critic, PPOConfig(minibatches=2), seed=0))
 
 
 @pytest.mark.parametrize("rate", [1e3, 1e6])

@@ -14,7 +14,7 @@ import shop
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tiny_language import MLP, SMALL, build, prompts
+from tiny_language import MLP, SMALL, VOCAB, build, prompts
 
 from ppo_lesson.commands import main as cli
 from ppo_lesson.hardware.lora import views
@@ -117,8 +117,22 @@ def test_a_reward_model_is_no_language_model(tied, tmp_path, capsys):
 
 def test_weights_that_are_no_numbers_say_so(tmp_path):
     folder = edited(saved(tmp_path), **{LAYER.replace(".", "__"): torch.full((32, 16), torch.nan)})
-    with pytest.raises(ValueError, match="not finite: its weights are broken"):
+    with pytest.raises(ValueError, match="holds NaN or infinity: its weights are broken"):
         load_language_model(folder)
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+@pytest.mark.parametrize("token", [20, VOCAB - 1])
+def test_a_token_without_numbers_is_found_before_a_text_has_it(number, token, tmp_path):
+    """The examination at loading reads a few tokens alone; a run would end where a prompt has this one."""
+    model = build("llama")
+    with torch.no_grad():
+        model.model.embed_tokens.weight[token] = number
+    model.save_pretrained(tmp_path / "whole")
+    ScalarModel.reward(model).save(tmp_path / "scalar")
+    for load, name in ((load_language_model, "whole"), (ScalarModel.load, "scalar")):
+        with pytest.raises(ValueError, match=r"embed_tokens.weight holds NaN or infinity: its weights are broken"):
+            load(tmp_path / name)
 
 
 def test_a_scalar_model_with_missing_or_other_weights_is_refused(tmp_path):

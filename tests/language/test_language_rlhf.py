@@ -274,6 +274,16 @@ def test_trap_25_groups_of_one_or_of_equal_scores_have_no_advantage():
     torch.testing.assert_close(ours, torch.tensor([-(0.5**0.5), 0.5**0.5, 0.0, 0.0, 0.0]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.bool])
+def test_scores_of_every_type_have_the_advantages_of_their_numbers(dtype):
+    """All of these numbers are exact in each type; the square of a deviation of 512 is none of float16."""
+    scores = torch.tensor([0.0, 1024.0, 0.0, 512.0, 1.0, 0.0]).to(dtype)
+    groups = torch.tensor([0, 0, 1, 1, 2, 2])
+    for scale in (True, False):
+        expected = group_advantages(scores.float(), groups, scale=scale)
+        assert torch.equal(group_advantages(scores, groups, scale=scale), expected) and (expected != 0).all()
+
+
 @pytest.mark.parametrize("score", [0.1, 0.9, 1 / 3, -17.13, 10000.3])
 def test_equal_scores_give_exactly_0_in_groups_of_every_size(score):
     """The mean of eight times 0.9 is not 0.9 in float32; over a deviation of 1e-6 the rest would be .06."""
