@@ -57,7 +57,7 @@ def prompt_ids(tokenizer, prompt: str) -> list[int]:
         if isinstance(prompt, Dialogue) and not prompt.spoken:
             raise ValueError(f"the tokenizer has no chat template for the turns of {prompt!r:.60}: give it one")
         return [*start_ids(tokenizer), *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
-    text = _chat(tokenizer, turns, add_generation_prompt=True)
+    text = _chat(tokenizer, turns, add_generation_prompt=True) + _turn(tokenizer, str(tokenizer.chat_template))[2]
     lost = [x["role"] for x in turns if isinstance(prompt, Dialogue) and x["content"].strip() not in text]
     if turns[0]["role"] == "system":  # which a template for two roles may write as it writes a reply
         with contextlib.suppress(ValueError):
@@ -118,22 +118,24 @@ def end_ids(tokenizer, model=None) -> list[int]:
 
 
 @lru_cache(maxsize=8)
-def _turn(tokenizer, template: str) -> tuple[str, int]:
+def _turn(tokenizer, template: str) -> tuple[str, int, str]:
     """The blanks that the template (named so that a new one is read) writes before a reply, and the id that ends it:
-    the first special token behind it, or the EOS.
+    the first special token behind it, or the EOS. Last, how a reply's turn begins where no generation prompt says it.
     """
     if not tokenizer.chat_template:
-        return "", tokenizer.eos_token_id
+        return "", tokenizer.eos_token_id, ""
     turns = [{"role": role, "content": MARK} for role in ("user", "assistant")]
     try:
         text, begin = _chat(tokenizer, turns), _chat(tokenizer, turns[:1], add_generation_prompt=True)
     except ValueError:  # `prompt_ids` says so where it matters
-        return "", tokenizer.eos_token_id
+        return "", tokenizer.eos_token_id, ""
     before, _, behind = text.rpartition(MARK)
     gap = before[len(begin) :] if before.startswith(begin) else ""
+    head = "" if gap.isspace() or begin != _chat(tokenizer, turns[:1]) else gap.rstrip(" ")
+    gap = gap[len(head) :]
     special = {*tokenizer.all_special_ids, *(i for i, x in tokenizer.added_tokens_decoder.items() if x.content.strip())}
     ends = (i for i in tokenizer(behind, add_special_tokens=False)["input_ids"] if i in special)
-    return gap if gap.isspace() else "", next(ends, tokenizer.eos_token_id)
+    return gap if gap.isspace() else "", next(ends, tokenizer.eos_token_id), head
 
 
 @lru_cache(maxsize=8)

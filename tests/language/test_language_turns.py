@@ -16,7 +16,7 @@ from ppo_lesson.language import reward, rlhf, supervised, text
 from ppo_lesson.language.models import Models, ScalarModel, without_dropout
 from ppo_lesson.language.rollout import roll_out
 from ppo_lesson.language.sampling import generate, response_mask
-from ppo_lesson.language.text import document_ids, end_ids, load_tokenizer, prompt_ids, reply_ids, reply_text
+from ppo_lesson.language.text import document_ids, end_ids, load_tokenizer, pair_ids, prompt_ids, reply_ids, reply_text
 
 BOS, EOS, TURN, T = "<bos>", "<eos>", "<turn>", 258  # the last one's id
 CHATML = (
@@ -129,6 +129,18 @@ def test_what_is_learned_is_what_the_template_writes():
     whole = tokenizer(tokenizer.apply_chat_template(chat, tokenize=False), add_special_tokens=False)["input_ids"]
     ours = prompt_ids(tokenizer, "Why?") + reply_ids(tokenizer, "So.")
     assert whole[: len(ours)] == ours and tokenizer.decode(whole[len(ours) :]) == "\n"
+
+
+@pytest.mark.parametrize(
+    "line", ["[{{ m['role'] }}]\n{{ m['content'] }}<turn>\n", "{{ m['role'] }}: {{ m['content'] }}<eos>"]
+)
+def test_a_template_without_a_generation_prompt_begins_the_replys_turn_all_the_same(line):
+    tokenizer = made(template=f"{{% for m in messages %}}{line}{{% endfor %}}")
+    chat = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+    whole = tokenizer(tokenizer.apply_chat_template(chat, tokenize=False), add_special_tokens=False)["input_ids"]
+    prompt, reply = pair_ids(tokenizer, "Why?", "So.")
+    assert (prompt + reply) == whole[: len(prompt + reply)] and "assistant" in tokenizer.decode(prompt)
+    assert tokenizer.decode(reply).strip(" ").startswith("So.") and reply_text(tokenizer, reply) == "So."
 
 
 @pytest.mark.parametrize(("said", "ends"), [(None, {1, T}), (7, {1, T, 7}), ([7, 9, 1], {1, T, 7, 9})])
