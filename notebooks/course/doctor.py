@@ -26,6 +26,7 @@ from . import widget_state
 COURSE = Path(__file__).resolve().parents[2]
 INSTALL = 'pip install -c constraints.txt -e ".[course]" (in the course folder)'
 NEEDED = ("torch", "numpy", "matplotlib", "PIL", "gymnasium", "farama_notifications", "ipywidgets", "safetensors")
+ELSEWHERE = "set PPO_LESSON_HOME to a folder of yours, or progress is not kept"
 GIB = 2**30
 
 
@@ -67,9 +68,8 @@ def ready(version=__version__):
         packages = [name + requirements().get(name, "") for name in missing.values()]
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *packages], check=True)
     elif missing:
-        advice = (
-            "choose a newer runtime" if on_colab() else f"start the course with `make lab`, or install it: {INSTALL}"
-        )
+        here = f"start the course with `make lab`, or install it: {INSTALL}"
+        advice = "choose a newer runtime" if on_colab() else here
         raise ModuleNotFoundError(f"this Python ({sys.executable}) has no {', '.join(missing)}; {advice}")
     if "JPY_SESSION_NAME" in os.environ and any(finding.advice for finding in next_day()):
         print(  # Jupyter's server names its kernels so; what runs notebooks alone does not
@@ -190,11 +190,11 @@ def widgets():
         return [Finding("widgets", f"ipywidgets {kernel}; no JupyterLab here, so your editor must show them")]
     fits = lab is not None and numbers(lab)[0] == {7: 1, 8: 3}.get(numbers(kernel)[0])
     shown = any((folder / "@jupyter-widgets" / "jupyterlab-manager").is_dir() for folder in extension_folders())
-    advice = (
-        "sliders would show as text: pip install --force-reinstall ipywidgets jupyterlab_widgets; restart JupyterLab"
-    )
+    again = "pip install --force-reinstall ipywidgets jupyterlab_widgets; restart JupyterLab"
     text = f"ipywidgets {kernel}, jupyterlab_widgets {lab or 'missing'}, extension {'found' if shown else 'missing'}"
-    return [Finding("widgets", text, "" if fits and shown else advice, not (fits and shown))]
+    return [
+        Finding("widgets", text, "" if fits and shown else f"sliders would show as text: {again}", not (fits and shown))
+    ]
 
 
 def next_day():
@@ -209,12 +209,10 @@ def next_day():
 
 def progress_file():
     """Can answers be kept? A progress file that is broken or cannot be written costs a warning, never a notebook."""
-    try:  # the folder is that of exercises/records.py, which is not imported: the doctor works where torch does not
+    try:  # the folder is that of check/records.py, which is not imported: the doctor works where torch does not
         folder = Path(os.environ.get("PPO_LESSON_HOME") or Path.home() / ".ppo_lesson")
     except RuntimeError:
-        return [
-            Finding("progress", "no home folder", "set PPO_LESSON_HOME to a folder of yours, or progress is not kept")
-        ]
+        return [Finding("progress", "no home folder", ELSEWHERE)]
     file = folder / "progress.json"
     try:
         if file.is_file():
@@ -225,13 +223,10 @@ def progress_file():
         if file.exists() and not os.access(file, os.W_OK):
             raise PermissionError("the file is read-only")
     except ValueError:
-        return [
-            Finding("progress", str(file), "not readable as JSON: your next answer sets it aside and begins a new one")
-        ]
-    except OSError as problem:
-        reason = problem.strerror or problem
-        advice = f"cannot be written ({reason}): set PPO_LESSON_HOME to a folder of yours, or progress is not kept"
+        advice = "not readable as JSON: your next answer sets it aside and begins a new one"
         return [Finding("progress", str(file), advice)]
+    except OSError as problem:
+        return [Finding("progress", str(file), f"cannot be written ({problem.strerror or problem}): {ELSEWHERE}")]
     return [Finding("progress", f"{file}, {'kept so far' if file.exists() else 'not begun'}")]
 
 

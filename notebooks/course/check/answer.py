@@ -118,9 +118,8 @@ def _show(answer: Answer, result: Grade, opened: int) -> None:
         return message.line(f"{message.OPEN} {result.message}")
     if result.status == "ok":
         head, _, rest = result.message.partition(". ")
-        message.emit(
-            message.box(message.GREEN, f"<b>{message.RIGHT} {head}.</b> {rest}"), f"{message.RIGHT} {result.message}"
-        )
+        page = message.box(message.GREEN, f"<b>{message.RIGHT} {head}.</b> {rest}")
+        message.emit(page, f"{message.RIGHT} {result.message}")
         return _picture(spec, answer.yours)
     message.emit(_wrong_page(spec, result, opened), _wrong_text(spec, result, opened))
     if not result.stopped:

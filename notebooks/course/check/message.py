@@ -47,11 +47,8 @@ def emit(page: str, text: str, widget=None) -> None:
         return
     bundle = {"text/plain": text, "text/html": page}
     if widget is not None:
-        bundle["application/vnd.jupyter.widget-view+json"] = {
-            "version_major": 2,
-            "version_minor": 0,
-            "model_id": widget.model_id,
-        }
+        view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+        bundle["application/vnd.jupyter.widget-view+json"] = view
         if "google.colab" in sys.modules:  # Colab shows the HTML if there is any, and the widget only if there is none
             del bundle["text/html"]
     display(bundle, raw=True)

@@ -1,26 +1,21 @@
 """`predict` asks before the notebook shows the answer, `reveal` compares.
 
-The question and its choices stand in the notebook, the answer and the reason in the data module, so that reading the
-notebook does not give it away. Run All spends no prediction: without one `reveal` only offers the answer (a button, or
+The question and its choices stand in the notebook, the answer and the reason in its text, so that reading the notebook
+does not give it away. Run All spends no prediction: without one `reveal` only offers the answer (a button, or
 a fold where no front end is live), and opens by itself when the question is answered. Left out: any way to be blocked.
 """
 
 from __future__ import annotations
+
+import tomllib
+from pathlib import Path
 
 import ipywidgets as W
 
 from . import message, records
 from .index import find_prediction
 
-# ipywidgets cuts long labels of radio buttons off; here they wrap, each under its own first letter
-STYLE = """<style>
-.ppo-choices, .ppo-choices .widget-radio-box { width: auto; max-width: 60em; height: auto; }
-.ppo-choices .widget-radio-box { margin: 0; }
-.ppo-choices label { display: flex; align-items: flex-start; width: auto; height: auto; margin: 0 0 4px 0;
-  line-height: 1.5; white-space: normal; overflow: visible; }
-.ppo-choices label input { flex: none; width: auto; height: auto; margin: 4px 8px 0 0; line-height: 1; order: -1; }
-</style>"""
-
+STYLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["style"]  # of radio buttons
 _waiting: dict[str, W.VBox] = {}  # {id: the form of the unanswered `reveal` that this kernel showed last}
 
 
@@ -54,14 +49,13 @@ def predict(id: str, choices: list[str], question: str = "") -> None:
     """Ask for a prediction and record it: `predict("01.q1", ["up", "down"], "Where does the robot go?")`.
 
     It may be changed until the answer is shown. If its `reveal` has run already, recording it opens the answer.
-    The answer key `PREDICTIONS["01.q1"]` of the notebook's data module must be one of the choices, word for word.
+    The answer of `predictions."01.q1"` in text/en/nb01.toml must be one of the choices, word for word.
     Raises ValueError for an unknown id, for choices that repeat themselves, and for choices without the answer.
     """
     key, choices = find_prediction(id), list(choices)
     if key.answer not in choices or len(set(choices)) < max(2, len(choices)):
-        raise ValueError(
-            f"choices of prediction {id!r} must be different and contain the answer {key.answer!r}; got {choices}"
-        )
+        need = f"choices of prediction {id!r} must be different and contain the answer {key.answer!r}"
+        raise ValueError(f"{need}; got {choices}")
     letters = [f"{letter(i)}. {text}" for i, text in enumerate(choices)]
     heading = f"<div><b>Predict.</b> {message.markup(question)}</div>"
     page = message.box(message.BLUE, heading, *(f"<div>{message.markup(line)}</div>" for line in letters))

@@ -38,7 +38,7 @@ SWITCHES = {  # what is the whole notebook's, and how it is read and set
     "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "torch's default device": (
         torch.get_default_device,
-        lambda d: torch.set_default_device(d if d.type != "cpu" else None),
+        lambda d: torch.set_default_device(None if d.type == "cpu" else d),
     ),
     "torch's gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
     "NumPy's handling of errors": (np.geterr, lambda how: np.seterr(**how)),
@@ -82,9 +82,7 @@ def _by_signal(job, seconds):
         nonlocal due
         if not armed or used() < due:
             return
-        if (
-            due > 1
-        ):  # a bare `except:` swallowed the first TimeUp: raise at its next line too, which is outside that try
+        if due > 1:  # a bare `except:` swallowed the first: raise at its next line too, which is outside that try
             frame.f_trace = interrupt
             sys.settrace(interrupt)
         due = used() + 0.2

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.patches import Rectangle
 
-from .maze_figures import MOVES, WALL, array, text_path
+from .maze_figures import MOVES, WALL, checked, text_path
 from .style import INK, NEGATIVE, POSITIVE
 
 UP, DOWN = ((0, 0), (-1, -1), (1, -1)), ((0, 0), (-1, 1), (1, 1))
@@ -45,10 +45,10 @@ def draw_actions(ax, maze, numbers):
     look = {"facecolors": INK, "linewidths": 0, "animated": True, "zorder": 4}
     words = PathCollection([], offsets=places, offset_transform=ax.transData, **look)
     ax.add_artist(words).set_transform(ax.figure.dpi_scale_trans)  # outlines in inches, not 60 slow texts
-    scale = np.abs(_checked(maze, numbers)[squares]).max() or 1.0
+    scale = np.abs(checked("numbers", numbers, maze.n_states, 4)[squares]).max() or 1.0
 
     def update(numbers):
-        flat = _checked(maze, numbers)[squares].ravel()
+        flat = checked("numbers", numbers, maze.n_states, 4)[squares].ravel()
         strength = np.clip(np.abs(flat) / scale, 0, 1)[:, None] ** 0.7 * 0.85
         ends = np.where(flat[:, None] > 0, matplotlib.colors.to_rgb(POSITIVE), matplotlib.colors.to_rgb(NEGATIVE))
         tiles.set_facecolors(1 - strength + strength * ends)
@@ -56,13 +56,6 @@ def draw_actions(ax, maze, numbers):
 
     update(numbers)
     return update
-
-
-def _checked(maze, numbers):
-    numbers = array(numbers)
-    if numbers.shape != (maze.n_states, 4):
-        raise ValueError(f"numbers must have shape ({maze.n_states}, 4) for this maze; got {numbers.shape}")
-    return numbers
 
 
 def _short(x: float) -> str:

@@ -102,14 +102,10 @@ def dashboard(
         band = healthy.get(dial.name, dial.healthy)
         ax.set_title(dial.title, fontsize=11)
         tint = band and ax.axhspan(0, 1, color=POSITIVE, alpha=0.13, linewidth=0, zorder=0.5)
-        lines = [
-            (
-                ax.fill([], [], color=meaning, alpha=0.2, linewidth=0, animated=True, zorder=2)[0],
-                ax.plot([], [], **stroke(meaning), animated=True, zorder=2.2)[0],
-            )
-            for meaning, _ in zip(meanings, names)
-        ]
-        parts.append((ax, dial, band, tint, lines))
+        used = meanings[: len(names)]
+        areas = [ax.fill([], [], color=c, alpha=0.2, linewidth=0, animated=True, zorder=2)[0] for c in used]
+        lines = [ax.plot([], [], **stroke(c), animated=True, zorder=2.2)[0] for c in used]
+        parts.append((ax, dial, band, tint, list(zip(areas, lines))))
     for ax in axes[len(dials) :]:
         ax.set_axis_off()
     for ax in axes[max(0, len(dials) - columns) : len(dials)]:

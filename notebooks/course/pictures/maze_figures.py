@@ -98,11 +98,11 @@ class MazePicture:
     def update(self, *, values=None, probs=None, robot=None, path=None):
         """Change what is given, keep the rest: values (S,), probs (S, 4), robot: a square, path: squares, or []."""
         if values is not None:
-            self.values, self.lift = _checked("values", values, self.maze.n_states), LIFT
+            self.values, self.lift = checked("values", values, self.maze.n_states), LIFT
             if not self.norm.scaled():
                 self.norm.autoscale_None(self.values[~self.solid & ~self.goal])
         if probs is not None:
-            self.probs = _checked("probs", probs, self.maze.n_states, 4)
+            self.probs = checked("probs", probs, self.maze.n_states, 4)
         if probs is not None or robot is not None:
             self.numbers.set_offsets(self.xy[~self.solid] + (0, 0.345))
         self._paint()
@@ -146,7 +146,8 @@ def text_path(text: str) -> Path:
     return Path(np.concatenate(vertices), np.concatenate([glyph.codes for glyph in glyphs]))
 
 
-def _checked(name, x, *shape):
+def checked(name: str, x, *shape: int) -> np.ndarray:
+    """`array(x)`; ValueError unless it has this shape."""
     if array(x).shape != shape:
         raise ValueError(f"{name} must have shape {shape} for this maze; got {array(x).shape}")
     return array(x)

@@ -75,14 +75,11 @@ def run_card(
     runs, others: as in data/sweep.json; others stay grey. prompts: whose replies are shown. limits: {"score", "gold",
     "kl_ref": (low, high), "iteration": last}. A run that has no look at `at` shows its last one before.
     """
-    runs, others, parts = list(runs), list(others), []
+    runs, others, parts, last = list(runs), list(others), [], limits["iteration"]
     for i, (name, colour) in enumerate(CURVES.items()):
-        series, grey = ([_looks(run, name, limits["iteration"]) for run in some] for some in (runs, others))
-        parts.append(
-            _seed_lines(
-                i * (WIDTH / 3), COLUMNS[name].title, series, grey, colour, limits[name], limits["iteration"], at
-            )
-        )
+        series, grey = ([_looks(run, name, last) for run in some] for some in (runs, others))
+        look = (colour, limits[name], last, at)
+        parts.append(_seed_lines(i * (WIDTH / 3), COLUMNS[name].title, series, grey, *look))
     shown, y = look_at(runs[0], at)["samples"], 196
     for prompt in prompts:
         reply, score, gold = shown[prompt]

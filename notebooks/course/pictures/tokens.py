@@ -32,10 +32,8 @@ def token_strip(
     """
     roles, mask = roles or ["reply"] * len(tokens), [True] * len(tokens) if mask is None else list(mask)
     if not len(tokens) == len(values) == len(roles) == len(mask) > 0:
-        raise ValueError(
-            f"tokens, values, roles and mask must have one length above 0; got {len(tokens)}, {len(values)}, "
-            f"{len(roles)}, {len(mask)}"
-        )
+        lengths = ", ".join(str(len(each)) for each in (tokens, values, roles, mask))
+        raise ValueError(f"tokens, values, roles and mask must have one length above 0; got {lengths}")
     finite = [v for v in values if math.isfinite(v)]
     low, high = min(finite, default=0.0) if low is None else low, max(finite, default=0.0) if high is None else high
     boxes, x, y = [], GAP, GAP
