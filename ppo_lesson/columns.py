@@ -4,12 +4,12 @@ Dashboards, reports, the line of progress and `diagnose` read them. Bands are gu
 return and entropy depends on the task. Left out: every judgement, and titles of what only `diagnose` asks for.
 """
 
-import tomllib
 from collections.abc import Iterable
-from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
+
+from .validate import read_toml, require
 
 ENOUGH = 20  # rows before a trend is a trend
 
@@ -44,13 +44,9 @@ def _column(name: str, *, healthy: dict | None = None, **given) -> Column:
     return Column(name, healthy=healthy and (healthy.get("low"), healthy.get("high")), **given)
 
 
-def _read(name: str) -> dict:
-    return tomllib.loads(files(__package__).joinpath(name).read_text("utf-8"))
-
-
-COLUMNS = {name: _column(name, **given) for name, given in _read("columns.toml").items()}
+COLUMNS = {name: _column(name, **given) for name, given in read_toml(__package__, "columns.toml").items()}
 ALWAYS = tuple(name for name, column in COLUMNS.items() if column.finite)  # defined whenever they are there
-SYMPTOMS = _read("diagnose.toml")
+SYMPTOMS = read_toml(__package__, "diagnose.toml")
 FOREIGN = SYMPTOMS["elsewhere"]
 
 
@@ -63,15 +59,13 @@ class History:
     def __init__(self, history: Iterable[dict]):
         self.rows, self.columns, self.foreign = [], {}, {}
         for row in history:
-            if not isinstance(row, dict):
-                raise TypeError(f"history must be rows as a trainer yields them, dicts; got {type(row).__name__}")
+            require(isinstance(row, dict), TypeError, "numbers", "no row", type(row).__name__)
             theirs = {name: FOREIGN[name] for name in row if name in FOREIGN and FOREIGN[name] not in row}
             self.foreign |= theirs
             self.rows.append({theirs.get(name, name): x for name, x in row.items() if x is not None})
         sizes = {np.size(row[name]) for row in self.rows for name in (*ALWAYS, "return_mean") if name in row}
         self.seeds = max(sizes, default=1)
-        if sizes - {1, self.seeds}:
-            raise ValueError(f"history mixes arrays of {sorted(sizes)} seeds; diagnose each run by itself")
+        require(sizes <= {1, self.seeds}, ValueError, "numbers", "several seeds", sorted(sizes))
 
     def __len__(self):
         return len(self.rows)

@@ -12,9 +12,14 @@ from importlib.resources import files
 import torch
 from torch import Tensor
 
-_READ = tomllib.loads(files(__package__).joinpath("validate.toml").read_text("utf-8"))
+
+def read_toml(package: str, name: str) -> dict:
+    """A table that stands beside the code of `package`."""
+    return tomllib.loads(files(package).joinpath(name).read_text("utf-8"))
+
+
+_READ, _REFUSALS = read_toml(__package__, "validate.toml"), read_toml(__package__, "refusals.toml")
 ELSEWHERE, FIELDS = _READ["elsewhere"], _READ["fields"]  # other libraries' names; what each field may be
-_REFUSALS = tomllib.loads(files(__package__).joinpath("refusals.toml").read_text("utf-8"))
 
 
 def refusal(topic: str, name: str, *given) -> str:
@@ -119,11 +124,11 @@ def integer(name: str, value, low: int, high: float = math.inf) -> int:
     return x
 
 
-def finite(name: str, x: Tensor, mask: Tensor | None = None) -> None:
-    """Raise unless every entry of `x` (where `mask`, if given) is a finite number."""
-    if mask is None and math.isfinite(x.detach().sum()):
+def finite(name: str, x: Tensor) -> None:
+    """Raise unless every entry of `x` is a finite number."""
+    if math.isfinite(x.detach().sum()):
         return  # the quick way: any NaN or infinity would be in the sum
-    good = x.isfinite() if mask is None else x.isfinite() | ~mask
+    good = x.isfinite()
     if not bool(good.all()):
         where = tuple((~good).nonzero()[0].tolist())
         raise ValueError(refusal("numbers", "not finite", name, list(where), x[where].item()))

@@ -8,7 +8,7 @@ from dataclasses import fields
 import yaml  # it comes with transformers
 
 from ..language.settings import RLHFConfig
-from ..validate import refusal
+from ..validate import require
 from .keys import DEFAULTS, FOLLOWS, ROWS, VERSIONS
 
 LIBRARIES = {"verl": "verl", "trl": "TRL 1.12", "openrlhf": "OpenRLHF"}
@@ -48,8 +48,7 @@ def arguments(library: str, settings: dict) -> list[str]:
     >>> arguments("openrlhf", {"algo.kl.use_loss": True, "actor.eps_clip_low_high": [0.2, 0.3]})
     ['--algo.kl.use_loss', '--actor.eps_clip_low_high', '0.2', '0.3']
     """
-    if library not in VERSIONS:
-        raise ValueError(f"library must be one of {tuple(VERSIONS)}; got {library!r}")
+    require(library in VERSIONS, ValueError, "bridge", "library", tuple(VERSIONS), library)
     if library == "verl":
         return [f"{key}={_hydra(value)}" for key, value in settings.items()]
     words = []
@@ -88,8 +87,7 @@ def read_settings(text: str) -> dict:
     >>> read_settings("actor:\\n  lr: 1e-6\\n  clip: ${actor.lr}")
     {'actor.lr': 1e-06, 'actor.clip': 1e-06}
     """
-    if not isinstance(text, str):
-        raise TypeError(f"settings must be text, as of open(path).read(); got {type(text).__name__}")
+    require(isinstance(text, str), TypeError, "bridge", "no text", type(text).__name__)
     if (file := _file(text)) is not None:
         return file
     if found := NOT_READ.search(text):
@@ -109,8 +107,7 @@ def read_settings(text: str) -> dict:
             before = settings[key]
             now = _value(word)
             settings[key] = now if before is True else [*(before if isinstance(before, list) else [before]), now]
-    if not settings:
-        raise ValueError(refusal("bridge", "no setting", text[:60]))
+    require(settings, ValueError, "bridge", "no setting", text[:60])
     return settings
 
 

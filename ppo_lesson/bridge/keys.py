@@ -4,9 +4,9 @@ The bridge translates with it. Every name and every default was read in the libr
 there again. Left out: the hundreds of their settings that say on which machines a run takes place, not what it does.
 """
 
-import tomllib
-from importlib.resources import files
 from typing import NamedTuple
+
+from ..validate import read_toml
 
 A, R, C = "actor_rollout_ref.actor.", "actor_rollout_ref.rollout.", "critic."
 K = "algorithm.kl_ctrl."
@@ -40,7 +40,7 @@ class Row(NamedTuple):
     trap: str = ""
 
 
-_READ = tomllib.loads(files(__package__).joinpath("keys.toml").read_text("utf-8"))
+_READ = read_toml(__package__, "keys.toml")
 
 VERSIONS = _READ["versions"]
 OFF, NO_LIMIT = _READ["off"], _READ["no_limit"]  # limits that nothing reaches

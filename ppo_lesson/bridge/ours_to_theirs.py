@@ -46,8 +46,7 @@ def to_openrlhf(config: RLHFConfig, *, prompts: int | None = None, mean_length: 
 
 def differences(config: RLHFConfig, library: str, *, gpus: int = 1, prompts=None, mean_length=None) -> list[Note]:
     """What "verl", "trl" or "openrlhf" cannot say of `config`, or says a little differently."""
-    if library not in VERSIONS:
-        raise ValueError(f"library must be one of {tuple(VERSIONS)}; got {library!r}")
+    validate.require(library in VERSIONS, ValueError, "bridge", "library", tuple(VERSIONS), library)
     said = {"verl": _verl, "trl": _trl, "openrlhf": _openrlhf}[library]
     return said(config, Launch(gpus=gpus), prompts, mean_length)[1]
 

@@ -85,8 +85,7 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
     keys, made, notes = _read("openrlhf", settings)
     made["batch"] = keys["rollout.batch_size"] * keys["rollout.n_samples_per_prompt"]
     made["minibatches"], rest = divmod(made["batch"], keys["train.batch_size"])
-    if not made["minibatches"]:
-        raise ValueError(validate.refusal("bridge", "no step", keys["train.batch_size"], made["batch"]))
+    validate.require(made["minibatches"], ValueError, "bridge", "no step", keys["train.batch_size"], made["batch"])
     if rest:
         notes.append(Note("changed", "train.batch_size", keys["train.batch_size"], f"{rest} replies go unused"))
     if _whole(keys, "rollout.max_new_tokens") is None:
@@ -125,8 +124,7 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
 
 def _read(library: str, settings: dict) -> tuple[dict, dict, list[Note]]:
     """Every key that this bridge knows, as given or by default; what has one name in ours; and the first notes."""
-    if not isinstance(settings, dict):
-        raise TypeError(f"settings must be a dict of keys and values; got {type(settings).__name__}. See read_settings")
+    validate.require(isinstance(settings, dict), TypeError, "bridge", "no dict", type(settings).__name__)
     given, defaults, notes = flat(settings), dict(known.DEFAULTS[library]), []
     leaders, fixed = known.FOLLOWS[library], known.FIXED[library]
     launch = {*known.LAUNCH.values(), "trainer.total_epochs"} if library == "verl" else set()
@@ -172,11 +170,9 @@ def _iterations(total: int | None, key: str, keys: dict, notes: list) -> dict:
 
 def _check(key: str, value, default) -> None:
     """Refuse a value of another kind than the default; where that is None, whoever uses the value looks."""
-    if isinstance(value, str) and "${" in value:
-        raise ValueError(f"{key}={value} refers to something that is not here; give the settings as they were resolved")
+    validate.require(not (isinstance(value, str) and "${" in value), ValueError, "bridge", "reference", key, value)
     if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise ValueError(f"{key} must be True or False; got {value!r}")
+        validate.require(isinstance(value, bool), ValueError, "bridge", "no switch", key, value)
     elif isinstance(default, int):
         validate.integer(key, value, 1 if default > 0 and not key.endswith("seed") else min(default, 0))
     elif isinstance(default, float) and not (value is None and key in MAY_BE_NULL):

@@ -16,11 +16,9 @@ import ast
 import json
 import shlex
 import shutil
-import tomllib
 import warnings
 from dataclasses import replace
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -33,7 +31,7 @@ from ..language.loading import load_or_explain, without_code
 from ..language.settings import RLHFConfig, check
 from . import options
 
-_READ = tomllib.loads(files(__package__).joinpath("export.toml").read_text("utf-8"))
+_READ = validate.read_toml(__package__, "export.toml")
 TEXTS, PLACES = _READ["files"], _READ["launch"]  # of the two files it writes; where a run finds them
 
 
@@ -96,14 +94,12 @@ def read_config(where: str):
     if where == "defaults":
         return RLHFConfig(), {}
     path = Path(where) / "run.json" if Path(where).is_dir() else Path(where)
-    if not path.is_file():
-        raise ValueError(f"--config: there is no {path}; name a folder that rlhf wrote, a JSON file, or say: defaults")
+    validate.require(path.is_file(), ValueError, "command", "no config", path)
     try:
         what = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise ValueError(f"--config {path} is not JSON: {error}") from None
-    if not isinstance(what, dict):
-        raise ValueError(f"--config {path} must hold an object of settings; got {type(what).__name__}")
+    validate.require(isinstance(what, dict), ValueError, "command", "no settings", path, type(what).__name__)
     if "settings" in what and what.get("command") != "rlhf":
         raise ValueError(f"--config {path} is of a run of {what.get('command')}; only those of rlhf can be exported")
     try:
@@ -138,13 +134,10 @@ def _built(node: ast.expr):
 def _reward_function(spec: str) -> tuple[Path, str]:
     """The file and the function's name, after a look whether it is there; the file is read, not run."""
     file, _, name = spec.rpartition(":")
-    if not file.endswith(".py"):
-        raise ValueError(validate.refusal("command", "no function file", spec))
+    validate.require(file.endswith(".py"), ValueError, "command", "no function file", spec)
     path = Path(file)
-    if not path.is_file():
-        raise ValueError(f"--reward: there is no file {path}")
-    if path.name == "verl_reward.py":
-        raise ValueError("--reward: the export itself writes a verl_reward.py; give your file another name")
+    validate.require(path.is_file(), ValueError, "command", "no file", path)
+    validate.require(path.name != "verl_reward.py", ValueError, "command", "taken name")
     try:
         body = ast.parse(path.read_text("utf-8")).body
     except SyntaxError as error:
@@ -153,8 +146,7 @@ def _reward_function(spec: str) -> tuple[Path, str]:
     targets = [x for node in body for x in getattr(node, "targets", [getattr(node, "target", None)])]
     names += [x.id for x in targets if isinstance(x, ast.Name)]
     names += [x.asname or x.name for node in body if isinstance(node, ast.ImportFrom) for x in node.names]
-    if name not in names:
-        raise ValueError(f"--reward: {path} has no function {name!r}; it has {', '.join(names) or 'none'}")
+    validate.require(name in names, ValueError, "command", "no such function", path, name, ", ".join(names) or "none")
     return path, name
 
 

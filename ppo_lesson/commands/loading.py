@@ -16,7 +16,7 @@ import torch
 from ..language.loading import load_or_explain
 from ..language.models import ScalarModel, load_language_model
 from ..language.text import load_tokenizer
-from ..validate import refusal
+from ..validate import refusal, require
 
 TOKENIZERS = ["tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"]
 SIGNS = {"language model": ["config.json", "adapter_config.json"], "reward model": ["head.safetensors"]}
@@ -36,8 +36,7 @@ def tokenizer_of(name: str | None, model_name: str, model):
     _folder_or_name(option, name, "tokenizer")
     tokenizer = _loaded(option, load_tokenizer, name)
     size = model.config.get_text_config().vocab_size
-    if len(tokenizer) > size:
-        raise ValueError(f"{option}: the tokenizer in {name} has {len(tokenizer)} tokens and the model only {size}")
+    require(len(tokenizer) <= size, ValueError, "command", "large tokenizer", option, name, len(tokenizer), size)
     return tokenizer
 
 
@@ -45,8 +44,7 @@ def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
     """FILE.py:FUNCTION, or a folder that the command `reward` wrote."""
     if re.search(r"\.py(:|$)", spec):
         return _function(spec)
-    if not Path(spec).is_dir():
-        raise ValueError(f"--reward: there is no folder {spec}; give one that `reward` wrote, or FILE.py:FUNCTION")
+    require(Path(spec).is_dir(), ValueError, "command", "no reward folder", spec)
     _folder_or_name("--reward", spec, "reward model")
     reward_model = _loaded("--reward", partial(ScalarModel.load, kind="reward"), spec)
     there = any((Path(spec) / file).exists() for file in TOKENIZERS)
@@ -85,8 +83,7 @@ def _function(spec: str) -> Callable:
     """The function that FILE.py:FUNCTION names, with errors that say where in the file they arose."""
     file, _, name = spec.rpartition(":") if not spec.endswith(".py") else (spec, "", "")
     path = Path(file)
-    if not path.is_file():
-        raise ValueError(f"--reward: there is no file {path}; write FILE.py:FUNCTION, for example my_reward.py:score")
+    require(path.is_file(), ValueError, "command", "no reward file", path)
     taken = path.stem in sys.modules and not hasattr(sys.modules[path.stem], OURS)
     title = path.stem + "_reward" * taken  # dataclasses and pickle look for a class's module by its name
     module = importlib.util.module_from_spec(found := importlib.util.spec_from_file_location(title, path))
@@ -132,8 +129,7 @@ def _same_defaults(who: str) -> None:
     torch.set_default_dtype(torch.float32)
     torch.set_default_device(None)
     for name, x in defaults.items():
-        if x not in (torch.float32, torch.device("cpu")):
-            raise ValueError(f"{who} sets torch's default {name} to {x}; name {name}= where it makes tensors instead")
+        require(x in (torch.float32, torch.device("cpu")), ValueError, "command", "new default", who, name, x)
 
 
 def _short(error: Exception) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..checkpoint import load
-from ..validate import refusal
+from ..validate import refusal, require
 
 FOLDERS = ("model", "actor", "critic", "plots", "tensorboard")
 FILES = ("run.json", "run.safetensors", "metrics.jsonl", "summary.json", "report.md", ".lock")
@@ -85,13 +85,11 @@ def _completed(command: str, folder: Path, options: dict) -> dict:
         raise ValueError(f"{path} cannot be read ({error}); name another --output") from None
     if not options["resume"]:
         raise ValueError(refusal("command", "run there", folder, there, saved(folder)))
-    if there != command:
-        raise ValueError(f"{folder} holds a run of the command {there}, not of {command}; name another --output")
+    require(there == command, ValueError, "command", "another command", folder, there, command)
     differences = [
         f"--{name.replace('_', '-')} was {began.get(name, 'not given')}, is now {x}"
         for name, x in _said(options).items()
         if began.get(name) != x
     ]
-    if differences:
-        raise ValueError(refusal("command", "another run", folder, "; ".join(differences)))
+    require(not differences, ValueError, "command", "another run", folder, "; ".join(differences))
     return options | began

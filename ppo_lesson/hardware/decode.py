@@ -21,6 +21,7 @@ from ..language.head import logits_of
 from ..language.loading import with_trunk
 from ..language.models import device, sampling_error
 from ..language.sampling import check_generate, check_temperature, generate, inverse_cdf, is_end, positions
+from ..validate import require
 
 EVERY = 16  # steps between two questions whether all replies have ended; each makes the CPU wait for the GPU
 WARM = 3  # steps before the capture, in which libraries allocate what they need
@@ -84,8 +85,7 @@ class Decoder:
                 self._advance(model, t)
                 if t % EVERY == 0 and bool(self.done.all()):
                     break
-        if not self.logps.isfinite().all():
-            raise FloatingPointError("the model's logits are not finite: its weights, or their dtype, are broken")
+        require(self.logps.isfinite().all(), FloatingPointError, "model", "broken logits")
         ids = torch.cat([prompt_ids, self.replies], -1)
         return (ids, self.logps.clone()) if return_logps else ids
 

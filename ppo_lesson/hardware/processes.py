@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed
 
-from ..validate import refusal
+from ..validate import refusal, require
 
 MESSAGE = 2**24  # numbers that are summed at a time, at most about
 
@@ -114,7 +114,6 @@ def start() -> Processes:
     except ImportError:
         raise ModuleNotFoundError(refusal("processes", "no accelerate")) from None
     for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"):
-        if os.environ.get(name, "").lower() in ("true", "1"):
-            raise ValueError(refusal("processes", "one model", name))
+        require(os.environ.get(name, "").lower() not in ("true", "1"), ValueError, "processes", "one model", name)
     state = PartialState(cpu=not torch.cuda.is_available())
     return Processes(state.process_index, state.num_processes, str(state.device))

@@ -16,6 +16,7 @@ from shutil import which
 import torch
 
 from ..language.models import ScalarModel, without_dropout
+from ..validate import require
 from .lora import views
 
 GIB = 2**30
@@ -100,11 +101,9 @@ def choose(
     fields |= {"static_decode": static_decode, "memory": memory}
     changes = {field: x for field, x in fields.items() if not (isinstance(x, str) and x == "auto")}
     on = on or machine()
-    if name not in ("auto", "cpu", "t4", "gpu"):
-        raise ValueError(f"profile must be 'auto', 'cpu', 't4' or 'gpu'; got {name!r}")
-    if name in ("t4", "gpu") and on.gpu is None:
-        why = "there is none here" if on.missing == Machine.missing else on.missing
-        raise ValueError(f"profile {name!r} needs a CUDA GPU, and {why}; take 'cpu' or 'auto'. {COLAB}")
+    require(name in ("auto", "cpu", "t4", "gpu"), ValueError, "machine", "no profile", name)
+    why = "there is none here" if on.missing == Machine.missing else on.missing
+    require(name not in ("t4", "gpu") or on.gpu is not None, ValueError, "machine", "no GPU", name, why, COLAB)
     new = on.capability >= (8, 0)
     chosen = name if name != "auto" else "cpu" if on.gpu is None else "gpu" if new else "t4"
     asked = "" if name == "auto" else "you asked for it; "

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from ..kl import FixedKL, ZieglerKL
-from ..validate import refusal
+from ..validate import refusal, require
 from . import settings
 from .data import LISTED
 from .models import KINDS, Models, ScalarModel
@@ -22,14 +22,11 @@ def own_controller(config, models: Models, prompts, documents) -> FixedKL | Zieg
     actor, critic, reference, _ = models
     if (config.advantages == "gae") != (critic is not None):
         raise ValueError(f"advantages='gae' needs a critic, 'group' none; got {config.advantages!r}, {critic!r:.30}")
-    if config.advantages == "group" and config.replies < 2:
-        raise ValueError(f"advantages='group' compares replies: replies must be 2 or more; got {config.replies}")
-    if actor is reference:
-        raise ValueError("actor and reference are the same object: the reference would learn too; use copy.deepcopy")
+    require(config.advantages != "group" or config.replies >= 2, ValueError, "model", "few replies", config.replies)
+    require(actor is not reference, ValueError, "model", "one object")
     if not prompts or isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
         raise ValueError(f"prompts must be a list of at least one text; got {prompts!r:.60}")
-    if config.ptx_coef and not documents:
-        raise ValueError(f"ptx_coef={config.ptx_coef} needs documents=, plain texts like those of pretraining")
+    require(not config.ptx_coef or documents, ValueError, "texts", "no documents", config.ptx_coef)
     return copy.deepcopy(config.kl)
 
 

@@ -19,7 +19,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..validate import refusal
+from ..validate import require
 from .files import KNOWN, Bad, conversion, read_rows, short
 
 LISTED = 10  # bad rows that an error message lists in full
@@ -103,8 +103,7 @@ def read(path, kind: str, *, warn: bool = False) -> tuple[list, list[str], str]:
         try:
             for i, row in enumerate(_examples(line, kind)):
                 key = row.strip() if kind == "prompts" else (number, i)
-                if key in found:
-                    raise _Left("repeat an earlier prompt")
+                require(key not in found, _Left, "rows", "repeated")
                 found[key] = row, f"{unit} {number}"
             forms[", ".join(f'"{name}"' for name in ("prompt", *FORM_OF) if name in line)] = None
         except _Left as why:
@@ -123,8 +122,7 @@ def read(path, kind: str, *, warn: bool = False) -> tuple[list, list[str], str]:
     counted = [f"{len(n)} of {len(lines)} {unit}s {why} ({short(n)[1:-1]})" for why, n in left.items()]
     said = f"{path}: {container} with {'; or '.join(forms)}, {len(rows)} {kind}"
     said += f"; left out: {', '.join(counted)}" * bool(counted)
-    if not rows:
-        raise ValueError(f"nothing is left of {said}")
+    require(rows, ValueError, "texts", "nothing left", said)
     if counted and warn:
         warnings.warn(said, stacklevel=3)
     return rows, places, said
@@ -159,8 +157,8 @@ def _examples(row: dict | Bad, kind: str) -> list:
     if form == "comparison" and not any(isinstance(x, list) or _is_spoken(x) for x in row.values()) | ("prompt" in row):
         texts = [_text(name, row.get(name)) for name in ("chosen", "rejected")]
         alike = next((i for i, (a, b) in enumerate(zip(*texts)) if a != b), min(map(len, texts)) - 1)
-        if not (begin := ENDS.match(texts[0][:alike])):
-            raise Bad('has no "prompt", and "chosen" and "rejected" do not begin with the same sentence or line')
+        begin = ENDS.match(texts[0][:alike])
+        require(begin, Bad, "rows", "no common start")
         rest = (text[begin.end() :].removeprefix(" ") for text in texts)
         row = {"prompt": begin[0]} | dict(zip(("chosen", "rejected"), rest))
     fields = [name for name in HOLDS[kind] if name in row and FORM_OF.get(name, form) == form]
@@ -190,11 +188,9 @@ def _examples(row: dict | Bad, kind: str) -> list:
     values = {name: row[name] for name in fields}
     if isinstance(several := values.get("replies"), list):
         values = {f"replies[{i}]": x for i, x in enumerate(several)}
-    if len(values) < 2:
-        raise Bad(f'needs "replies", a list of two or more, or else "chosen" and "rejected"; has {names}')
+    require(len(values) >= 2, Bad, "rows", "no replies", names)
     wholes = [whole(name, value) for name, value in values.items()]
-    if any(turns[:-1] != wholes[0][:-1] for turns in wholes):
-        raise _Left("part before their last reply")
+    require(not any(turns[:-1] != wholes[0][:-1] for turns in wholes), _Left, "rows", "apart")
     replies = tuple(turns[-1]["content"] for turns in wholes)
     if len({reply.strip() for reply in replies}) == 1:
         if form == "ours":
@@ -243,16 +239,13 @@ def _in_order(name: str, turns: list[dict], spoken: bool) -> list[dict]:
     roles = [turn["role"] for turn in turns]
     talk = roles[roles[:1] == ["system"] :]
     right = talk and talk == ["user", "assistant"] * (len(talk) // 2)
-    if spoken and not (right and all(turn["content"] for turn in turns)):
-        raise _Left("have an empty turn, two of one speaker in a row, or no reply")
-    if not right:
-        raise Bad(refusal("texts", "take turns", name, short(roles)))
+    require(not spoken or (right and all(turn["content"] for turn in turns)), _Left, "rows", "empty turn")
+    require(right, Bad, "texts", "take turns", name, short(roles))
     return turns
 
 
 def _text(name: str, text) -> str:
     if not isinstance(text, str) or not text.strip():
         raise Bad(f'"{name}" must be a text that is not empty; got {short(text)}')
-    if any("\ud800" <= c <= "\udfff" for c in text):
-        raise Bad(f'"{name}" holds half a character (a lone surrogate such as \\ud83d); mend it')
+    require(not any("\ud800" <= c <= "\udfff" for c in text), Bad, "rows", "half a character", name)
     return text

@@ -6,13 +6,13 @@ What each kind begins with, and one line that converts it, stand in files.toml.
 import gzip
 import json
 import re
-import tomllib
 import zlib
-from importlib.resources import files
 from pathlib import Path
 from shlex import quote
 
-KNOWN = tomllib.loads(files(__package__).joinpath("files.toml").read_text("utf-8"))
+from ..validate import read_toml, require
+
+KNOWN = read_toml(__package__, "files.toml")
 
 
 class Bad(ValueError):
@@ -31,8 +31,7 @@ def read_rows(path) -> tuple[str, str, list[tuple[int, dict | Bad]]]:
         except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{path} is a .gz that was cut short or damaged ({error}); fetch it again") from error
     data = data.removeprefix(b"\xef\xbb\xbf")  # a byte-order mark
-    if data.strip() in (b"", b"[]"):
-        raise ValueError(f"{path} is empty: give at least one line of JSON")
+    require(data.strip() not in (b"", b"[]"), ValueError, "rows", "empty file", path)
     start = data[:100_000].decode("latin-1")
     for kind in KNOWN["kind"]:
         if re.match(kind["begins"], start) and kind.get("holds", "").encode() in data:

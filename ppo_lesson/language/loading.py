@@ -7,10 +7,8 @@ that nobody reads belongs to another model. Left out: quantised weights, adapter
 import contextlib
 import json
 import os
-import tomllib
 import warnings
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -18,9 +16,9 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
-from ..validate import refusal
+from ..validate import read_toml, refusal, require
 
-REASONS = tomllib.loads(files(__package__).joinpath("loading.toml").read_text("utf-8"))["reason"]
+REASONS = read_toml(__package__, "loading.toml")["reason"]
 ADAPTER = "adapter_config.json"
 FINE = torch.float32, torch.float64  # what sums are made in, too
 
@@ -70,15 +68,12 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     missing = [name for name in sorted(found["missing_keys"]) if id(named.get(name)) not in loaded]
     broken = [name for name, x in model.named_parameters() if not x.isfinite().all()]
     what, says = type(model).__name__, ", ".join(config.architectures or ["nothing"])
-    if missing:
-        raise ValueError(refusal("model", "lacks", folder, _some(missing), what, says))
-    if broken:
-        raise ValueError(refusal("model", "no numbers", folder, _some(broken)))
+    require(not missing, ValueError, "model", "lacks", folder, _some(missing), what, says)
+    require(not broken, ValueError, "model", "no numbers", folder, _some(broken))
     inside = {name for name, _ in model.base_model.named_children()}
     others = sorted(found["unexpected_keys"])
     wrong = [x for x in others if x.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in inside]
-    if wrong:
-        raise ValueError(refusal("model", "holds more", folder, _some(wrong), what))
+    require(not wrong, ValueError, "model", "holds more", folder, _some(wrong), what)
     if others and model is not model.base_model:  # a trunk is without its head by intention
         warnings.warn(f"{folder} holds {_some(others)}, which a {what} does not use", stacklevel=3)
     return model
@@ -126,8 +121,7 @@ def refuse_a_look_ahead(folder, model, numbers: Callable[[Tensor], Tensor]) -> N
     other = ids.clone()
     other[0, -1] = (ids[0, -1] + 1) % size
     first, second = (numbers(x)[:-1].double() for x in (ids, other))
-    if not first.isfinite().all():
-        raise ValueError(f"{folder}: what this {type(model).__name__} says is not finite: its weights are broken")
+    require(first.isfinite().all(), ValueError, "model", "not finite", folder, type(model).__name__)
     moved = (first - second).abs().max().item()
     if not moved <= rounding(model) * first.abs().max().item():
         raise ValueError(refusal("model", "looks ahead", folder, type(model).__name__, moved))

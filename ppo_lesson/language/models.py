@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from ..checkpoint import share
-from ..validate import refusal
+from ..validate import refusal, require
 from .loading import examined, load_complete, refuse_a_look_ahead, rounding
 from .sampling import full_mask, generate, hidden_states, response_mask, token_logps
 
@@ -37,8 +37,7 @@ def load_language_model(folder, *, dtype=torch.float32):
         if not error <= (1e-3 if model.dtype == torch.float32 else 0.1):
             raise ValueError(refusal("model", "other logits", folder, error, type(model).__name__))
         error, allowed = sampling_error(model, generate)
-        if not error <= allowed:
-            raise ValueError(refusal("model", "another sampler", folder, type(model).__name__, error))
+        require(error <= allowed, ValueError, "model", "another sampler", folder, type(model).__name__, error)
     return model
 
 

@@ -25,7 +25,7 @@ from ..hardware.hardware import CPU
 from ..kl import ZieglerKL, estimate, estimate_off_policy
 from ..loop import still_held
 from ..objectives import aggregate, clip_fraction, clipped_surrogate, explained_variance, value_loss
-from ..validate import refusal
+from ..validate import refusal, require
 from .advantages import advantages_of
 from .checks import encode, own_controller
 from .microbatch import by_length, micro_batches
@@ -281,5 +281,4 @@ def _facts(rollout: ReplyRollout) -> dict[str, float]:
 
 def _stop_if_diverged(row: dict, config: RLHFConfig) -> None:
     for name, x in row.items():
-        if not math.isfinite(x):
-            raise FloatingPointError(refusal("model", "diverged", name, x, config.lr, config.critic_lr))
+        require(math.isfinite(x), FloatingPointError, "model", "diverged", name, x, config.lr, config.critic_lr)

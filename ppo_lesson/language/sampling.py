@@ -135,8 +135,7 @@ def generate(
             cache.reorder_cache(on)  # which recurrent layers have too, unlike batch_select_indices
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], -1)
         step_ids = token[:, None]
-    if not logps.isfinite().all():
-        raise FloatingPointError("the model's logits are not finite: its weights, or their dtype, are broken")
+    validate.require(logps.isfinite().all(), FloatingPointError, "model", "broken logits")
     ids = torch.cat([prompt_ids, replies], -1)
     return (ids, logps) if return_logps else ids
 
@@ -172,8 +171,7 @@ def _first_above(cumulative: Tensor, u: Tensor) -> Tensor:
 def check_temperature(temperature) -> float:
     """The temperature as a float; ValueError unless it is above 0."""
     temperature = validate.number("temperature", temperature)
-    if temperature <= 0:
-        raise ValueError(f"temperature must be above 0; got {temperature}. Values near 0 choose the likeliest token")
+    validate.require(temperature > 0, ValueError, "numbers", "temperature", temperature)
     return temperature
 
 
@@ -214,7 +212,6 @@ def check_generate(model, prompt_ids: Tensor, prompt_mask: Tensor, max_new_token
     if not bool(prompt_mask[:, -1].all()):
         row = int((prompt_mask[:, -1] == 0).nonzero()[0])
         raise ValueError(f"prompt_mask: row {row} ends in padding; pad prompts on the left (text.pad_left)")
-    if model.training:
-        raise ValueError("model is in training mode, where dropout changes its replies: use models.without_dropout")
+    validate.require(not model.training, ValueError, "model", "training")
     _check_context(model, prompt_mask, max_new_tokens)
     return ends

@@ -34,8 +34,7 @@ MARK = "A reply."  # whose end a chat template shows
 def load_tokenizer(folder) -> PreTrainedTokenizerBase:
     """A tokenizer from a folder, or from the hub by name. One without a PAD gets its EOS in that place."""
     tokenizer = without_code(AutoTokenizer, folder)
-    if tokenizer.eos_token_id is None:
-        raise ValueError(f"the tokenizer in {folder} has no EOS token, so that no reply could end; give it one")
+    validate.require(tokenizer.eos_token_id is not None, ValueError, "texts", "no end", folder)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
