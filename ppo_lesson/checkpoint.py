@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .validate import refusal, require
+from .validate import refusal, refusing, require
 
 
 def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
@@ -67,12 +67,10 @@ def share(folder) -> None:
 
 def load(path, *, facts_only: bool = False) -> tuple[dict[str, Tensor], dict]:
     """What `save` wrote; facts_only: without the tensors. ValueError if the file is not complete, or something else."""
-    try:
-        with safe_open(Path(path).expanduser(), framework="pt") as file:
-            facts = json.loads(file.metadata()["facts"], object_hook=_decode)
-            return {name: file.get_tensor(name) for name in file.keys() if not facts_only}, facts  # noqa: SIM118
-    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
-        raise ValueError(refusal("file", "not whole", path, error)) from error
+    broken = SafetensorError, OSError, TypeError, KeyError, ValueError
+    with refusing(broken, ValueError, "file", "not whole", path), safe_open(Path(path).expanduser(), "pt") as file:
+        facts = json.loads(file.metadata()["facts"], object_hook=_decode)
+        return {name: file.get_tensor(name) for name in file.keys() if not facts_only}, facts  # noqa: SIM118
 
 
 class Run:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .validate import read_toml, require
+from .validate import read_toml, refusing, require
 
 ENOUGH = 20  # rows before a trend is a trend
 
@@ -40,11 +40,10 @@ class Column(NamedTuple):
         return f"{self.title} ({unit})" if unit else self.title
 
 
-def _column(name: str, *, healthy: dict | None = None, **given) -> Column:
-    return Column(name, healthy=healthy and (healthy.get("low"), healthy.get("high")), **given)
-
-
-COLUMNS = {name: _column(name, **given) for name, given in read_toml(__package__, "columns.toml").items()}
+COLUMNS = {}
+for name, given in read_toml(__package__, "columns.toml").items():
+    band = given.pop("healthy", None)
+    COLUMNS[name] = Column(name, healthy=band and (band.get("low"), band.get("high")), **given)
 ALWAYS = tuple(name for name, column in COLUMNS.items() if column.finite)  # defined whenever they are there
 SYMPTOMS = read_toml(__package__, "diagnose.toml")
 FOREIGN = SYMPTOMS["elsewhere"]
@@ -72,10 +71,8 @@ class History:
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.columns:
-            try:
+            with refusing((TypeError, ValueError), ValueError, "numbers", "no number", name):
                 each = [np.ravel(np.asarray(row.get(name, np.nan), dtype=float)) for row in self.rows]
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"history: {name} must be a number in every row that has it ({error})") from None
             self.columns[name] = np.array([np.broadcast_to(x, self.seeds) for x in each])
         return self.columns[name]
 

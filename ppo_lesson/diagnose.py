@@ -89,9 +89,7 @@ def _asked(table: History, eps: float) -> list[tuple]:
     return found
 
 
-# ---- how each symptom is judged: (table, eps) -> which seeds are sick (K,), and the numbers of its sentence ----------
-
-
+# How each symptom is judged: (table, eps) -> which seeds are sick (K,), and the numbers of its sentence.
 def _not_finite(table, eps):
     there = np.array([[name in row for row in table.rows] for name in ALWAYS])[..., None]  # (names, T, 1)
     bad = (~np.isfinite([table[name] for name in ALWAYS]) & there).any(0)  # (T, K)

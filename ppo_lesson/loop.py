@@ -14,13 +14,10 @@ from . import validate
 from .cartpole import CartPole, CartPoleBatch
 from .maze import Maze, MazeBatch
 from .objectives import aggregate, value_loss
-from .validate import refusal, require
+from .validate import refusal, refusing, require
 from .vector import VectorBatch
 
 PER_SEED = (-2, -1)  # robots and time: the axes that one training averages over
-
-
-# ---- before ----------------------------------------------------------------------------------------------------
 
 
 def make_envs(env, config, seed, robots: str = "robots") -> MazeBatch | CartPoleBatch | VectorBatch:
@@ -62,11 +59,9 @@ def _ask_once(envs, policy, critic) -> None:
     vector = isinstance(envs, VectorBatch)
 
     def ask(name: str, module, x: Tensor):
-        try:
-            with torch.no_grad():
-                return module(x)
-        except RuntimeError as error:
-            raise RuntimeError(refusal("network", "cannot read", name, x.dtype, tuple(x.shape), error)) from error
+        told = name, x.dtype, tuple(x.shape)
+        with refusing(RuntimeError, RuntimeError, "network", "cannot read", *told), torch.no_grad():
+            return module(x)
 
     x = envs.shown(policy) if vector else envs.states
     distribution = ask("policy", policy, x)
@@ -80,10 +75,8 @@ def _ask_once(envs, policy, critic) -> None:
     steps, distribution = tuple(x.shape[: len(envs.seeds) + 2]), ask("policy", policy, x)
     got = tuple(distribution.batch_shape)
     require(got == steps, ValueError, "network", "batch shape", steps, distribution, got)
-    try:
+    with refusing(NotImplementedError, TypeError, "network", "no entropy", distribution):
         distribution.entropy(), kl_divergence(distribution, distribution)
-    except NotImplementedError:
-        raise TypeError(refusal("network", "no entropy", distribution)) from None
     if vector and isinstance(space := envs.action_space, Box):
         with contextlib.suppress(NotImplementedError):  # not every distribution tells
             mean, spread = distribution.mean, 4 * distribution.stddev
@@ -92,9 +85,6 @@ def _ask_once(envs, policy, critic) -> None:
     if critic is not None:
         got = getattr(values := ask("critic", critic, x), "shape", type(values).__name__)
         require(got == steps, ValueError, "network", "values", steps, got)
-
-
-# ---- one step, and after ----------------------------------------------------------------------------------------
 
 
 @torch.enable_grad()

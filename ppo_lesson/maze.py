@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from . import validate
-from .rollout import Rollout, fixed_steps
+from .rollout import fixed_steps
 from .validate import require
 
 ACTIONS = ("up", "down", "left", "right")
@@ -167,6 +167,8 @@ class MazeBatch:
         self.next_state, self.move_reward = maze.next_state.flatten(), maze.move_reward.flatten()
         self.restart(seeds)
 
+    collect = fixed_steps  # envs.collect(policy, steps, critic=None): what a trainer asks of all kinds
+
     def restart(self, seeds: Sequence[int]) -> Tensor:
         """All robots to the start, all random numbers from the beginning, for one number a seed. Returns the states."""
         self.generators = [torch.Generator().manual_seed(s) for s in seeds]
@@ -178,10 +180,6 @@ class MazeBatch:
         self.steps = torch.zeros_like(self.states)
         self.returns = torch.zeros(self.states.shape, dtype=torch.float64)  # of the episode so far
         return self.states
-
-    def collect(self, policy, steps: int, critic=None) -> Rollout:
-        """Every robot takes `steps` steps from where it stands."""
-        return fixed_steps(self, policy, steps, critic)
 
     def fingerprint(self) -> str:
         """What must be the same when a run goes on."""
@@ -273,19 +271,14 @@ def solve(probs, gamma: float, *, maze: Maze | None = None) -> Solution:
     V, steps = solved.unbind(-1)  # the same equation with a reward of 1 everywhere counts the steps to the goal
     too_far = maze.open & ~((steps > 0) & (steps < 1e12) & (singular == 0)[..., None])
     if too_far.any():
-        raise ValueError(_why_not_finite(P, too_far, gamma, maze))
+        stuck = maze.open & ~_reaches(P, maze.terminal)  # (..., S): never arrives; else too late for float64 to tell
+        *seed, square = (stuck if stuck.any() else too_far).nonzero()[0].tolist()
+        which = f"policy {seed}" if seed else "this policy"
+        raise ValueError(validate.refusal("maze", "never" if stuck.any() else "too late", gamma, which, square))
     d = torch.linalg.solve(system.mT, start.expand_as(r))
     Q = (maze.rewards + gamma * torch.einsum("san,...n->...sa", maze.transitions, V)) * maze.open[:, None]
     visits = d * maze.open
     return Solution(V=V, Q=Q, A=Q - V[..., None], visitation=visits, J=V[..., maze.start], probs=probs)
-
-
-def _why_not_finite(P: Tensor, too_far: Tensor, gamma: float, maze: Maze) -> str:
-    """The message for a policy that never arrives, or so late that float64 cannot tell."""
-    stuck = maze.open & ~_reaches(P, maze.terminal)  # (..., S)
-    *seed, square = (stuck if stuck.any() else too_far).nonzero()[0].tolist()
-    which = f"policy {seed}" if seed else "this policy"
-    return validate.refusal("maze", "never" if stuck.any() else "too late", gamma, which, square)
 
 
 def _reaches(P: Tensor, target: Tensor) -> Tensor:

@@ -39,13 +39,7 @@ def surrogate(logp: Tensor, logp_old: Tensor, advantages: Tensor) -> Tensor:
 
 
 def clipped_surrogate(
-    logp: Tensor,
-    logp_old: Tensor,
-    advantages: Tensor,
-    eps: float = 0.2,
-    *,
-    eps_high: float | None = None,
-    dual_clip: float | None = None,
+    logp: Tensor, logp_old: Tensor, advantages: Tensor, eps=0.2, *, eps_high=None, dual_clip: float | None = None
 ) -> Tensor:
     """min(ratio * A, clip(ratio, 1 - eps, 1 + eps_high) * A), per element, maximised (Schulman et al. 2017, eq. 7).
 
@@ -56,12 +50,11 @@ def clipped_surrogate(
     >>> clipped_surrogate(ratio.log(), old, torch.tensor([1.0, 1.0, 1.0, -1.0, -1.0, -1.0]), eps=0.2)
     tensor([ 0.5000,  1.0000,  1.2000, -0.8000, -1.0000, -3.5000])
     """
-    low, high = _clip_range(eps, eps_high)
+    low, high = clip_range(eps, eps_high, dual_clip)
     ratio, advantages = _ratio(logp, logp_old, advantages), advantages.detach()
     objective = torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)
     if dual_clip is None:
         return objective
-    require(dual_clip > 1, ValueError, "numbers", "dual_clip", dual_clip)
     return torch.where(advantages < 0, torch.maximum(objective, dual_clip * advantages), objective)
 
 
@@ -92,7 +85,7 @@ def clip_fraction(
     >>> clip_fraction(ratio.log(), torch.zeros(4), torch.tensor([1.0, -1.0, 1.0, -1.0])).item()
     0.5
     """
-    low, high = _clip_range(eps, eps_high)
+    low, high = clip_range(eps, eps_high)
     if mask is not None:
         validate.same_shape({"logp": logp, "logp_old": logp_old, "advantages": advantages, "mask": mask})
         logp, logp_old, advantages = (x.where(mask.bool(), 0) for x in (logp, logp_old, advantages))
@@ -204,9 +197,11 @@ def _ratio(logp: Tensor, logp_old: Tensor, advantages: Tensor) -> Tensor:
     return validate.limited(log_ratio).exp()
 
 
-def _clip_range(eps: float, eps_high: float | None) -> tuple[float, float]:
+def clip_range(eps: float, eps_high: float | None, dual_clip: float | None = None) -> tuple[float, float]:
+    """The lowest and the highest ratio that has a gradient; ValueError for limits that cannot clip."""
     require(0 < eps < 1, ValueError, "numbers", "eps", eps)
     require(eps_high is None or eps_high > 0, ValueError, "numbers", "eps_high", eps_high)
+    require(dual_clip is None or dual_clip > 1, ValueError, "numbers", "dual_clip", dual_clip)
     return 1 - eps, 1 + (eps if eps_high is None else eps_high)
 
 

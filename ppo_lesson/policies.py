@@ -157,9 +157,7 @@ class TableCategorical(Categorical):
     def probs(self) -> Tensor:
         return self.logits.exp()
 
-    @property
-    def _param(self) -> Tensor:  # what torch's own methods look at
-        return self.logits
+    _param = logits  # what torch's own methods look at
 
     def expand(self, batch_shape, _instance=None) -> Categorical:
         return Categorical(logits=self.logits, validate_args=False).expand(batch_shape)

@@ -20,11 +20,19 @@ from . import checkpoint, validate, watch
 from .kl import FixedKL, PaperKL, estimate
 from .loop import check_common, finish_row, make_envs, stop_if_diverged
 from .normalize import RewardScale, observe
-from .objectives import clip_fraction, clipped_surrogate, explained_variance, penalized_surrogate, surrogate, value_loss
+from .objectives import (
+    clip_fraction,
+    clip_range,
+    clipped_surrogate,
+    explained_variance,
+    penalized_surrogate,
+    surrogate,
+    value_loss,
+)
 from .optim import Adam
 from .returns import whiten
 from .rollout import Rollout
-from .validate import refusal, require
+from .validate import refusing, require
 from .vector import VectorBatch
 
 
@@ -92,8 +100,7 @@ def ppo(
     if resume is not None and isinstance(envs, VectorBatch):
         envs.check_forgets()
     if config.objective == "clip":  # refuses what does not fit together before the first step, not after it
-        nothing = torch.zeros(1)
-        clipped_surrogate(nothing, nothing, nothing, config.eps, eps_high=config.eps_high, dual_clip=config.dual_clip)
+        clip_range(config.eps, config.eps_high, config.dual_clip)
     validate.integer("minibatches", config.minibatches, 1, envs.n * config.steps)
     several = envs.n * config.steps >= 2 * config.minibatches  # in a mini-batch, for whitening
     require(several or not config.whiten, ValueError, "run", "single steps", config.minibatches, envs.n * config.steps)
@@ -167,7 +174,9 @@ def ppo_update(policy, critic, optimizer, rollout: Rollout, config: PPOConfig, c
     logp_old = old(rollout.observations).log_prob(rollout.actions)  # rescored, so that the first ratio is exactly 1
     steps = Steps(rollout.observations, rollout.actions, logp_old, advantages, returns, rollout.values)
     steps = _real_steps(steps, rollout.mask, envs.seeds)  # each (*seeds, n, ...)
-    config, beta = _annealed(config, factor), controller and controller.beta
+    if config.anneal_clip:  # the clip widths shrink with the learning rate
+        config = replace(config, eps=config.eps * factor, eps_high=config.eps_high and config.eps_high * factor)
+    beta = controller and controller.beta
     active = torch.ones(envs.seeds, dtype=torch.bool)  # the seeds that still learn
     row, taken = {}, []
     for part in minibatches(steps, config, envs):
@@ -242,13 +251,6 @@ def _real_steps(steps: Steps, mask: Tensor, seeds: tuple) -> Steps:
     return Steps(*(x.flatten(len(seeds), len(seeds) + 1) for x in steps))
 
 
-def _annealed(config: PPOConfig, factor: float) -> PPOConfig:
-    """The settings of one update: the clip widths shrink with the learning rate if `anneal_clip` asks for it."""
-    if not config.anneal_clip:
-        return config
-    return replace(config, eps=config.eps * factor, eps_high=config.eps_high and config.eps_high * factor)
-
-
 @torch.no_grad()
 def _diagnostics(policy, critic, old, steps: Steps, config: PPOConfig) -> dict:
     """Where the update ended, measured on its whole rollout."""
@@ -270,13 +272,8 @@ def _diagnostics(policy, critic, old, steps: Steps, config: PPOConfig) -> dict:
 
 @torch.no_grad()
 def _frozen_copy(policy):
-    try:
+    with refusing((TypeError, RuntimeError, copy.Error), TypeError, "network", "no copy"):
         return copy.deepcopy(policy).requires_grad_(False)
-    except (TypeError, RuntimeError, copy.Error) as error:
-        raise TypeError(refusal("network", "no copy", error)) from error
-
-
-# ---- before ------------------------------------------------------------------------------------------------------
 
 
 def _settings(envs, config: PPOConfig) -> dict:

@@ -35,15 +35,7 @@ def discounted_returns(rewards: Tensor, gamma: float, *, ended: Tensor | None = 
 
 @torch.no_grad()
 def gae(
-    rewards: Tensor,
-    values: Tensor,
-    next_values: Tensor,
-    *,
-    terminated: Tensor,
-    truncated: Tensor | None = None,
-    mask: Tensor | None = None,
-    gamma: float,
-    lam: float,
+    rewards: Tensor, values: Tensor, next_values: Tensor, *, terminated: Tensor, truncated=None, mask=None, gamma, lam
 ) -> tuple[Tensor, Tensor]:
     """Generalized advantage estimation (Schulman et al. 2016, eq. 16): returns (advantages, returns), both (..., T).
 

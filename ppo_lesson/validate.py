@@ -1,11 +1,12 @@
 """Errors a person can act on: each names the argument, what came, and what was expected. Nothing here but torch."""
 
+import contextlib
 import difflib
 import functools
 import math
 import operator
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from importlib.resources import files
 
@@ -31,6 +32,15 @@ def require(good: bool, error: type[Exception], topic: str, name: str, *given) -
     """Raise `error` with that sentence of refusals.toml unless `good`."""
     if not good:
         raise error(refusal(topic, name, *given))
+
+
+@contextlib.contextmanager
+def refusing(caught, error: type[Exception], topic: str, name: str, *given) -> Iterator[None]:
+    """What is `caught` inside becomes `error` with that sentence of refusals.toml; the last {} is what was caught."""
+    try:
+        yield
+    except caught as why:
+        raise error(refusal(topic, name, *given, why)) from why
 
 
 def helpful(cls):
@@ -169,10 +179,9 @@ def not_empty(name: str, x: Tensor) -> None:
 def probabilities(name: str, probs, shape: tuple[int, ...]) -> Tensor:
     """`probs` as float64 (..., *shape) whose last axis sums to 1, or a ValueError that shows the offending row."""
     wanted = ", ".join(map(str, shape))
-    try:
+    bad = TypeError, ValueError, RuntimeError
+    with refusing(bad, TypeError, "numbers", "no table", name, wanted, type(probs).__name__):
         probs = torch.as_tensor(probs)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(refusal("numbers", "no table", name, wanted, type(probs).__name__)) from None
     require(probs.shape[-len(shape) :] == shape, ValueError, "numbers", "shape", name, wanted, tuple(probs.shape))
     not_empty(name, probs)
     probs = probs.double()

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from . import validate
 from .rollout import Rollout
-from .validate import refusal, require
+from .validate import refusal, refusing, require
 
 COPIES = SyncVectorEnv | AsyncVectorEnv
 DRAWS = (  # names of functions that take a generator
@@ -40,10 +40,9 @@ class VectorBatch:
         require(isinstance(shown, Box | Discrete), TypeError, "environment", "observations", shown)
         fits = isinstance(actions, Discrete) or (isinstance(actions, Box) and len(actions.shape) == 1)
         require(fits, TypeError, "environment", "actions", actions)
-        try:
-            self.mode = AutoresetMode(env.metadata.get("autoreset_mode"))
-        except ValueError:
-            raise ValueError(refusal("environment", "no mode", env.metadata.get("autoreset_mode"))) from None
+        mode = env.metadata.get("autoreset_mode")
+        with refusing(ValueError, ValueError, "environment", "no mode", mode):
+            self.mode = AutoresetMode(mode)
         self.restart(self.seed_numbers)
 
     def restart(self, seeds) -> None:

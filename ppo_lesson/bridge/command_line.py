@@ -8,7 +8,7 @@ from dataclasses import fields
 import yaml  # it comes with transformers
 
 from ..language.settings import RLHFConfig
-from ..validate import require
+from ..validate import refusing, require
 from .keys import DEFAULTS, FOLLOWS, ROWS, VERSIONS
 
 LIBRARIES = {"verl": "verl", "trl": "TRL 1.12", "openrlhf": "OpenRLHF"}
@@ -92,10 +92,8 @@ def read_settings(text: str) -> dict:
         return file
     if found := NOT_READ.search(text):
         raise ValueError(f"{found[0].strip()!r} is neither a command nor YAML nor JSON; give from_verl a dict")
-    try:
+    with refusing(ValueError, ValueError, "bridge", "open quote", text[:60]):
         words = shlex.split(text.replace("\\\n", " "), comments=True)
-    except ValueError as error:
-        raise ValueError(f"settings cannot be read: {error}; is a quote open in {text[:60]!r}?") from None
     settings, key = {}, None
     for word in words:
         if match := re.fullmatch(r"(?:--|\+{0,2})([a-z_][\w-]*(?:\.\w+)*)=(.*)", word, re.DOTALL):

@@ -95,32 +95,27 @@ def read_config(where: str):
         return RLHFConfig(), {}
     path = Path(where) / "run.json" if Path(where).is_dir() else Path(where)
     validate.require(path.is_file(), ValueError, "command", "no config", path)
-    try:
+    with validate.refusing(ValueError, ValueError, "command", "no JSON", path):
         what = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise ValueError(f"--config {path} is not JSON: {error}") from None
     validate.require(isinstance(what, dict), ValueError, "command", "no settings", path, type(what).__name__)
     if "settings" in what and what.get("command") != "rlhf":
         raise ValueError(f"--config {path} is of a run of {what.get('command')}; only those of rlhf can be exported")
-    try:
+    bad = SyntaxError, TypeError, ValueError, KeyError, AttributeError
+    with validate.refusing(bad, ValueError, "command", "bad settings", path):
         if "settings" in what:
             config, began = _built(ast.parse(what["settings"], mode="eval").body), what.get("options", {})
         else:
             config = RLHFConfig(**{key: _price(x) if key == "kl" else x for key, x in what.items()})
             began = {"set": [f"{key}={x}" for key, x in what.items()]}
         check(config)
-    except (SyntaxError, TypeError, ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f"--config {path}: its settings cannot be read ({error})") from None
     return config, began
 
 
 def _price(value):
     """A KL controller from JSON: null, beta, {"beta": ...}, or {"beta": ..., "target": ..., "horizon": ...}."""
     value = {"beta": value} if isinstance(value, int | float) else value  # True too, which FixedKL refuses
-    try:
+    with validate.refusing(TypeError, ValueError, "command", "no kl"):
         return value if value is None else (ZieglerKL if "target" in value else FixedKL)(**value)
-    except TypeError as error:
-        raise ValueError(f'kl must be null, {{"beta"}} or {{"beta", "target"}}: {error}') from None
 
 
 def _built(node: ast.expr):
@@ -202,9 +197,7 @@ def _quoted(word: str) -> str:
 def _writer(form: str):
     if form == "jsonl":
         return write
-    try:
+    with validate.refusing(ImportError, ValueError, "command", "no pyarrow"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError:
-        raise ValueError(validate.refusal("command", "no pyarrow")) from None
     return lambda path, lines: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(lines), path)

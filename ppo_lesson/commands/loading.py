@@ -16,7 +16,7 @@ import torch
 from ..language.loading import load_or_explain
 from ..language.models import ScalarModel, load_language_model
 from ..language.text import load_tokenizer
-from ..validate import refusal, require
+from ..validate import refusal, refusing, require
 
 TOKENIZERS = ["tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"]
 SIGNS = {"language model": ["config.json", "adapter_config.json"], "reward model": ["head.safetensors"]}
@@ -70,12 +70,10 @@ def _loaded(option: str, load: Callable, name: str):
 
 def documents_of(path: str | None) -> list[str]:
     """Plain texts, one a line."""
-    try:
+    with refusing(UnicodeDecodeError, ValueError, "command", "no UTF-8", path):
         text = Path(path).read_text("utf-8-sig") if path else ""
-    except UnicodeDecodeError as error:
-        raise ValueError(f"--documents {path} must be plain texts in UTF-8, one a line; it is not: {error}") from None
-    if re.match(r'\s*(\[\s*)?\{\s*"', text):
-        raise ValueError(refusal("command", "no texts", path, shlex.quote(str(path))))
+    good = not re.match(r'\s*(\[\s*)?\{\s*"', text)
+    require(good, ValueError, "command", "no texts", path, shlex.quote(str(path)))
     return [line for line in text.splitlines() if line.strip()]
 
 
@@ -159,9 +157,8 @@ def _folder_or_name(option: str, name: str, kind: str) -> None:
         if not any((path / file).exists() for file in (first, *more)):
             inner = [sub for sub in ("model", "actor") if (path / sub / first).exists()]
             missing = "name the folder that does with --tokenizer" if kind == "tokenizer" else f"{first} is missing"
-            raise ValueError(
-                f"{option}: {name} holds no {kind}; {f'did you mean {path / inner[0]}?' if inner else missing}"
-            )
+            remedy = f"did you mean {path / inner[0]}?" if inner else missing
+            raise ValueError(f"{option}: {name} holds no {kind}; {remedy}")
     elif path.exists() or name[0] in "./~" or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise ValueError(f"{option}: there is no folder {name}, and it cannot be a name on the hub")
     elif path.parent != Path() and path.parent.is_dir():  # data/sft_modle, say; not worth a question to the hub

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..checkpoint import load
-from ..validate import refusal, require
+from ..validate import refusal, refusing, require
 
 FOLDERS = ("model", "actor", "critic", "plots", "tensorboard")
 FILES = ("run.json", "run.safetensors", "metrics.jsonl", "summary.json", "report.md", ".lock")
@@ -40,11 +40,9 @@ def opened(command: str, options: dict, *, alone: bool = True) -> Iterator[tuple
     if wrong:  # better now than when the run has ended
         raise ValueError(refusal("command", "other kind", folder / wrong[0]))
     with ExitStack() as held:
-        try:
+        with refusing(Timeout, ValueError, "command", "at work", folder):
             if alone:
                 held.enter_context(FileLock(folder / ".lock", timeout=0))
-        except Timeout:
-            raise ValueError(refusal("command", "at work", folder)) from None
         yield folder, _completed(command, folder, options)
 
 
@@ -78,11 +76,9 @@ def _completed(command: str, folder: Path, options: dict) -> dict:
         if options["resume"]:
             print(f"There is nothing to go on with in {folder}: a new run begins.")
         return options
-    try:
+    with refusing((ValueError, KeyError, TypeError), ValueError, "command", "no run", path):
         run = json.loads(path.read_text("utf-8"))
         began, there = dict(run["options"]), run["command"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); name another --output") from None
     if not options["resume"]:
         raise ValueError(refusal("command", "run there", folder, there, saved(folder)))
     require(there == command, ValueError, "command", "another command", folder, there, command)

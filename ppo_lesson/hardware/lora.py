@@ -46,16 +46,13 @@ class View(nn.Module):
         """The trunk's output through this view's adapter."""
         first = self.layers[0]
         if first.disable_adapters != (self.adapter is None) or first.active_adapters != [self.adapter]:
-            self._choose()
+            for layer in self.layers:
+                layer.enable_adapters(self.adapter is not None)
+                if self.adapter is not None:
+                    layer.set_adapter(self.adapter)  # peft takes the gradients of all other adapters away here ...
+            _let_learn(self.whole[0])  # ... and they come back here, for both learn in one update
         given = {"attention_mask": attention_mask, "position_ids": position_ids, "past_key_values": past_key_values}
         return self.whole[0].base_model(input_ids=input_ids, use_cache=use_cache, **given)
-
-    def _choose(self) -> None:
-        for layer in self.layers:
-            layer.enable_adapters(self.adapter is not None)
-            if self.adapter is not None:
-                layer.set_adapter(self.adapter)  # peft takes the gradients of all other adapters away here ...
-        _let_learn(self.whole[0])  # ... and they come back here, for both learn in one update
 
     def get_output_embeddings(self):
         """The head, which is shared and has no adapter."""
@@ -113,10 +110,8 @@ def views(model, *, rank: int, seed: int = 0, critic: bool = True) -> tuple[View
 
     Adapters are float32, whatever the model is. All three say the same at first: B is 0, and so is the critic's head.
     """
-    try:
+    with validate.refusing(ImportError, ModuleNotFoundError, "machine", "no peft"):
         from peft import LoraConfig, inject_adapter_in_model
-    except ImportError:
-        raise ModuleNotFoundError('LoRA needs peft: pip install -c constraints.txt -e ".[gpu]"') from None
     validate.integer("lora_rank", rank, 1, model.config.get_text_config().hidden_size)
     head = model.get_output_embeddings()
     linear = [name for name, _ in adapted(model)]

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, distributed
 
-from ..validate import refusal, require
-
-MESSAGE = 2**24  # numbers that are summed at a time, at most about
+from ..validate import refusal, refusing, require
 
 
 @dataclass(frozen=True)
@@ -86,15 +84,8 @@ class Processes:
         """Sum every parameter's gradient over all processes; one that got none here counts as zeros."""
         for p in parameters:
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-        tensors = [p.grad for p in parameters]
-        while tensors:  # in few messages
-            n, count = 0, 0
-            while n < len(tensors) and (n == 0 or count + tensors[n].numel() <= MESSAGE):
-                count, n = count + tensors[n].numel(), n + 1
-            some, tensors = tensors[:n], tensors[n:]
-            flat = self.total(torch.cat([x.flatten() for x in some]))
-            for x, numbers in zip(some, flat.split([x.numel() for x in some])):
-                x.copy_(numbers.view_as(x))
+        for work in [distributed.all_reduce(p.grad, async_op=True) for p in parameters]:  # all are on their way at once
+            work.wait()
 
     def same(self, tensors: list) -> None:
         """Give all processes the first one's tensors, so that random weights start out equal."""
@@ -109,10 +100,8 @@ def start() -> Processes:
     """The processes that `torchrun` or `accelerate launch` started, joined by accelerate; ALONE without these."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return ALONE
-    try:
+    with refusing(ImportError, ModuleNotFoundError, "processes", "no accelerate"):
         from accelerate import PartialState
-    except ImportError:
-        raise ModuleNotFoundError(refusal("processes", "no accelerate")) from None
     for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"):
         require(os.environ.get(name, "").lower() not in ("true", "1"), ValueError, "processes", "one model", name)
     state = PartialState(cpu=not torch.cuda.is_available())

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 from shlex import quote
 
-from ..validate import read_toml, require
+from ..validate import read_toml, refusing, require
 
 KNOWN = read_toml(__package__, "files.toml")
 
@@ -26,10 +26,8 @@ def read_rows(path) -> tuple[str, str, list[tuple[int, dict | Bad]]]:
     """
     data = Path(path).read_bytes()
     if packed := data.startswith(b"\x1f\x8b"):
-        try:
+        with refusing((EOFError, OSError, zlib.error), ValueError, "rows", "damaged", path):
             data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{path} is a .gz that was cut short or damaged ({error}); fetch it again") from error
     data = data.removeprefix(b"\xef\xbb\xbf")  # a byte-order mark
     require(data.strip() not in (b"", b"[]"), ValueError, "rows", "empty file", path)
     start = data[:100_000].decode("latin-1")

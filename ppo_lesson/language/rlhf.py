@@ -135,7 +135,9 @@ def update(
     learners = [actor] if critic is None else [actor, critic]
     rows, first, skipped, where = [], None, 0, rollout.mask.device
     hardware.training(learners)
-    for step, index in enumerate(_minibatches(len(rollout.mask), config, generator)):  # (n,) rows of the rollout
+    orders = [torch.randperm(len(rollout.mask), generator=generator) for _ in range(config.epochs)]  # new in each
+    parts = [index for order in orders for index in order.tensor_split(config.minibatches)]
+    for step, index in enumerate(parts):  # (n,) rows of the rollout
         tokens = int(rollout.mask[index].sum())  # denominators are known before anything is split
         _forget(optimizers)
         row: dict[str, float] = {}
@@ -255,13 +257,6 @@ def _same_reward(reward, tokenizer, run: checkpoint.Run, config: RLHFConfig) -> 
         i = others[0]
         told = texts[i], prompts[i], scores[i], now[i], len(others), len(now)
         raise ValueError(refusal("model", "another reward", run.path, *told))
-
-
-def _minibatches(count: int, config, generator) -> Iterator[Tensor]:
-    """Every epoch visits each reply once, in a new order; all orders are drawn at once."""
-    orders = [torch.randperm(count, generator=generator) for _ in range(config.epochs)]
-    for order in orders:
-        yield from order.tensor_split(config.minibatches)
 
 
 def _facts(rollout: ReplyRollout) -> dict[str, float]:

@@ -6,11 +6,9 @@ Left out: what fits together with models and prompts, which `checks` looks at.
 
 from dataclasses import dataclass, field
 
-import torch
-
 from .. import validate
 from ..kl import FixedKL, PaperKL, ZieglerKL
-from ..objectives import clipped_surrogate
+from ..objectives import clip_range
 from .sampling import check_temperature
 
 
@@ -74,8 +72,7 @@ def check(config) -> None:
     validate.settings(config)
     if isinstance(config, RLHFConfig):
         check_temperature(config.temperature)
-        nothing = torch.zeros(1)
-        clipped_surrogate(nothing, nothing, nothing, config.eps, eps_high=config.eps_high, dual_clip=config.dual_clip)
+        clip_range(config.eps, config.eps_high, config.dual_clip)
         if not isinstance(config.kl, FixedKL | ZieglerKL | None):
             about = " PaperKL is about the old policy and belongs to ppo" if isinstance(config.kl, PaperKL) else ""
             raise TypeError(f"kl must be a FixedKL, a ZieglerKL or None; got {type(config.kl).__name__}.{about}")
