@@ -8,7 +8,6 @@ import contextlib
 import glob
 import json
 import os
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +36,7 @@ def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
         save_file(tensors, part, metadata=metadata)
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
-        os.chmod(part, _rights(path))  # safetensors gives none to others
+        part.chmod(path.stat().st_mode if path.exists() else _rights())  # safetensors gives none to others
         os.replace(part, path)
     except (SafetensorError, OSError) as error:
         with contextlib.suppress(OSError):
@@ -50,10 +49,8 @@ def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
                 left.unlink()
 
 
-def _rights(path: Path | None = None) -> int:
-    """Of the file at `path`, or of any new file."""
-    if path is not None and path.exists():
-        return stat.S_IMODE(path.stat().st_mode)
+def _rights() -> int:
+    """Of any new file."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask

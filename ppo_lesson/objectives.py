@@ -207,7 +207,5 @@ def clip_range(eps: float, eps_high: float | None, dual_clip: float | None = Non
 
 def _axes(dim: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     """The axes to reduce, counted from the front; None means all."""
-    if dim is None:
-        return tuple(range(ndim))
-    axes = dim if isinstance(dim, tuple) else (dim,)
+    axes = range(ndim) if dim is None else dim if isinstance(dim, tuple) else (dim,)
     return tuple(validate.integer("dim", d, -ndim, ndim - 1) % ndim for d in axes)

@@ -3,7 +3,6 @@
 import contextlib
 import re
 import shlex
-from dataclasses import fields
 
 import yaml  # it comes with transformers
 
@@ -19,23 +18,18 @@ def table() -> list[dict[str, str]]:
 
     A dash says that a library has no such setting. Fields that none of them has are in NO_COUNTERPART.
     """
-    plain = RLHFConfig()
-    ours = {field.name: repr(getattr(plain, field.name)) for field in fields(plain)}
+    ours = {name: repr(value) for name, value in vars(RLHFConfig()).items()}
     rows = []
     for row in ROWS:
         line = {"ours": row.ours or "-", "default": ours.get(row.ours, "-")}
         for library, column in LIBRARIES.items():
             key = getattr(row, library)
-            line |= {column: key or "-", f"{column} default": _default(library, key)}
+            parts = [part for part in re.split(", | x ", key) if part in DEFAULTS[library]]
+            plain = ", ".join(repr(DEFAULTS[library][part]) for part in parts) or "-"
+            plain = f"that of {FOLLOWS[library][key]}" if key in FOLLOWS[library] else plain
+            line |= {column: key or "-", f"{column} default": plain}
         rows.append(line | {"meaning": row.meaning, "trap": row.trap})
     return rows
-
-
-def _default(library: str, key: str) -> str:
-    if key in FOLLOWS[library]:
-        return f"that of {FOLLOWS[library][key]}"
-    parts = re.split(", | x ", key)
-    return ", ".join(repr(DEFAULTS[library][part]) for part in parts if part in DEFAULTS[library]) or "-"
 
 
 def arguments(library: str, settings: dict) -> list[str]:

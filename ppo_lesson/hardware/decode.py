@@ -32,19 +32,14 @@ def decoder(actor, prompts, profile) -> Callable:
     text = actor.config.get_text_config()
     window = getattr(text, "sliding_window", None) or getattr(text, "window_size", None)
     kinds = getattr(text, "layer_types", None) or ["sliding_attention" if window else "full_attention"]
-    if set(kinds) != {"full_attention"} or not profile.static_decode or not _samples(actor):
+    if set(kinds) != {"full_attention"} or not profile.static_decode:
         return generate
-    return Decoder(prompt=max(len(ids) for _, ids in prompts), half=profile.half)
-
-
-def _samples(actor) -> bool:
-    """Whether a cache of fixed size gives what one pass gives: some make their positions, or windows, of its size."""
-    try:
+    try:  # does it give what one pass gives? Some make their positions, or windows, of the size of the cache
         with torch.autocast(device(actor).type, enabled=False):
             error, allowed = sampling_error(actor, Decoder(prompt=5))
     except (RuntimeError, ValueError, TypeError, AttributeError, IndexError, NotImplementedError):
-        return False
-    return error <= allowed
+        return generate
+    return Decoder(prompt=max(len(ids) for _, ids in prompts), half=profile.half) if error <= allowed else generate
 
 
 class Decoder:

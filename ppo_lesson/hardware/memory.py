@@ -217,11 +217,7 @@ def _dry_run(key: str, layers: int, kind: tuple, shape: tuple, head: tuple) -> t
         checkpoint_gradients(model)
         actor.train()
     with FakeTensorMode(allow_non_fake_inputs=True):
-        for module in model.modules():  # still without numbers, but on a device that computes in half precision
-            for name, p in list(module.named_parameters(recurse=False)):
-                setattr(module, name, nn.Parameter(torch.empty(p.shape, dtype=p.dtype), p.requires_grad))
-            for name, x in list(module.named_buffers(recurse=False)):
-                setattr(module, name, torch.empty(x.shape, dtype=x.dtype))
+        model.to_empty(device="cpu")  # still without numbers, but on a device that computes in half precision
         for p in model.parameters():
             p.grad = torch.zeros_like(p) if p.requires_grad and not alone else None
         ids = torch.zeros(rows, prompt + reply, dtype=torch.long)

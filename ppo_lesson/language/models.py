@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from ..checkpoint import share
-from ..validate import refusal, require
+from ..validate import read_toml, refusal, require
 from .loading import examined, load_complete, refuse_a_look_ahead, rounding
 from .sampling import full_mask, generate, hidden_states, response_mask, token_logps
 
@@ -86,10 +86,7 @@ def checksum(model: nn.Module, *, frozen: bool = False) -> int:
     return found
 
 
-KINDS = {  # and how one is told from the other
-    "critic": "critic (what `rlhf` writes into critic/: how good the actor's prospects are, half-way through a reply)",
-    "reward": "reward model (what `reward` writes into model/: how good a whole reply is)",
-}
+KINDS = read_toml(__package__, "loading.toml")["kinds"]
 
 
 class ScalarModel(nn.Module):

@@ -139,7 +139,8 @@ def update(
     parts = [index for order in orders for index in order.tensor_split(config.minibatches)]
     for step, index in enumerate(parts):  # (n,) rows of the rollout
         tokens = int(rollout.mask[index].sum())  # denominators are known before anything is split
-        _forget(optimizers)
+        for optimizer in optimizers.values():
+            optimizer.zero_grad()
         row: dict[str, float] = {}
         mine = hardware.share(by_length(rollout.attention_mask, index))  # all of them, unless there are other processes
         columns = rollout.ids, rollout.attention_mask, rollout.mask  # (B, P + T), (B, P + T), (B, T)
@@ -168,19 +169,14 @@ def update(
         hardware.step(optimizers)
     for model in learners:
         model.eval()
-    _forget(optimizers)  # the next rollout needs the memory
+    for optimizer in optimizers.values():
+        optimizer.zero_grad()  # the next rollout needs the memory
     means = {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
     if returns is not None:
         means["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask).item()
     if hardware.scales_losses:
         means["skipped"] = skipped
     return means | {"ratio_error": first if first is None else hardware.largest(first, where)}
-
-
-def _forget(optimizers: dict) -> None:
-    """Take all gradients away."""
-    for optimizer in optimizers.values():
-        optimizer.zero_grad()
 
 
 def actor_loss(

@@ -18,12 +18,8 @@ from .. import validate
 from .data import Dialogue, turns_of
 from .loading import without_code
 
-CHAT = (  # with a space before a reply that begins in ASCII, as in `reply_ids`
-    "{% for m in messages %}{% if m['role'] == 'user' %}<user>{{ m['content'] }}<reply>"
-    "{% else %}{{ ' ' if '!' <= m['content'][:1] <= '~' }}{{ m['content'] }}<eos>{% endif %}{% endfor %}"
-)
+CHAT, DATES = validate.read_toml(__package__, "text.toml").values()
 TODAY = datetime(2025, 1, 1)  # in chat templates: a run that goes on tomorrow, or is repeated, reads the same prompts
-DATES = {"%F": "%Y-%m-%d", "%D": "%m/%d/%y", "%T": "%H:%M:%S", "%R": "%H:%M", "%e": " %-d", "%h": "%b"}
 DATES |= {f"%-{x}": TODAY.strftime(f"%{x}").lstrip("0") or "0" for x in "dmyHIMSj"}
 DATES |= {f"%{x}": TODAY.strftime(f"%{x}") for x in "aAbBcdfGHIjmMpSuUVwWxXyY%"} | {"%z": "", "%Z": ""}
 CALENDAR = "".join(f" | replace({code!r}, {said!r})" for code, said in DATES.items())
