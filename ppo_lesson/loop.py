@@ -10,11 +10,10 @@ from gymnasium.spaces import Box
 from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
-from . import validate
 from .cartpole import CartPole, CartPoleBatch
 from .maze import Maze, MazeBatch
 from .objectives import aggregate, value_loss
-from .validate import refusal, refusing, require
+from .validate import integer, refusal, refusing, require, settings
 from .vector import VectorBatch
 
 PER_SEED = (-2, -1)  # robots and time: the axes that one training averages over
@@ -29,14 +28,14 @@ def make_envs(env, config, seed, robots: str = "robots") -> MazeBatch | CartPole
         scaled = getattr(config, "normalize_rewards", False)
         require(not scaled, ValueError, "run", "small rewards", type(env).__name__)
         kind = MazeBatch if isinstance(env, Maze) else CartPoleBatch
-        return kind(env, validate.integer(robots, getattr(config, robots), 1), seed=seed)
+        return kind(env, integer(robots, getattr(config, robots), 1), seed=seed)
     require(isinstance(seed, Integral), TypeError, "run", "one seed", seed)
     return VectorBatch(env, seed=seed)
 
 
 def check_common(envs, policy, critic, config) -> None:
     """Refuse settings that no trainer can use, and networks that fit neither each other nor environments and seeds."""
-    validate.settings(config)
+    settings(config)
     networks = {"policy": policy} | ({} if critic is None else {"critic": critic})
     for name, module in networks.items():
         require(isinstance(module, nn.Module), TypeError, "network", "no module", name, type(module).__name__)

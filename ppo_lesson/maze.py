@@ -19,9 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import validate
 from .rollout import fixed_steps
-from .validate import require
+from .validate import integer, number, probabilities, refusal, require
 
 ACTIONS = ("up", "down", "left", "right")
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # (row, column) change of each action
@@ -59,18 +58,18 @@ class Maze(gymnasium.Env):
         goal_reward: float = 1.0,
         render_mode: str | None = None,
     ):
-        self.size = validate.integer("size", size, 2, 32)  # the tables grow with size^4; at 32 they take 32 MiB
+        self.size = integer("size", size, 2, 32)  # the tables grow with size^4; at 32 they take 32 MiB
         self.n_states, self.n_actions = self.size**2, 4
         last = self.n_states - 1
-        self.start = validate.integer("start", start, 0, last)
-        self.goal = validate.integer("goal", last if goal is None else goal, 0, last)
+        self.start = integer("start", start, 0, last)
+        self.goal = integer("goal", last if goal is None else goal, 0, last)
         require(isinstance(walls, Iterable), ValueError, "maze", "walls", walls)
-        self.walls = frozenset(validate.integer("walls", w, 0, last) for w in walls)
-        self.slip = validate.number("slip", slip, 0.0, 1.0)
-        self.max_steps = validate.integer("max_steps", max_steps, 1)
-        self.step_reward = validate.number("step_reward", step_reward)
-        self.bump_reward = validate.number("bump_reward", bump_reward)
-        self.goal_reward = validate.number("goal_reward", goal_reward)
+        self.walls = frozenset(integer("walls", w, 0, last) for w in walls)
+        self.slip = number("slip", slip, 0.0, 1.0)
+        self.max_steps = integer("max_steps", max_steps, 1)
+        self.step_reward = number("step_reward", step_reward)
+        self.bump_reward = number("bump_reward", bump_reward)
+        self.goal_reward = number("goal_reward", goal_reward)
         apart = self.start != self.goal and not {self.start, self.goal} & self.walls
         require(apart, ValueError, "maze", "differ", self.start, self.goal, sorted(self.walls))
         require(render_mode in (None, *self.metadata["render_modes"]), ValueError, "maze", "render_mode", render_mode)
@@ -158,9 +157,9 @@ class MazeBatch:
     """
 
     def __init__(self, maze: Maze, n: int, *, seed: int | Sequence[int] = 0):
-        self.maze, self.n = maze, validate.integer("n", n, 1)
+        self.maze, self.n = maze, integer("n", n, 1)
         alone = not isinstance(seed, Iterable)
-        seeds = [validate.integer("seed", s, 0) for s in ([seed] if alone else seed)]
+        seeds = [integer("seed", s, 0) for s in ([seed] if alone else seed)]
         require(seeds, ValueError, "run", "no seed")
         self.seeds, self.seed_numbers = () if alone else (len(seeds),), seeds
         self.first_row = maze.n_states * torch.arange(len(seeds)).view(*self.seeds, 1)  # seed k's, in a table
@@ -260,8 +259,8 @@ def solve(probs, gamma: float, *, maze: Maze | None = None) -> Solution:
     -18.214286
     """
     maze = maze or _plain_maze()
-    gamma = validate.number("gamma", gamma, 0.0, 1.0, why="It weighs a reward one step later")
-    probs = validate.probabilities("probs", probs, (maze.n_states, 4))
+    gamma = number("gamma", gamma, 0.0, 1.0, why="It weighs a reward one step later")
+    probs = probabilities("probs", probs, (maze.n_states, 4))
     acting = probs * maze.open[:, None]  # nobody acts on the goal or inside a wall
     P = torch.einsum("...sa,san->...sn", acting, maze.transitions)  # (..., S, S')
     r = (acting * maze.rewards).sum(-1)  # (..., S)
@@ -274,7 +273,7 @@ def solve(probs, gamma: float, *, maze: Maze | None = None) -> Solution:
         stuck = maze.open & ~_reaches(P, maze.terminal)  # (..., S): never arrives; else too late for float64 to tell
         *seed, square = (stuck if stuck.any() else too_far).nonzero()[0].tolist()
         which = f"policy {seed}" if seed else "this policy"
-        raise ValueError(validate.refusal("maze", "never" if stuck.any() else "too late", gamma, which, square))
+        raise ValueError(refusal("maze", "never" if stuck.any() else "too late", gamma, which, square))
     d = torch.linalg.solve(system.mT, start.expand_as(r))
     Q = (maze.rewards + gamma * torch.einsum("san,...n->...sa", maze.transitions, V)) * maze.open[:, None]
     visits = d * maze.open

@@ -14,16 +14,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from . import validate
 from .loop import PER_SEED, check_common, critic_step, finish_row, make_envs, optimizer_step
 from .maze import Maze
 from .objectives import aggregate, explained_variance, policy_gradient
 from .returns import discounted_returns, whiten
 from .rollout import whole_episodes
-from .validate import require
+from .validate import helpful, require
 
 
-@validate.helpful
+@helpful
 @dataclass(frozen=True)
 class ReinforceConfig:
     """`iterations` updates of `episodes` whole episodes each. optimizer: "adam" or "sgd".
@@ -42,7 +41,7 @@ class ReinforceConfig:
     critic_lr: float = 0.3
 
 
-@validate.helpful
+@helpful
 @dataclass(frozen=True)
 class ActorCriticConfig:
     """`iterations` updates of robots x steps steps each. lam 0: the one-step TD error is the advantage."""

@@ -9,8 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from . import validate
-from .validate import require
+from .validate import at_least_float32, finite, not_empty, number, require, same_shape
 
 
 @torch.no_grad()
@@ -25,10 +24,10 @@ def discounted_returns(rewards: Tensor, gamma: float, *, ended: Tensor | None = 
     tensor([0.2500, 0.5000, 1.0000])
     """
     rewards = _reals("rewards", rewards)
-    dtype, rewards = rewards.dtype, validate.at_least_float32(rewards)
-    gamma = validate.number("gamma", gamma, 0.0, 1.0)
-    validate.same_shape({"rewards": rewards, "ended": ended})
-    validate.finite("rewards", rewards)
+    dtype, rewards = rewards.dtype, at_least_float32(rewards)
+    gamma = number("gamma", gamma, 0.0, 1.0)
+    same_shape({"rewards": rewards, "ended": ended})
+    finite("rewards", rewards)
     go_on = torch.full_like(rewards, gamma) if ended is None else gamma * (~ended.bool()).to(rewards)
     return _backward_sum(rewards, go_on).to(dtype)
 
@@ -55,10 +54,10 @@ def gae(
     (tensor([0.4468, 0.3752, 0.3000]), tensor([0.9468, 0.9752, 1.0000]))
     """
     rewards = _reals("rewards", rewards)
-    gamma, lam = validate.number("gamma", gamma, 0.0, 1.0), validate.number("lam", lam, 0.0, 1.0)
+    gamma, lam = number("gamma", gamma, 0.0, 1.0), number("lam", lam, 0.0, 1.0)
     steps = {"rewards": rewards, "values": values, "next_values": next_values}
     ends = {"terminated": terminated, "truncated": truncated, "mask": mask}
-    validate.same_shape(steps | ends)
+    same_shape(steps | ends)
     require(mask is None or bool(mask.any()), ValueError, "numbers", "no real step")
     dtype = functools.reduce(torch.promote_types, (x.dtype for x in steps.values()))
     rewards, values, next_values = (x.to(torch.promote_types(dtype, torch.float32)) for x in steps.values())
@@ -68,7 +67,7 @@ def gae(
     rewards, values = rewards.where(real, 0), values.where(real, 0)
     next_values = next_values.where(bootstrapped, 0)  # gone before the arithmetic: 0 * NaN would be NaN
     for name, x in (("rewards", rewards), ("values", values), ("next_values", next_values)):
-        validate.finite(name, x)
+        finite(name, x)
 
     cut = terminated if truncated is None else terminated | truncated.bool()
     deltas = rewards + gamma * next_values - values  # 0 outside the mask, so a trace that runs into a hole adds nothing
@@ -86,11 +85,11 @@ def whiten(x: Tensor, mask: Tensor | None = None, *, dim=None, shift_mean=True, 
     tensor([-1.,  0.,  1.])
     """
     x = _reals("x", x)
-    validate.same_shape({"x": x, "mask": mask})
+    same_shape({"x": x, "mask": mask})
     require(mask is None or bool(mask.any()), ValueError, "numbers", "no real step")
     real = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
-    dtype, x = x.dtype, validate.at_least_float32(x).where(real, 0)
-    validate.finite("x", x)
+    dtype, x = x.dtype, at_least_float32(x).where(real, 0)
+    finite("x", x)
     axes = tuple(range(x.ndim)) if dim is None else dim
     n = real.sum(axes, keepdim=True)
     centred = x
@@ -116,5 +115,5 @@ def _reals(name: str, x) -> Tensor:
     """`x` as a floating point tensor with at least one step."""
     x = torch.as_tensor(x)
     require(x.ndim > 0, ValueError, "numbers", "no time", name, x)
-    validate.not_empty(name, x)
+    not_empty(name, x)
     return x if x.is_floating_point() else x.to(torch.get_default_dtype())

@@ -16,15 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
-from . import validate
 from .loop import PER_SEED, check_common, critic_step, finish_row, make_envs
 from .normalize import RewardScale, observe
 from .objectives import explained_variance, surrogate
 from .returns import whiten
-from .validate import require
+from .validate import finite, helpful, integer, not_empty, require, same_shape
 
 
-@validate.helpful
+@helpful
 @dataclass(frozen=True)
 class TRPOConfig:
     """`iterations` updates of robots x steps steps; the critic takes critic_steps Adam steps after each.
@@ -93,7 +92,7 @@ def conjugate_gradient(
     >>> conjugate_gradient(lambda v: A @ v, torch.tensor([3.0, 4.0])).round(decimals=5)
     tensor([1., 1.])
     """
-    validate.integer("iterations", iterations, 1)
+    integer("iterations", iterations, 1)
     x, residual = torch.zeros_like(b), b.clone()
     direction, error = residual.clone(), residual @ residual
     for _ in range(iterations):
@@ -136,10 +135,10 @@ def trpo_step(
     fits = 0 < delta < torch.inf and 0 <= damping < torch.inf
     require(fits, ValueError, "numbers", "delta, damping", delta, damping)
     require(0 < shrink < 1, ValueError, "numbers", "shrink", shrink)
-    validate.integer("tries", tries, 1)
-    validate.not_empty("advantages", advantages)
-    validate.finite("advantages", advantages)
-    validate.same_shape({"advantages": advantages, "weights": weights})
+    integer("tries", tries, 1)
+    not_empty("advantages", advantages)
+    finite("advantages", advantages)
+    same_shape({"advantages": advantages, "weights": weights})
     if weights is not None and not (bool((weights >= 0).all()) and 0 < weights.sum() < torch.inf):
         raise ValueError(f"weights must not be negative and not all zero; got {weights.min():g} to {weights.max():g}")
     parameters = [p for p in policy.parameters() if p.requires_grad]

@@ -12,9 +12,8 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from . import validate
 from .rollout import Rollout
-from .validate import refusal, refusing, require
+from .validate import integer, refusal, refusing, require
 
 COPIES = SyncVectorEnv | AsyncVectorEnv
 DRAWS = (  # names of functions that take a generator
@@ -34,7 +33,7 @@ class VectorBatch:
         good = isinstance(env, gymnasium.vector.VectorEnv)
         require(good, TypeError, "environment", "no vector", type(env).__name__)
         self.env, self.n, self.seeds = env, env.num_envs, ()
-        self.seed_numbers = [validate.integer("seed", seed, 0)]
+        self.seed_numbers = [integer("seed", seed, 0)]
         self.observation_space = shown = env.single_observation_space
         self.action_space = actions = env.single_action_space
         require(isinstance(shown, Box | Discrete), TypeError, "environment", "observations", shown)
@@ -220,7 +219,7 @@ class OwnNumbers(TorchFunctionMode):
 def vector_steps(envs: VectorBatch, policy, steps: int, critic=None) -> Rollout:
     """`steps` steps of every environment, from where it stands. Fields (n, T, ...); `mask` may have holes."""
     columns = []
-    for _ in range(validate.integer("steps", steps, 1)):
+    for _ in range(integer("steps", steps, 1)):
         observed = envs.observations
         actions = envs.choose(policy)
         columns.append({"observations": observed, "actions": actions.numpy()} | envs.step(actions))
@@ -244,7 +243,7 @@ def evaluate(env, policy, *, episodes: int, seed: int, greedy=False, max_episode
     distribution's mode, do not sample. RuntimeError if an episode is longer than max_episode_steps.
     """
     envs = VectorBatch(env, seed=seed)
-    each, rest = divmod(validate.integer("episodes", episodes, 1), envs.n)
+    each, rest = divmod(integer("episodes", episodes, 1), envs.n)
     require(rest == 0, ValueError, "environment", "episodes", envs.n, episodes)
     returns, running = [[] for _ in range(envs.n)], np.zeros(envs.n, dtype=int)
     while min(map(len, returns)) < each:

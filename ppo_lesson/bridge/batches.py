@@ -30,13 +30,6 @@ def optimizer_steps(
     if micro is not None and step // gpus % micro:
         raise ValueError(f"ppo_mini_batch_size x n / gpus = {step // gpus} must be a multiple of micro={micro}")
     an_epoch = math.ceil(replies / step)
-    return {
-        "replies": replies,
-        "replies_a_step": step,
-        "steps_an_epoch": an_epoch,
-        "steps": an_epoch * ppo_epochs,
-        "filled": an_epoch * step - replies,
-        "replies_a_gpu": step // gpus,
-        "micro_batches": None if micro is None else step // gpus // micro,
-        "can_clip": an_epoch * ppo_epochs > 1,
-    }
+    row = {"replies": replies, "replies_a_step": step, "steps_an_epoch": an_epoch, "steps": an_epoch * ppo_epochs}
+    row |= {"filled": an_epoch * step - replies, "replies_a_gpu": step // gpus}
+    return row | {"micro_batches": micro and step // gpus // micro, "can_clip": row["steps"] > 1}

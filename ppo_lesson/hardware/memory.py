@@ -125,16 +125,9 @@ def plan(model, profile: Profile, config, *, prompt: int, reply: int = 0, togeth
     else:
         update = 4 * learn + peak
     update += cache * profile.static_decode  # a graph's memory is its own for good
-    return Plan(
-        weights=weights,
-        gradients=4 * learn,
-        optimizer=8 * learn,
-        activations=kept,
-        logits=max(0, peak - kept),
-        cache=cache,
-        sampling=sampler,
-        peak=weights + 8 * learn + max(update, cache + sampler),
-    )
+    learned = {"weights": weights, "gradients": 4 * learn, "optimizer": 8 * learn}
+    passing = {"activations": kept, "logits": max(0, peak - kept), "cache": cache, "sampling": sampler}
+    return Plan(**learned, **passing, peak=weights + 8 * learn + max(update, cache + sampler))
 
 
 def fit(

@@ -62,11 +62,6 @@ class Processes:
         distributed.all_reduce(x, distributed.ReduceOp.MAX)
         return x.item()
 
-    def total_facts(self, facts: dict[str, float], device=None) -> dict[str, float]:
-        """Each number summed over all processes, which have the same names in the same order."""
-        numbers = torch.tensor([*facts.values()], device=device, dtype=torch.float64)
-        return dict(zip(facts, self.total(numbers).tolist()))
-
     def join(self, own, count: int):
         """The whole batch from every process's `part` of it: a tensor (count, ...), a list, or None."""
         if own is None:

@@ -72,7 +72,7 @@ class _InBlocks(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden: Tensor, weight: Tensor, actions: Tensor, limit: int) -> Tensor:
         """log p_a = z_a - log sum_v exp(z_v), whose sum is kept for each block of columns."""
-        sums = hidden.new_empty(len(hidden), -(-len(weight) // _columns(weight, limit)), dtype=torch.float32)
+        sums = hidden.new_empty(len(hidden), -(-len(weight) // min(len(weight), TOKENS, limit)), dtype=torch.float32)
         chosen = hidden.new_zeros(len(hidden), dtype=torch.float32)
         for block, rows, columns in _blocks(hidden, weight, limit):
             logits = (hidden[rows] @ weight[columns].t()).float()
@@ -101,13 +101,9 @@ class _InBlocks(torch.autograd.Function):
         return for_hidden.to(hidden.dtype), None if for_weight is None else for_weight.to(weight.dtype), None, None
 
 
-def _columns(weight: Tensor, limit: int) -> int:
-    return min(len(weight), TOKENS, limit)
-
-
 def _blocks(hidden: Tensor, weight: Tensor, limit: int) -> Iterator[tuple[int, slice, slice]]:
     """(number of the block of columns, rows, columns) so that no block has more than `limit` logits."""
-    columns = _columns(weight, limit)
+    columns = min(len(weight), TOKENS, limit)
     rows = limit // columns
     for block, c in enumerate(range(0, len(weight), columns)):
         for r in range(0, len(hidden), rows):
