@@ -167,12 +167,9 @@ def check_settings(path, settings: dict, facts: dict | None = None) -> None:
 
 def same_settings(path, saved: dict, now: dict) -> None:
     """ValueError, naming every difference, unless the checkpoint at `path` belongs to the run of `now`."""
-    differences = [
-        f"{name} was {saved.get(name, 'absent')}, is now {now.get(name, 'absent')}"
-        for name in sorted(saved.keys() | now.keys())
-        if saved.get(name) != now.get(name)
-    ]
-    require(not differences, ValueError, "file", "another run", path, "; ".join(differences))
+    names = sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
+    told = [f"{name} was {saved.get(name, 'absent')}, is now {now.get(name, 'absent')}" for name in names]
+    require(not told, ValueError, "file", "another run", path, "; ".join(told))
 
 
 def pack(modules: dict[str, nn.Module]) -> dict[str, Tensor]:

@@ -140,10 +140,7 @@ class ZieglerKL:
 
 
 def _finite(name: str, value) -> None:
-    if isinstance(value, Tensor) and value.ndim:
-        validate.finite(name, value)
-    else:
-        validate.number(name, value)
+    validate.finite(name, value) if isinstance(value, Tensor) and value.ndim else validate.number(name, value)
 
 
 def _check(name: str, value, *, zero: bool = True) -> None:

@@ -296,13 +296,12 @@ def optimal(gamma: float, *, maze: Maze | None = None) -> Solution:
     """
     maze = maze or _plain_maze()
     solution = solve(torch.full((maze.n_states, 4), 0.25), gamma, maze=maze)
-    for _ in range(4**maze.n_states):
+    while True:  # each of finitely many policies is visited at most once
         highest = solution.Q.max(-1, keepdim=True).values
         best = solution.Q >= highest - 1e-9 * highest.abs().max().clamp(min=1)
         if torch.equal(best, solution.probs > 0):
             return solution
         solution = solve(best.double() / best.sum(-1, keepdim=True), gamma, maze=maze)
-    raise AssertionError("policy iteration visits each of finitely many policies at most once")
 
 
 @torch.no_grad()

@@ -133,8 +133,7 @@ class MLP(nn.Module):
 
     def on_every_state(self) -> Tensor:
         """The outputs for all one-hot observations, (*seeds, states, out): asked once for all steps."""
-        states = self.weights[0].shape[-2]
-        return self(torch.eye(states).expand(*self.seeds, -1, -1))
+        return self(torch.eye(self.weights[0].shape[-2]).expand(*self.seeds, -1, -1))
 
 
 class TableCategorical(Categorical):

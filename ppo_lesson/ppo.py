@@ -257,12 +257,9 @@ def _diagnostics(policy, critic, old, steps: Steps, config: PPOConfig) -> dict:
     distribution = policy(steps.observations)
     logp = distribution.log_prob(steps.actions)
     stop_if_diverged(config, {"logp": logp, "values": critic(steps.observations)})
-    row = {
-        "entropy": distribution.entropy().mean(-1),
-        "approx_kl": estimate(steps.logp_old, logp, "k3").mean(-1),
-        "kl": kl_divergence(old(steps.observations), distribution).mean(-1),
-        "explained_variance": explained_variance(steps.values_old, steps.returns, dim=-1),
-    }
+    row = {"entropy": distribution.entropy().mean(-1), "approx_kl": estimate(steps.logp_old, logp, "k3").mean(-1)}
+    row["kl"] = kl_divergence(old(steps.observations), distribution).mean(-1)
+    row["explained_variance"] = explained_variance(steps.values_old, steps.returns, dim=-1)
     if config.objective == "clip":  # clipping asks for the signs of the weights
         weights = whiten(steps.advantages, dim=-1) if config.whiten else steps.advantages
         eps = {"eps": config.eps, "eps_high": config.eps_high}

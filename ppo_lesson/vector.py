@@ -22,6 +22,24 @@ DRAWS = (  # names of functions that take a generator
 )
 
 
+@torch.no_grad()
+def vector_steps(envs, policy, steps: int, critic=None) -> Rollout:
+    """`steps` steps of every environment, from where it stands. Fields (n, T, ...); `mask` may have holes."""
+    columns = []
+    for _ in range(integer("steps", steps, 1)):
+        observed = envs.observations
+        actions = envs.choose(policy)
+        columns.append({"observations": observed, "actions": actions.numpy()} | envs.step(actions))
+    require(any(c["mask"].any() for c in columns), ValueError, "environment", "only resets", steps)
+    columns = {name: torch.from_numpy(np.stack([c[name] for c in columns], 1)) for name in columns[0]}
+    for name in ("rewards", "observations", "next_observations"):
+        columns[name] = _as_it_computes(policy, columns[name])
+    logp = policy(columns["observations"]).log_prob(columns["actions"])
+    if critic is not None:
+        columns |= {"values": critic(columns["observations"]), "next_values": critic(columns["next_observations"])}
+    return Rollout(logp=logp, **columns)
+
+
 class VectorBatch:
     """A vector environment and where it stands: observations (n, ...), returns so far (n,), who starts anew next.
 
@@ -86,9 +104,7 @@ class VectorBatch:
             raise ValueError(refusal("network", "actions", space, self.n, *got))
         return actions
 
-    def collect(self, policy, steps: int, critic=None) -> Rollout:
-        """`steps` steps of every environment, from where it stands."""
-        return vector_steps(self, policy, steps, critic)
+    collect = vector_steps  # envs.collect(policy, steps, critic=None): what a trainer asks of all kinds
 
     def fingerprint(self) -> str:
         """What must be the same when a run goes on."""
@@ -213,24 +229,6 @@ class OwnNumbers(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None):
         own = {"generator": self.generator} if f" {function.__name__} " in DRAWS else {}
         return function(*args, **own | (kwargs or {}))
-
-
-@torch.no_grad()
-def vector_steps(envs: VectorBatch, policy, steps: int, critic=None) -> Rollout:
-    """`steps` steps of every environment, from where it stands. Fields (n, T, ...); `mask` may have holes."""
-    columns = []
-    for _ in range(integer("steps", steps, 1)):
-        observed = envs.observations
-        actions = envs.choose(policy)
-        columns.append({"observations": observed, "actions": actions.numpy()} | envs.step(actions))
-    require(any(c["mask"].any() for c in columns), ValueError, "environment", "only resets", steps)
-    columns = {name: torch.from_numpy(np.stack([c[name] for c in columns], 1)) for name in columns[0]}
-    for name in ("rewards", "observations", "next_observations"):
-        columns[name] = _as_it_computes(policy, columns[name])
-    logp = policy(columns["observations"]).log_prob(columns["actions"])
-    if critic is not None:
-        columns |= {"values": critic(columns["observations"]), "next_values": critic(columns["next_observations"])}
-    return Rollout(logp=logp, **columns)
 
 
 @torch.no_grad()

@@ -12,8 +12,7 @@ what changes a little; on the way in every key that is not understood is in the 
 Left out: asynchronous rollouts, replies in several turns, Megatron.
 """
 
-from .batches import optimizer_steps
 from .command_line import arguments, read_settings, table
 from .keys import NO_COUNTERPART, VERSIONS, Note
-from .ours_to_theirs import Launch, differences, to_openrlhf, to_trl, to_verl
+from .ours_to_theirs import Launch, differences, optimizer_steps, to_openrlhf, to_trl, to_verl
 from .theirs_to_ours import from_openrlhf, from_trl, from_verl

@@ -1,4 +1,7 @@
-"""`RLHFConfig` in the words of verl, TRL and OpenRLHF. What a library cannot say is warned about; see `differences`."""
+"""`RLHFConfig` in the words of verl, TRL and OpenRLHF, and their arithmetic of batches.
+
+What a library cannot say is warned about; see `differences`.
+"""
 
 import math
 import warnings
@@ -8,7 +11,6 @@ from .. import validate
 from ..kl import ZieglerKL
 from ..language.settings import RLHFConfig, check
 from . import keys as known
-from .batches import optimizer_steps
 from .keys import ADV, CORRECTION, OFF, VERSIONS, A, C, K, Note, R, either
 
 KL_LOSS = {"k1": "kl", "k2": "mse", "k3": "low_var_kl"}  # ours: the name verl knew first
@@ -49,6 +51,35 @@ def differences(config: RLHFConfig, library: str, *, gpus: int = 1, prompts=None
     validate.require(library in VERSIONS, ValueError, "bridge", "library", tuple(VERSIONS), library)
     said = {"verl": _verl, "trl": _trl, "openrlhf": _openrlhf}[library]
     return said(config, Launch(gpus=gpus), prompts, mean_length)[1]
+
+
+def optimizer_steps(
+    train_batch_size: int, n: int, ppo_mini_batch_size: int, ppo_epochs=1, gpus=1, micro: int | None = None
+) -> dict:
+    """The arithmetic of verl's batches, with the refusals of verl 0.9.1. Sizes are prompts, n replies to each of them.
+
+    micro: replies at a time on one GPU. Returns replies of an iteration, replies_a_step, steps_an_epoch, steps of the
+    whole iteration, filled (empty replies that verl adds to make the last step full), replies_a_gpu in one step,
+    micro_batches of one step (None without micro), and can_clip: False for a single step, whose ratio is 1.
+
+    >>> optimizer_steps(1024, 1, 256, ppo_epochs=2, gpus=8, micro=4)["steps"]
+    8
+    """
+    arguments = {"train_batch_size": train_batch_size, "n": n, "ppo_mini_batch_size": ppo_mini_batch_size}
+    arguments |= {"ppo_epochs": ppo_epochs, "gpus": gpus} | ({} if micro is None else {"micro": micro})
+    for name, value in arguments.items():
+        validate.integer(name, value, 1)
+    replies, step = train_batch_size * n, ppo_mini_batch_size * n
+    if train_batch_size < ppo_mini_batch_size:
+        raise ValueError(validate.refusal("bridge", "mini-batch", train_batch_size, ppo_mini_batch_size))
+    if replies % gpus or step % gpus:
+        what, size = ("train_batch_size", replies) if replies % gpus else ("ppo_mini_batch_size", step)
+        raise ValueError(f"{what} x n = {size} replies cannot be shared equally by gpus={gpus}; make it a multiple")
+    validate.require(not micro or step // gpus % micro == 0, ValueError, "bridge", "micro", step // gpus, micro)
+    an_epoch = math.ceil(replies / step)
+    row = {"replies": replies, "replies_a_step": step, "steps_an_epoch": an_epoch, "steps": an_epoch * ppo_epochs}
+    row |= {"filled": an_epoch * step - replies, "replies_a_gpu": step // gpus}
+    return row | {"micro_batches": micro and step // gpus // micro, "can_clip": row["steps"] > 1}
 
 
 def _verl(config, launch, prompts, mean_length):

@@ -6,9 +6,9 @@ from .. import validate
 from ..kl import FixedKL, ZieglerKL
 from ..language.settings import RLHFConfig, check
 from . import keys as known
-from .batches import optimizer_steps
 from .command_line import flat
 from .keys import ADV, CORRECTION, OFF, A, K, Note, R, either
+from .ours_to_theirs import optimizer_steps
 
 PAIRS = {"actor.eps_clip_low_high"}  # of numbers, but None by default
 MAY_BE_NULL = {A + "clip_ratio_low", A + "clip_ratio_high"}  # then clip_ratio counts

@@ -172,7 +172,9 @@ def _settings(config, given: dict, prompts: int, held: bool) -> tuple[dict, list
     train = f"$here/train.{given['format']}"
     model, critic = given["model"], given["critic"] or given["model"]
     where = {"train_files": train, "val_files": train.replace("/train.", "/held.") if held else train}
-    where |= {"model": _absolute(model), "critic": _absolute(critic), "name": Path(given["output"]).resolve().name}
+    where |= {"name": Path(given["output"]).resolve().name}
+    for who, path in (("model", model), ("critic", critic)):
+        where[who] = str(Path(path).resolve()) if Path(path).is_dir() else path  # else a name on the hub
     tests = {"test_first": held, "test_every": 10 if held else -1}
     said = {name: given[name] for name in ("prompt_length", "engine", "tensor_parallel", "gpus", "nodes")}
     launch = bridge.Launch(**PLACES, **where, **tests, **said)
@@ -181,10 +183,6 @@ def _settings(config, given: dict, prompts: int, held: bool) -> tuple[dict, list
         settings = bridge.to_verl(config, launch, **how)
     notes = bridge.differences(config, "verl", gpus=given["gpus"] * given["nodes"], **how)
     return settings, [note for note in notes if note.key != "score_clip"]  # verl_reward.py does it
-
-
-def _absolute(model: str) -> str:
-    return str(Path(model).resolve()) if Path(model).is_dir() else model
 
 
 def _quoted(word: str) -> str:

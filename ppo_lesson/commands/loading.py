@@ -16,11 +16,9 @@ import torch
 from ..language.loading import load_or_explain
 from ..language.models import ScalarModel, load_language_model
 from ..language.text import load_tokenizer
-from ..validate import refusal, refusing, require
+from ..validate import read_toml, refusal, refusing, require
 
-TOKENIZERS = ["tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"]
-SIGNS = {"language model": ["config.json", "adapter_config.json"], "reward model": ["head.safetensors"]}
-SIGNS["tokenizer"] = TOKENIZERS  # what a folder is of which one file is there
+SIGNS = read_toml(__package__, "loading.toml")  # what a folder is of which one file is there
 OURS = "__reward_function_of_ppo_lesson__"  # the mark of a module that was loaded here
 
 
@@ -47,7 +45,7 @@ def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
     require(Path(spec).is_dir(), ValueError, "command", "no reward folder", spec)
     _folder_or_name("--reward", spec, "reward model")
     reward_model = _loaded("--reward", partial(ScalarModel.load, kind="reward"), spec)
-    there = any((Path(spec) / file).exists() for file in TOKENIZERS)
+    there = any((Path(spec) / file).exists() for file in SIGNS["tokenizer"])
     theirs = _loaded("--reward", load_tokenizer, spec).get_vocab() if there else None
     sizes = [x.config.get_text_config().vocab_size for x in (reward_model, model)]
     ours = tokenizer.get_vocab()

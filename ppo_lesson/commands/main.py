@@ -67,9 +67,8 @@ def _plainly(command, given):
             traceback.print_exc()
         words = str(error)
         if isinstance(error, OSError) and error.filename and error.strerror:  # of the system, which knows no remedy
-            words = (
-                f"{error.filename}: {error.strerror}. Is the name right, may you read or write there, is there room?"
-            )
+            remedy = "Is the name right, may you read or write there, is there room?"
+            words = f"{error.filename}: {error.strerror}. {remedy}"
         print("\n".join([f"error: {words}", *getattr(error, "__notes__", ())]), file=sys.stderr)
         if isinstance(error, OSError) and "Go on" in (how := _how_to_go_on(command, given, folder)):
             print(how, file=sys.stderr)

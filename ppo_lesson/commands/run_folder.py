@@ -37,8 +37,7 @@ def opened(command: str, options: dict, *, alone: bool = True) -> Iterator[tuple
     except (OSError, ValueError) as error:
         raise ValueError(f"--output: this folder cannot be made ({error}); name one where you may write") from None
     wrong = [name for name in FOLDERS if (folder / name).is_file()] + [x for x in FILES if (folder / x).is_dir()]
-    if wrong:  # better now than when the run has ended
-        raise ValueError(refusal("command", "other kind", folder / wrong[0]))
+    require(not wrong, ValueError, "command", "other kind", folder, wrong)  # better now than when the run has ended
     with ExitStack() as held:
         with refusing(Timeout, ValueError, "command", "at work", folder):
             if alone:
@@ -82,10 +81,7 @@ def _completed(command: str, folder: Path, options: dict) -> dict:
     if not options["resume"]:
         raise ValueError(refusal("command", "run there", folder, there, saved(folder)))
     require(there == command, ValueError, "command", "another command", folder, there, command)
-    differences = [
-        f"--{name.replace('_', '-')} was {began.get(name, 'not given')}, is now {x}"
-        for name, x in _said(options).items()
-        if began.get(name) != x
-    ]
-    require(not differences, ValueError, "command", "another run", folder, "; ".join(differences))
+    new = {name: x for name, x in _said(options).items() if began.get(name) != x}
+    told = [f"--{name.replace('_', '-')} was {began.get(name, 'not given')}, is now {x}" for name, x in new.items()]
+    require(not told, ValueError, "command", "another run", folder, "; ".join(told))
     return options | began

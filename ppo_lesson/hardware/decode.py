@@ -68,8 +68,7 @@ class Decoder:
     ):
         """As `sampling.generate`; uniforms: (B, max_new_tokens) numbers in [0, 1)."""
         ends = check_generate(model, prompt_ids, prompt_mask, max_new_tokens, eos_id, pad_id)
-        if prompt_ids.shape[1] > self.prompt:
-            raise ValueError(f"prompts of {prompt_ids.shape[1]} tokens; this decoder was made for {self.prompt}")
+        require(prompt_ids.shape[1] <= self.prompt, ValueError, "texts", "decoder", prompt_ids.shape[1], self.prompt)
         with torch.autocast(prompt_ids.device.type, enabled=False):  # a graph must not hold casts of old weights
             model = self._own(model)
             settings = (len(prompt_ids), max_new_tokens, check_temperature(temperature), ends, pad_id, id(model))

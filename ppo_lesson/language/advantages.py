@@ -68,7 +68,6 @@ def advantages_of(rollout: ReplyRollout, config, beta: float, group_ids: Tensor)
     rewards = shape_rewards(rollout.scores, rollout.logp, rollout.logp_ref, mask, beta)
     next_values = torch.cat([rollout.values[:, 1:], rollout.values[:, :1]], -1)
     last = mask & ~torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], -1)  # a reply ends where its mask ends
-    advantages, returns = gae(
-        rewards, rollout.values, next_values, terminated=last, mask=mask, gamma=config.gamma, lam=config.lam
-    )
+    about = {"terminated": last, "mask": mask, "gamma": config.gamma, "lam": config.lam}
+    advantages, returns = gae(rewards, rollout.values, next_values, **about)
     return (whiten(advantages, mask) if config.whiten_advantages else advantages), returns

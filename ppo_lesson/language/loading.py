@@ -45,8 +45,7 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     """
     _refuse_adapter(folder)
     trunk = kind is AutoModel  # is all that a critic or a reward model wants
-    if not trunk and (Path(folder) / "head.safetensors").exists():
-        raise ValueError(refusal("model", "has a number", folder))
+    require(trunk or not (Path(folder) / "head.safetensors").exists(), ValueError, "model", "has a number", folder)
     config = without_code(AutoConfig, folder)
     if wrong := [name for name in config.architectures or () if name.endswith("Classification") and not trunk]:
         raise ValueError(refusal("model", "classifies", folder, wrong[0]))

@@ -63,8 +63,7 @@ def rlhf(
     if critic is not None:
         critic.kind = "critic"  # it may have begun as a reward model
     stream = torch.tensor([i for text in documents for i in document_ids(tokenizer, text)])
-    if config.ptx_coef and len(stream) <= PTX_WIDTH:
-        raise ValueError(f"documents have {len(stream)} tokens in all; ptx_coef needs more than {PTX_WIDTH}")
+    require(not config.ptx_coef or len(stream) > PTX_WIDTH, ValueError, "texts", "documents", len(stream), PTX_WIDTH)
     learners = {"actor": actor} | ({} if critic is None else {"critic": critic})
     rates, optimizers, tensors = {"actor": config.lr, "critic": config.critic_lr}, {}, {}
     for name, model in learners.items():
@@ -208,12 +207,9 @@ def actor_loss(
         return aggregate(x.detach(), mask, denominator=tokens).item()
 
     clipped = clip_fraction(logp, old, weights, config.eps, eps_high=config.eps_high, mask=mask).item()
-    facts = {
-        "policy_loss": loss.item(),
-        "entropy": share(-logp if entropies is None else entropies),
-        "approx_kl": share(estimate(old, logp.detach(), "k3")),
-        "clip_fraction": clipped * int(mask.sum()) / tokens,
-    }
+    facts = {"policy_loss": loss.item(), "entropy": share(-logp if entropies is None else entropies)}
+    facts["approx_kl"] = share(estimate(old, logp.detach(), "k3"))
+    facts["clip_fraction"] = clipped * int(mask.sum()) / tokens
     return loss, facts, ((logp.detach() - old).exp() - 1).abs().max().item()
 
 
@@ -257,12 +253,9 @@ def _same_reward(reward, tokenizer, run: checkpoint.Run, config: RLHFConfig) -> 
 
 def _facts(rollout: ReplyRollout) -> dict[str, float]:
     """What the rollout alone tells."""
-    facts = {
-        "score": rollout.scores.mean().item(),
-        "kl_ref": rollout.kl_ref.mean().item(),
-        "length": rollout.mask.sum(-1).float().mean().item(),
-        "ended": rollout.ended.float().mean().item(),
-    }
+    facts = {"score": rollout.scores.mean().item(), "kl_ref": rollout.kl_ref.mean().item()}
+    lengths = rollout.mask.sum(-1).float()
+    facts |= {"length": lengths.mean().item(), "ended": rollout.ended.float().mean().item()}
     if len(rollout.scores) > 1:
         facts["score_std"] = rollout.scores.double().std().item()  # exactly 0 where all are alike
     if (asked := len(set(rollout.prompts))) > 1:

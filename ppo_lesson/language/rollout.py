@@ -84,18 +84,11 @@ def roll_out(
     def scored(model) -> Tensor:
         return of_tokens(lambda *batch: token_logps(model, *batch, temperature=config.temperature))
 
-    own = ReplyRollout(
-        ids=out,
-        attention_mask=attention,
-        mask=mask,
-        ended=ended,
-        logp_ref=scored(reference),
-        logp=scored(actor) if config.rescore else sampled[:, :T].where(mask, 0),  # so that the first ratio is exactly 1
-        values=None if critic is None else of_tokens(lambda *batch: token_values(critic, *batch)),
-        scores=scores_of(reward, tokenizer, questions, texts, ended, config, hardware),
-        prompts=questions,
-        texts=texts,
-    )
+    logp_ref = scored(reference)
+    logp = scored(actor) if config.rescore else sampled[:, :T].where(mask, 0)  # so that the first ratio is exactly 1
+    values = None if critic is None else of_tokens(lambda *batch: token_values(critic, *batch))
+    scores = scores_of(reward, tokenizer, questions, texts, ended, config, hardware)
+    own = ReplyRollout(out, attention, mask, ended, logp, logp_ref, values, scores, questions, texts)
     return ReplyRollout(**{f.name: hardware.gather(getattr(own, f.name), count) for f in fields(own)})
 
 

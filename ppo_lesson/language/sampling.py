@@ -118,10 +118,8 @@ def generate(
     mask, step_ids, cache = prompt_mask.bool(), prompt_ids, None
     rows = torch.arange(len(prompt_ids), device=prompt_ids.device)  # whose replies go on
     for t in range(max_new_tokens):
-        place = positions(mask)[:, -step_ids.shape[1] :]
-        out = model.base_model(
-            input_ids=step_ids, attention_mask=mask.long(), position_ids=place, past_key_values=cache, use_cache=True
-        )
+        given = {"attention_mask": mask.long(), "position_ids": positions(mask)[:, -step_ids.shape[1] :]}
+        out = model.base_model(input_ids=step_ids, past_key_values=cache, use_cache=True, **given)
         cache = out.past_key_values
         logits = logits_of(model, out.last_hidden_state[:, -1], temperature)  # (B, V)
         u = _uniform(logits, generator) if uniforms is None else uniforms[rows, t, None]

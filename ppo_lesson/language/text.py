@@ -49,8 +49,7 @@ def prompt_ids(tokenizer, prompt: str) -> list[int]:
     """
     turns = turns_of(prompt)
     if not tokenizer.chat_template:
-        if isinstance(prompt, Dialogue) and not prompt.spoken:
-            raise ValueError(f"the tokenizer has no chat template for the turns of {prompt!r:.60}: give it one")
+        validate.require(not isinstance(prompt, Dialogue) or prompt.spoken, ValueError, "texts", "template", prompt)
         return [*start_ids(tokenizer), *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
     text = _chat(tokenizer, turns, add_generation_prompt=True) + _turn(tokenizer, str(tokenizer.chat_template))[2]
     lost = [x["role"] for x in turns if isinstance(prompt, Dialogue) and x["content"].strip() not in text]
@@ -61,8 +60,7 @@ def prompt_ids(tokenizer, prompt: str) -> list[int]:
     if prompt.strip() not in text:  # though it may write texts in a way of its own
         any_ = _chat(tokenizer, [{"role": "user", "content": MARK}], add_generation_prompt=True)
         lost += ["user"] * (text == any_)
-    if lost:
-        raise ValueError(validate.refusal("texts", "no place", lost[0], prompt))
+    validate.require(not lost, ValueError, "texts", "no place", lost, prompt)
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
@@ -186,8 +184,8 @@ def pad_right(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tenso
 
 
 def _pad(rows, pad_id: int, left: bool) -> tuple[Tensor, Tensor]:
-    if not rows or not all(len(row) for row in rows):
-        raise ValueError(f"every text needs at least one token; got lengths {[len(row) for row in rows]}")
+    lengths = [len(row) for row in rows]
+    validate.require(lengths and all(lengths), ValueError, "texts", "no token", lengths)
     how = {"batch_first": True, "padding_side": "left" if left else "right"}
     ids = [torch.as_tensor(row, dtype=torch.long) for row in rows]
     mask = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in rows], **how)
