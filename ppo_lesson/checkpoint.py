@@ -1,7 +1,6 @@
 """Save a run and go on from it, bit by bit the same: one safetensors file, tensors beside facts as JSON. No pickle.
 
-A file appears whole or not at all: it is written under another name and then moved into place, so that a killed
-program leaves the last good checkpoint. What is in it is the trainer's business.
+What is in it is the trainer's business. A killed program leaves the last good checkpoint.
 """
 
 import contextlib

@@ -48,9 +48,8 @@ def estimate(logp: Tensor, logp_ref: Tensor, kind: str) -> Tensor:
         return d
     if kind == "k2":
         return d.square() / 2
-    if kind == "k3":
-        return torch.expm1(validate.limited(-d, low=-math.inf)) + d
-    raise ValueError(f"kind must be 'k1', 'k2' or 'k3'; got {kind!r}")
+    validate.require(kind == "k3", ValueError, "numbers", "kind", kind)
+    return torch.expm1(validate.limited(-d, low=-math.inf)) + d
 
 
 def estimate_off_policy(logp: Tensor, logp_old: Tensor, logp_ref: Tensor, kind: str) -> Tensor:

@@ -126,6 +126,5 @@ def finish_row(row: dict, steps: Tensor, rollout, config) -> dict:
     stop_if_diverged(config, {name: row[name] for name in ("policy_loss", "value_loss") if name in row})
     row |= {"env_steps": steps, "return_mean": rollout.return_mean()}
     row = {name: x for name, x in row.items() if not (isinstance(x, Tensor) and x.isnan().all())}
-    return {
-        name: (x.detach().numpy() if x.ndim else x.item()) if isinstance(x, Tensor) else x for name, x in row.items()
-    }
+    tensors = {name: x.detach() for name, x in row.items() if isinstance(x, Tensor)}
+    return row | {name: x.numpy() if x.ndim else x.item() for name, x in tensors.items()}

@@ -1,7 +1,6 @@
 """Experience: what the robots saw, did and got, as (..., T) tensors. Here from a `MazeBatch`.
 
-Two ways to collect. `whole_episodes` lets every robot walk until it arrives or is cut off (REINFORCE needs complete
-returns). `fixed_steps` moves every robot T steps and sends finished ones back to the start (actor-critic and PPO).
+REINFORCE needs the returns of `whole_episodes`; actor-critic and PPO do with `fixed_steps`.
 """
 
 from dataclasses import dataclass

@@ -179,14 +179,12 @@ def not_empty(name: str, x: Tensor) -> None:
 def probabilities(name: str, probs, shape: tuple[int, ...]) -> Tensor:
     """`probs` as float64 (..., *shape) whose last axis sums to 1, or a ValueError that shows the offending row."""
     wanted = ", ".join(map(str, shape))
-    bad = TypeError, ValueError, RuntimeError
-    with refusing(bad, TypeError, "numbers", "no table", name, wanted, type(probs).__name__):
+    with refusing((TypeError, ValueError, RuntimeError), TypeError, "numbers", "no table", name, wanted, type(probs)):
         probs = torch.as_tensor(probs)
     require(probs.shape[-len(shape) :] == shape, ValueError, "numbers", "shape", name, wanted, tuple(probs.shape))
     not_empty(name, probs)
     probs = probs.double()
-    good = (probs.sum(-1) - 1).abs() < 1e-5
-    good &= (probs >= 0).all(-1)  # false for NaN too
+    good = ((probs.sum(-1) - 1).abs() < 1e-5) & (probs >= 0).all(-1)  # false for NaN too
     if not bool(good.all()):
         row = tuple((~good).nonzero()[0].tolist())
         shown = [round(p, 6) for p in probs[row].tolist()]

@@ -109,9 +109,7 @@ def _file(text: str) -> dict | None:
         root = yaml.compose(text.removeprefix("\ufeff").expandtabs(), Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         return None
-    if not isinstance(root, yaml.MappingNode) or not all(
-        re.fullmatch(r"[\w./@-]+", key.value) for key, _ in root.value
-    ):
+    if not isinstance(root, yaml.MappingNode) or not all(re.fullmatch(r"[\w./@-]+", x.value) for x, _ in root.value):
         return None
     whole = _plain(root)
     boxed = {key: x for key, x in whole.items() if isinstance(x, dict) and {"value"} <= x.keys() <= {"value", "desc"}}

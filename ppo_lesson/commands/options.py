@@ -8,6 +8,7 @@ here for what only the commands know. This file loads nothing heavy before someb
 import tomllib
 from argparse import RawDescriptionHelpFormatter
 from collections import defaultdict
+from dataclasses import replace
 from importlib.resources import files
 from types import NoneType
 from typing import get_args, get_type_hints
@@ -81,8 +82,6 @@ def check_needed(command: str, options: dict) -> None:
 
 def changed(config, options: dict, names: tuple[str, ...]):
     """`config`, a dataclass, with the options called `names` and with every --set FIELD=VALUE."""
-    from dataclasses import replace
-
     given = {name: options[name] for name in names if options[name] is not None}
     for text in options["set"] or ():
         name, value = _assignment(text, type(config))
@@ -94,8 +93,6 @@ def changed(config, options: dict, names: tuple[str, ...]):
 
 def with_kl(config, options: dict):
     """RLHFConfig with --beta, --kl and --adaptive-kl."""
-    from dataclasses import replace
-
     from ..kl import FixedKL, ZieglerKL
 
     where, beta, target = options["kl"] or "reward", options["beta"], options["adaptive_kl"]

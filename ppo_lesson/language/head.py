@@ -54,10 +54,8 @@ def of_actions(
         return logp.gather(-1, a[:, None])[:, 0], entropy(logp) if with_entropy else None
 
     rows = max(1, limit // vocabulary)
-    parts = [
-        recompute(score, h, a, use_reentrant=False) if again and torch.is_grad_enabled() else score(h, a)
-        for h, a in zip(hidden.split(rows), actions.split(rows))
-    ]
+    again, each = again and torch.is_grad_enabled(), zip(hidden.split(rows), actions.split(rows))
+    parts = [recompute(score, h, a, use_reentrant=False) if again else score(h, a) for h, a in each]
     logps, entropies = zip(*parts)
     return torch.cat(logps), torch.cat(entropies) if with_entropy else None
 

@@ -1,6 +1,7 @@
 """Sentences of refusals.toml: each that is asked for is there and gets what it names, and none is left over."""
 
 import ast
+import re
 import string
 import tomllib
 
@@ -27,7 +28,7 @@ def asked(file):
 
 def places(sentence):
     names = (name for _, name, *_ in string.Formatter().parse(sentence) if name is not None)
-    return {int(name.partition("[")[0]) for name in names}  # "0[0]": the first of what is 0
+    return {int(re.match(r"\d+", name)[0]) for name in names}  # "0[0]": the first of what is 0
 
 
 @pytest.mark.parametrize("file", files("ppo_lesson"), ids=dotted)
