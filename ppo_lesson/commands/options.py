@@ -20,7 +20,7 @@ OPTION_KINDS |= {"int": {"type": int, "metavar": "N"}, "float": {"type": float, 
 SMALL = 20_000_000  # parameters; larger models want other learning rates
 SMALL_LR, LARGE_LR, ADAPTER_LR, LARGE_ACTOR_LR = 1e-3, 1e-5, 1e-4, 1e-6  # the last: of rlhf, whose critic has LARGE_LR
 BATCH, HELD, SHOW_EVERY = 16, 64, 10  # examples in a step of sft and reward; held out at most; iterations
-WORDS = {bool: {"true": True, "false": False}, NoneType: {"none": None}}  # values of --set that are no numbers
+LITERALS = {bool: {"true": True, "false": False}, NoneType: {"none": None}}  # values of --set that are no numbers
 CHECKPOINT_EVERY = {"sft": 100, "reward": 100, "rlhf": 10}
 
 
@@ -123,7 +123,7 @@ def _assignment(text: str, settings) -> tuple:
         raise ValueError("--set kl: say --beta and --kl reward, loss, both or none instead")
     for kind in sorted(kinds, key=lambda kind: kind is not NoneType):
         try:
-            return name, WORDS[kind][value.lower()] if kind in WORDS else kind(value)
+            return name, LITERALS[kind][value.lower()] if kind in LITERALS else kind(value)
         except (KeyError, ValueError):
             continue
     wanted = " or ".join("none" if kind is NoneType else kind.__name__ for kind in kinds)
