@@ -128,9 +128,7 @@ def entropy(logits: Tensor) -> Tensor:
     return -(p * logp.masked_fill(p == 0, 0.0)).sum(-1).to(logits.dtype)
 
 
-def aggregate(
-    x: Tensor, mask: Tensor | None = None, how="token-mean", *, dim=None, denominator: float | None = None
-) -> Tensor:
+def aggregate(x: Tensor, mask: Tensor | None = None, how="token-mean", *, dim=None, denominator=None) -> Tensor:
     """Per-element numbers -> one number. x (..., T); mask (..., T), true on real steps; masked entries never count.
 
     how: "token-mean"           sum over all real steps / their number

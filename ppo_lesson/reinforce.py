@@ -77,8 +77,7 @@ def reinforce(
             weights = whiten(weights, rollout.mask, dim=PER_SEED)
         if config.discount_states:
             weights = weights * config.gamma ** torch.arange(weights.shape[-1])
-        row = {"iteration": iteration}
-        row |= _policy_step(policy, optimizer, rollout, weights, "seq-mean-token-sum", config)
+        row = {"iteration": iteration} | _policy_step(policy, optimizer, rollout, weights, "seq-mean-token-sum", config)
         if critic is not None:
             row |= critic_step(critic, critic_optimizer, rollout, returns, config)
             row["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask, dim=PER_SEED)
@@ -102,8 +101,7 @@ def actor_critic(
         rollout = envs.collect(policy, config.steps, critic)
         advantages, returns = rollout.gae(config.gamma, config.lam)
         weights = whiten(advantages, dim=PER_SEED) if config.whiten else advantages
-        row = {"iteration": iteration}
-        row |= _policy_step(policy, optimizer, rollout, weights, "token-mean", config)
+        row = {"iteration": iteration} | _policy_step(policy, optimizer, rollout, weights, "token-mean", config)
         row |= critic_step(critic, critic_optimizer, rollout, returns, config)
         row["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask, dim=PER_SEED)
         steps = steps + rollout.mask.sum(PER_SEED)

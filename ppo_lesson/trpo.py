@@ -80,9 +80,7 @@ def fisher_vector_product(
     return _fisher(policy, observations, damping, weights)(vector)
 
 
-def conjugate_gradient(
-    matvec: Callable[[Tensor], Tensor], b: Tensor, *, iterations: int = 10, tol: float = 1e-10
-) -> Tensor:
+def conjugate_gradient(matvec: Callable, b: Tensor, *, iterations: int = 10, tol: float = 1e-10) -> Tensor:
     """x with matvec(x) = b for a symmetric positive definite matvec, (P,) -> (P,); stops when |residual|^2 < tol.
 
     Exact after P iterations without rounding; far fewer are enough (Nocedal and Wright 2006, algorithm 5.2). It ends

@@ -79,12 +79,8 @@ def execute(options) -> int:
 def rows(prompts: list[str], source: str, split: str) -> list[dict]:
     """Prompts as verl's data: one row each."""
     return [
-        {
-            "data_source": source,
-            "prompt": turns_of(prompt),
-            "reward_model": {"style": "rule", "ground_truth": ""},
-            "extra_info": {"split": split, "index": i, "prompt": prompt},
-        }
+        {"data_source": source, "prompt": turns_of(prompt), "reward_model": {"style": "rule", "ground_truth": ""}}
+        | {"extra_info": {"split": split, "index": i, "prompt": prompt}}
         for i, prompt in enumerate(prompts)
     ]
 

@@ -26,8 +26,7 @@ def opened(command: str, options: dict, *, alone: bool = True) -> Iterator[tuple
     """The folder, which is ours alone until the end, and the options, completed with those the run began with.
 
     alone=False: one of the processes that only compute; the first one of them holds the folder.
-    ValueError if another program works there, if a run is there and --resume was not said, or if the run there is
-    another one.
+    ValueError if another program works there, if a run is there and --resume was not said, or if it is another run.
     """
     folder = Path(options["output"]).absolute()  # wherever a reward function may go meanwhile
     try:

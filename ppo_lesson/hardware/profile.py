@@ -113,8 +113,7 @@ def choose(
     halves = "bfloat16 from 8.0 on" if new else "below 8.0 bfloat16 is imitated, float16 is real"
     settings = {"device": "cuda", "micro_tokens": 4096, "static_decode": True, "memory": on.memory}
     settings["why"] = f"{asked}{on.gpu} has compute capability {'.'.join(map(str, on.capability))}: {halves}"
-    exact = new and chosen == "gpu"
-    settings |= {"half": torch.bfloat16} if exact else {"half": torch.float16, "loss_scaling": True}
+    settings |= {"half": torch.bfloat16} if new and chosen == "gpu" else {"half": torch.float16, "loss_scaling": True}
     if chosen == "t4":
         settings |= {"lora_rank": 16, "gradient_checkpointing": True}
     return Profile(chosen, **settings | changes)

@@ -24,8 +24,7 @@ def shape_rewards(scores: Tensor, logp: Tensor, logp_ref: Tensor, mask: Tensor, 
     validate.same_shape({"logp": logp, "logp_ref": logp_ref, "mask": mask})
     beta = validate.number("beta", beta, 0.0, why="A negative beta would reward distance")
     mask = mask.bool()
-    if scores.shape != mask.shape[:1]:
-        raise ValueError(f"scores must have one number for each of {mask.shape[0]} replies; got {tuple(scores.shape)}")
+    validate.require(scores.shape == mask.shape[:1], ValueError, "numbers", "scores", len(mask), tuple(scores.shape))
     if not bool(mask.any(-1).all()):
         raise ValueError(f"mask: reply {int((~mask.any(-1)).nonzero()[0])} has no real token to put its score on")
     k1 = (logp.detach() - logp_ref.detach()).where(mask, 0)

@@ -38,8 +38,7 @@ def encode(config, models: Models, prompts, tokenizer, places=()) -> list[tuple[
     if empty := [text for text, ids in encoded if not ids]:
         raise ValueError(f"prompts: {empty[0]!r} has no token, so that nothing could decide the reply's first one")
     actor, critic, reference, reward = models
-    if isinstance(reward, ScalarModel) and reward.kind == "critic":
-        raise ValueError(f"reward is a {KINDS['critic']}, where a {KINDS['reward']} is wanted")
+    require(getattr(reward, "kind", "") != "critic", ValueError, "model", "a critic", KINDS["critic"], KINDS["reward"])
     readers = {"actor": actor, "critic": critic, "reference": reference}
     readers |= {"reward model": reward} if isinstance(reward, ScalarModel) else {}
     size = actor.config.get_text_config().vocab_size

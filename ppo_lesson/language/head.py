@@ -33,9 +33,7 @@ def logits_of(model, hidden: Tensor, temperature: float = 1.0) -> Tensor:
     return logits if scale == temperature else logits * (scale / temperature)
 
 
-def of_actions(
-    model, hidden: Tensor, actions: Tensor, temperature: float, with_entropy: bool, limit: int | None = None
-):
+def of_actions(model, hidden: Tensor, actions: Tensor, temperature: float, with_entropy: bool, limit=None):
     """What the head says: (n, d), (n,) -> log-probabilities (n,), entropies (n,) or None. limit: logits at a time.
 
     If not all fit, they are computed again on the way back: by `_InBlocks` where the head is a matrix and no more.

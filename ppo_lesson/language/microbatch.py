@@ -11,8 +11,7 @@ from torch import Tensor
 
 def by_length(attention: Tensor, index: Tensor) -> Tensor:
     """`index`, the shortest text first. attention: (B, L); index: (n,) rows of it -> (n,)."""
-    lengths = attention.sum(-1).cpu()
-    return index[lengths[index].argsort(stable=True)]
+    return index[attention.sum(-1).cpu()[index].argsort(stable=True)]
 
 
 def split(lengths: Tensor, order: Tensor, rows: int, tokens: int | None = None) -> tuple[Tensor, ...]:

@@ -178,9 +178,7 @@ def update(
     return means | {"ratio_error": first if first is None else hardware.largest(first, where)}
 
 
-def actor_loss(
-    actor, rollout: ReplyRollout, advantages, micro_batch: tuple, tokens: int, replies: int, config: RLHFConfig
-):
+def actor_loss(actor, rollout: ReplyRollout, advantages, micro_batch: tuple, tokens: int, replies: int, config):
     """-clipped_surrogate - entropy_coef * entropy + kl_loss * k: this micro-batch's part of the mini-batch's loss.
 
     micro_batch: see `micro_batches`. tokens, replies: of the whole mini-batch, so that its size changes no

@@ -57,9 +57,7 @@ def hidden_states(trunk, ids: Tensor, attention_mask: Tensor) -> Tensor:
     return hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1])) * real[..., None].to(hidden.dtype)
 
 
-def token_logps(
-    model, ids: Tensor, attention_mask: Tensor, response_length: int, *, temperature=1.0, with_entropy=False
-):
+def token_logps(model, ids: Tensor, attention_mask: Tensor, response_length, *, temperature=1.0, with_entropy=False):
     """log pi(y_t | prompt, y_<t) of every reply token -> (B, T) float32; with_entropy: also the entropy there, (B, T).
 
     ids, attention_mask: (B, P + T). Differentiable. (B, T, V) logits never exist at the same time: see `head`. Outside
