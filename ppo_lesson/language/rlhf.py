@@ -134,8 +134,8 @@ def update(
     learners = [actor] if critic is None else [actor, critic]
     rows, first, skipped, where = [], None, 0, rollout.mask.device
     hardware.training(learners)
-    orders = [torch.randperm(len(rollout.mask), generator=generator) for _ in range(config.epochs)]  # new in each
-    parts = [index for order in orders for index in order.tensor_split(config.minibatches)]
+    orders = [torch.randperm(len(rollout.mask), generator=generator) for _ in range(config.epochs)]
+    parts = [index for order in orders for index in order.tensor_split(config.minibatches)]  # each reply once an epoch
     for step, index in enumerate(parts):  # (n,) rows of the rollout
         tokens = int(rollout.mask[index].sum())  # denominators are known before anything is split
         for optimizer in optimizers.values():
