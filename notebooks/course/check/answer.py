@@ -48,12 +48,8 @@ class Answer:
         return self._use(*args, **kwargs)
 
     def __repr__(self):
-        words = {
-            "todo": "not attempted, the reference answers",
-            "wrong": "not right yet, the reference answers",
-            "ok": "right",
-        }
-        return f"<exercise {self.id}: {words[self.grade().status]}>"
+        words = {"todo": "not attempted, the reference answers", "wrong": "not right yet, the reference answers"}
+        return f"<exercise {self.id}: {words.get(self.grade().status, 'right')}>"
 
 
 def exercise(id: str) -> Callable[[Callable], Answer]:

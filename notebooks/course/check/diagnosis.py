@@ -122,11 +122,8 @@ def _diagnose(spec, failure, seen, expected) -> tuple[str, str]:
 
 def _triples(spec, seen, expected, key=None):
     """(actual, expected, arguments) of each case; of one part of the result if a key is given."""
-    values = [
-        (a.value, e.value) if key is None else ({key: a.value[key]}, {key: e.value[key]})
-        for a, e in zip(seen, expected)
-    ]
-    return [(a, e, args) for (a, e), args in zip(values, spec.cases())]
+    calls = [(a.value, e.value, args) for a, e, args in zip(seen, expected, spec.cases())]
+    return calls if key is None else [({key: a[key]}, {key: e[key]}, args) for a, e, args in calls]
 
 
 def _keys(value) -> tuple:

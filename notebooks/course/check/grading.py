@@ -78,9 +78,8 @@ def _structure(spec, fn, seen, expected) -> Failure | None:
             advice = "It is the whole notebook's: do without it, or put it back before you return"
             return Failure(f"your function changed {got.changed}. {advice}", args)
         if got.changed and not want.changed:
-            text = (
-                f"your function changed its argument {got.changed}. The caller still needs it as it was: work on a copy"
-            )
+            text = f"your function changed its argument {got.changed}. "
+            text += "The caller still needs it as it was: work on a copy"
             if got.tracked:
                 text += f", `{got.changed}.detach().clone().requires_grad_()`. Yours carries a gradient from now on"
             return Failure(text, args)
@@ -130,10 +129,8 @@ def _properties(properties, fn, now) -> Failure | None:
         except Wrong as wrong:
             case = wrong.case if wrong.case is not None else now[0] if now else None
             problem = " ".join(part for part in (rule, wrong.message) if part)
-            tip = error_tip(wrong.message)
-            return Failure(
-                problem, case, wrong.got, wrong.want, wrong.got is not None, wrong.mistake, rule=rule, tip=tip
-            )
+            shown = (wrong.got, wrong.want, wrong.got is not None)
+            return Failure(problem, case, *shown, wrong.mistake, rule=rule, tip=error_tip(wrong.message))
         except Exception as problem:  # the property could not work with what came back
             error = sandbox.describe_error(problem, fn)[0]
             text = f"{rule} This could not be checked with what came back: {error}"

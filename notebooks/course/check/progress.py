@@ -18,9 +18,8 @@ def progress() -> None:
     style = f'style="text-align:left;vertical-align:top;padding:2px 8px 2px 0;{fold}"'
     titles = "".join(f'<th scope="col" {style}>{part}</th>' for part in HEAD)
     body = "".join("<tr>" + "".join(f"<td {style}>{message.markup(p)}</td>" for p in row) + "</tr>" for row in rows)
-    message.emit(
-        f"<table style='max-width:100%;margin:0'><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>", text
-    )
+    parts = f"<thead><tr>{titles}</tr></thead><tbody>{body}</tbody>"
+    message.emit(f"<table style='max-width:100%;margin:0'>{parts}</table>", text)
 
 
 def _row(number: str, notebook: Notebook, data: dict) -> tuple[str, ...]:

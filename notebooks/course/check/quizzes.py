@@ -73,8 +73,5 @@ def quiz_widget(notebook: str, questions: list[Question]) -> W.VBox:
 
 def _score(old: dict, right: int, of: int) -> dict:
     best, first = old.get("best"), old.get("first")
-    return {
-        "first": first if isinstance(first, int) else right,
-        "best": max(right, best if isinstance(best, int) else 0),
-        "of": of,
-    }
+    first, best = first if isinstance(first, int) else right, max(right, best) if isinstance(best, int) else right
+    return {"first": first, "best": best, "of": of}

@@ -43,9 +43,8 @@ class Movie:
 
     def __init__(self, tables, walks):
         if len(tables) != len(walks) or len(tables) < 2:
-            raise ValueError(
-                f"a film needs a walk with each policy, and two at least; got {len(tables)} and {len(walks)}"
-            )
+            counts = f"{len(tables)} and {len(walks)}"
+            raise ValueError(f"a film needs a walk with each policy, and two at least; got {counts}")
         self.tables = torch.stack(list(tables))
         self.points = solve(self.tables, 1.0).J
         self.earned = [walk.rewards.sum().item() for walk in walks]

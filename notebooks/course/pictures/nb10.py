@@ -47,9 +47,8 @@ def stretches(tokens: Sequence[str], probs: Sequence[float], u: float, chosen: i
                 names.append(text(x + width / 2, 42, name, anchor="middle"))
         x += width
     at = 4 + u * (WIDTH - 8)
-    needle = (
-        f'<path d="M{at:.1f} 52 V20 M{at - 5:.1f} 60 L{at:.1f} 51 L{at + 5:.1f} 60 Z" stroke="{INK}" fill="{INK}"/>'
-    )
+    needle = f"M{at:.1f} 52 V20 M{at - 5:.1f} 60 L{at:.1f} 51 L{at + 5:.1f} 60 Z"
+    needle = f'<path d="{needle}" stroke="{INK}" fill="{INK}"/>'
     anchor = "start" if u < 0.1 else "end" if u > 0.9 else "middle"
     label = text(min(max(at, 4), WIDTH - 4), 14, f"u = {u:.3f}", anchor=anchor)
     return svg([*parts, *names, needle, label], 64, font=MONO)

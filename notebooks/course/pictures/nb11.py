@@ -62,14 +62,11 @@ def _scale(judge: Judge, y: int) -> list[str]:
     parts = []
     if judge.wanted:
         a, b = map(place, judge.wanted)
-        parts.append(
-            f'<rect x="{a:.1f}" y="{axis - 22}" width="{b - a:.1f}" height="22" fill="{judge.colour}" opacity="0.13"/>'
-        )
-    parts += [
-        f'<line x1="{place(v):.1f}" y1="{axis - 2}" x2="{place(v):.1f}" y2="{axis - 13}" stroke="{MUTED}" '
-        f'stroke-width="1" opacity="0.35"/>'
-        for v in judge.others
-    ]
+        box = f'x="{a:.1f}" y="{axis - 22}" width="{b - a:.1f}" height="22"'
+        parts.append(f'<rect {box} fill="{judge.colour}" opacity="0.13"/>')
+    look = f'stroke="{MUTED}" stroke-width="1" opacity="0.35"'
+    for x in map(place, judge.others):
+        parts.append(f'<line x1="{x:.1f}" y1="{axis - 2}" x2="{x:.1f}" y2="{axis - 13}" {look}/>')
     parts.append(f'<line x1="{start}" y1="{axis}" x2="{start + span}" y2="{axis}" stroke="{INK}" stroke-width="1.2"/>')
     for tick in range(round(low), round(high) + 1, 1 if high - low < 8 else 2):
         parts.append(text(place(tick), axis + 15, str(tick).replace("-", "−"), MUTED, "middle", 11))

@@ -24,9 +24,8 @@ def side_by_side(left: str, right: str, pairs: Sequence[tuple[str, tuple, tuple]
         parts.append(text(4, y + 14, cut(prompt, 84), INK, size=13, bold=True))
         for column, (reply, score, gold) in enumerate(answers):
             x, fill = 4 + column * half, ("#EEF0F3", "#DCEBF7")[column]
-            parts.append(
-                f'<rect x="{x}" y="{y + 22}" width="{half - 10}" height="{18 * lines + 28}" rx="8" fill="{fill}"/>'
-            )
+            size = f'width="{half - 10}" height="{18 * lines + 28}"'
+            parts.append(f'<rect x="{x}" y="{y + 22}" {size} rx="8" fill="{fill}"/>')
             for i, row in enumerate(wrap(reply or "(nothing)", 46, lines)):
                 parts.append(text(x + 10, y + 42 + 18 * i, row, size=13.5))
             said = verdict(score, gold)
