@@ -223,6 +223,26 @@ def test_errors_of_habit_are_translated(use, fn, words):
     assert words in use(gradient=True, mistakes=[])(fn).diagnosis
 
 
+HABITS = {  # what the check names: what somebody who knows numpy writes
+    "`dim`": lambda x, scale: scale * np.mean(x),
+    "`keepdim`": lambda x, scale: scale * x.norm(dim=-1, keepdims=True),
+    "`x.double()`": lambda x, scale: scale * x.astype(float).sum(-1),
+    "`x.clone()`": lambda x, scale: scale * x.copy().sum(-1),
+    "`x.flip(0)`": lambda x, scale: scale * x[::-1].sum(-1),
+    "`.values`": lambda x, scale: scale * (x - x.max(-1)).sum(-1),
+    "`~flags`": lambda x, scale: (scale * x * (1 - (x > 0))).sum(-1),
+    "`x.long()`": lambda x, scale: scale * x[x].sum(-1),
+    "`take_along_axis`": lambda x, scale: scale * x.gather(-1, torch.zeros(1, 1, 1, 1).long()).sum(-1),
+    "`torch.as_tensor(x)`": lambda x, scale: scale * np.ones(3),
+}
+
+
+@pytest.mark.parametrize("named", HABITS)
+def test_a_habit_of_numpy_is_named_and_leads_to_the_page(use, named):
+    said = use(mistakes=[])(HABITS[named]).diagnosis
+    assert named in said and "docs/numpy.md" in said
+
+
 def test_an_accused_case_is_called_so(use):
     def fine(x, scale):
         """None for all."""

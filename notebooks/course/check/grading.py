@@ -99,7 +99,8 @@ def _structure(spec, fn, seen, expected) -> Failure | None:
         if found.kind == "dtype" and diagnosis.differences(spec, seen, expected)[0][-1].kind != "dtype":
             return None  # the numbers are wrong too
         tip = shape_tip(_parts(seen, expected, found.path)) if found.kind == "shape" else ""
-        return Failure(found.message + tip, args, got.value, want.value, True, printed=got.printed)
+        habit = error_tip(found.message) if found.kind == "type" else ""
+        return Failure(found.message + tip, args, got.value, want.value, True, printed=got.printed, tip=habit)
     return None
 
 
