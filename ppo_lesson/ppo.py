@@ -16,19 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
-from . import checkpoint, validate, watch
+from . import checkpoint, objectives, validate, watch
 from .kl import FixedKL, PaperKL, estimate
 from .loop import check_common, finish_row, make_envs, stop_if_diverged
 from .normalize import RewardScale, observe
-from .objectives import (
-    clip_fraction,
-    clip_range,
-    clipped_surrogate,
-    explained_variance,
-    penalized_surrogate,
-    surrogate,
-    value_loss,
-)
+from .objectives import clip_fraction, clipped_surrogate, explained_variance, penalized_surrogate, surrogate, value_loss
 from .optim import Adam
 from .returns import whiten
 from .rollout import Rollout
@@ -100,7 +92,7 @@ def ppo(
     if resume is not None and isinstance(envs, VectorBatch):
         envs.check_forgets()
     if config.objective == "clip":  # refuses what does not fit together before the first step, not after it
-        clip_range(config.eps, config.eps_high, config.dual_clip)
+        objectives.clip_range(config.eps, config.eps_high, config.dual_clip)
     validate.integer("minibatches", config.minibatches, 1, envs.n * config.steps)
     several = envs.n * config.steps >= 2 * config.minibatches  # in a mini-batch, for whitening
     require(several or not config.whiten, ValueError, "run", "single steps", config.minibatches, envs.n * config.steps)

@@ -70,8 +70,7 @@ def documents_of(path: str | None) -> list[str]:
     """Plain texts, one a line."""
     with refusing(UnicodeDecodeError, ValueError, "command", "no UTF-8", path):
         text = Path(path).read_text("utf-8-sig") if path else ""
-    good = not re.match(r'\s*(\[\s*)?\{\s*"', text)
-    require(good, ValueError, "command", "no texts", path, shlex.quote(str(path)))
+    require(not re.match(r'\s*(\[\s*)?\{\s*"', text), ValueError, "command", "no texts", path, shlex.quote(str(path)))
     return [line for line in text.splitlines() if line.strip()]
 
 
