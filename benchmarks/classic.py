@@ -1,4 +1,4 @@
-"""Classic control side by side: our PPO, Stable-Baselines3, sb3-contrib's TRPO, and CleanRL's settings. On one thread.
+"""Classic control side by side: our PPO, Stable-Baselines3, SBX, sb3-contrib's TRPO, CleanRL's settings. On one thread.
 
     python benchmarks/classic.py [cartpole|halfcheetah|hopper|all] [--seeds N] [--methods M ...] [--fresh]
 
@@ -11,13 +11,15 @@ methods in one go.
 A policy's score is the mean return of 20 episodes (CartPole: 100) that it plays after training, sampling its actions,
 with its normalisation frozen; beside it the same with the likeliest action, and the mean of the last 100 training
 episodes. Returns are the environment's own, never normalised. Seconds are those in which this process trained
-(time.process_time), without evaluation. Intervals hold 95% of 10,000 bootstrap means over seeds. Nothing is asserted:
-the goals stand beside the results.
+(time.process_time), without evaluation; of 16 trainings at once each has a sixteenth. The floor: seconds of the bare
+products of matrices of our CartPole training, done right after it. Intervals hold 95% of 10,000 bootstrap means over
+seeds. Nothing is asserted: the goals stand beside the results.
 """
 
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"  # SBX on one core, too
 
 import argparse
 import contextlib
@@ -28,7 +30,10 @@ import statistics
 import sys
 import tempfile
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from time import process_time
 
 import gymnasium
 import numpy as np
@@ -38,7 +43,8 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from maze import processor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks"))
-from course.settings import CARTPOLE, HALF_CHEETAH, HOPPER
+from course.settings import CARTPOLE, HALF_CHEETAH, HOPPER, POLES
+from ppo_lesson.cartpole import CartPole
 from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
 
@@ -90,6 +96,54 @@ def ours(config: PPOConfig, *, envs: int, stepping="sync", standardize=False, lo
     return train, settings
 
 
+def poles(config: PPOConfig, *, hidden=(32, 32), at_once=1) -> tuple:
+    """Our PPO on CartPole as tensors, and its settings. at_once: so many trainings; the first one's seed is judged."""
+    settings = {"envs": config.robots, "stepping": "ppo_lesson.cartpole", "trainings at once": at_once}
+    settings |= {"network": f"separate {'-'.join(map(str, hidden))} tanh, orthogonal"} | asdict(config)
+    for name in ("robots", "checkpoint_every"):
+        del settings[name]
+
+    def train(env_id: str, total_steps: int, seed: int) -> peers.Trained:
+        iterations = min(config.iterations, total_steps // (config.robots * config.steps))
+        timer, seeds = peers.Timer(), range(seed, seed + 100 * at_once, 100)
+        policy, critic = (
+            make(seed=[first + s for s in seeds], hidden=hidden)
+            for make, first in ((partial(MLPPolicy, 4, 2), 0), (partial(MLPCritic, 4), 1000))
+        )
+        rows = list(ppo(CartPole(), policy, critic, replace(config, iterations=iterations), seed=seeds))
+        used = {name: x / at_once for name, x in timer.read().items()}
+
+        @torch.no_grad()
+        def act(observations, greedy):
+            seen = torch.as_tensor(observations).expand(at_once, -1, -1)
+            distribution = policy(seen)
+            return (distribution.mode if greedy else distribution.sample())[0].numpy()
+
+        means = [float(row["return_mean"][0]) for row in rows[-16:] if "return_mean" in row]  # of the last rollouts
+        returns = [x for x in means if x == x]
+        return peers.Trained(act, int(rows[-1]["env_steps"][0]), **used, episode_returns=returns, floor=floor)
+
+    def floor() -> float:
+        """CPU seconds of the products of matrices alone: each network forward and backward, one training."""
+        n, passes = config.robots * config.steps // config.minibatches, config.iterations * config.epochs
+        shapes = [(4, *hidden, outputs) for outputs in (2, 1)]
+        layers = [(torch.randn(i, o), i == 4) for shape in shapes for i, o in pairwise(shape)]
+        seen, small = ({i: torch.randn(rows, i) for i in (4, *hidden, 2, 1)} for rows in (n, config.robots))
+        start = process_time()
+        for _ in range(passes * config.minibatches):
+            for w, first in layers:
+                seen[w.shape[0]] @ w  # forward
+                seen[w.shape[0]].T @ seen[w.shape[1]]  # gradient of the weights
+                if not first:
+                    seen[w.shape[1]] @ w.T  # gradient of what came in
+        for _ in range(config.iterations * config.steps):
+            for w, _ in layers[: len(hidden) + 1]:
+                small[w.shape[0]] @ w  # the policy, while it collects
+        return process_time() - start
+
+    return train, settings
+
+
 WALKING = {
     "SB3 PPO": (peers.sb3_ppo_normalized, peers.SB3 | {"VecNormalize": peers.NORMALIZE}),
     "sb3-contrib TRPO": (peers.trpo_normalized, peers.TRPO | {"VecNormalize": peers.NORMALIZE}),
@@ -97,9 +151,12 @@ WALKING = {
 CHEETAH = {"ours": ours(HALF_CHEETAH, envs=1, standardize=True, log_std=-1.0)} | WALKING
 HOPPING = {"ours": ours(HOPPER, envs=1, standardize=True, log_std=0.0)} | WALKING
 CONTROL = {
-    "ours": ours(CARTPOLE, envs=16, stepping="vector_entry_point"),
+    "ours": poles(POLES),
+    "ours, 16 at once": poles(POLES, at_once=16),
+    "ours, Gymnasium": ours(CARTPOLE, envs=16, stepping="vector_entry_point"),
     "CleanRL settings": (peers.cleanrl_settings, peers.CLEANRL),
     "SB3 PPO": (peers.sb3_ppo, peers.SB3),
+    "SBX PPO": (peers.sbx_ppo, peers.SB3),
 }
 TASKS = {
     "cartpole": Task("CartPole-v1", 50_000, range(300, 310), 100, CONTROL, together=True),
@@ -142,7 +199,7 @@ def measure(task: Task, method: str, seed: int) -> dict:
         "seconds": round(trained.seconds, 3),
         "steps/s": round(trained.steps / trained.seconds),
         "share of the clock": round(trained.seconds / trained.clock, 2),
-    }
+    } | ({} if trained.floor is None else {"floor": round(trained.floor(), 3)})
 
 
 class Store:
@@ -191,7 +248,7 @@ class Store:
 def hardware() -> dict:
     """The computer and the versions of everything that a result depends on."""
     packages = {}
-    for name in ("gymnasium", "mujoco", "stable-baselines3", "sb3-contrib", "numpy"):
+    for name in ("gymnasium", "mujoco", "stable-baselines3", "sb3-contrib", "sbx-rl", "jax", "numpy"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             packages[name] = importlib.metadata.version(name)
     return {
@@ -252,7 +309,7 @@ def table(store: Store, name: str, seeds):
     print(f"\n{task.env_id}, seeds {seeds[0]} to {seeds[-1]}; return of {task.episodes} episodes of the final policy")
     print(
         f"{'':18}{'runs':>5}{'steps':>9}{'return':>9}{'95% interval':>18}{'lowest':>9}{'greedy':>9}{'last 100':>10}"
-        f"{'CPU s':>8}{'steps/CPU-s (min, max)':>24}"
+        f"{'CPU s':>8}{'steps/CPU-s (min, max)':>27}"
     )
     for method, column in columns.items():
         returns, speeds = [r["return"] for r in column], [r["steps/s"] for r in column]
@@ -262,7 +319,7 @@ def table(store: Store, name: str, seeds):
         interval = f"[{low:.1f}, {high:.1f}]"
         print(
             f"{method:18}{len(column):5}{column[0]['steps']:9,}{statistics.mean(returns):9.1f}{interval:>18}"
-            f"{min(returns):9.1f}{greedy:9.1f}{last:10.1f}{seconds:8.1f}{speed:>24}"
+            f"{min(returns):9.1f}{greedy:9.1f}{last:10.1f}{seconds:8.1f}{speed:>27}"
         )
     if "ours" in columns and len(columns) > 1:
         goals(name, columns)
@@ -279,13 +336,21 @@ def goals(name: str, columns: dict):
             f"goals: mean >= 495 ({statistics.mean(ours):.1f}); every seed >= 475 "
             f"({sum(x >= 475 for x in ours)} of {len(ours)})"
         )
-        if "CleanRL settings" in columns:
-            theirs = {r["seed"]: r["steps/s"] for r in columns["CleanRL settings"]}
-            ratios = [r["steps/s"] / theirs[r["seed"]] for r in columns["ours"] if r["seed"] in theirs]
-            print(
-                f"steps/CPU-s, ours over CleanRL settings, seed by seed: median {statistics.median(ratios):.2f}, "
-                f"{min(ratios):.2f} to {max(ratios):.2f} (goal >= 1.5)"
-            )
+        speeds = {m: {r["seed"]: r["steps/s"] for r in column} for m, column in columns.items()}
+
+        def faster(method: str, than: str, goal: str):
+            if method in speeds and than in speeds:
+                ratios = [x / speeds[than][s] for s, x in speeds[method].items() if s in speeds[than]]
+                print(
+                    f"steps/CPU-s, {method} over {than}, seed by seed: median {statistics.median(ratios):.2f}, "
+                    f"{min(ratios):.2f} to {max(ratios):.2f} (goal >= {goal})"
+                )
+
+        faster("ours", "ours, Gymnasium", "2.5")
+        faster("ours, 16 at once", "ours", "3: a third of the cost a seed")
+        faster("ours", "CleanRL settings", "1.5")
+        bare, whole = (statistics.median(r[key] for r in columns["ours"]) for key in ("floor", "seconds"))
+        print(f"ours: {whole:.2f} CPU s, of which the bare products of matrices are {bare:.2f} (median)")
         return
     returns = [ours, *([r["return"] for r in column] for method, column in columns.items() if method != "ours")]
     low, high = bootstrap(returns, ratio_to_best)

@@ -2,6 +2,7 @@
 
     cleanrl_settings     one loop in plain torch with the settings of CleanRL's ppo.py (fe8d8a0, 2026-04-20)
     sb3_ppo              Stable-Baselines3 PPO, library defaults
+    sbx_ppo              SBX PPO, the same in JAX, library defaults
     sb3_ppo_normalized   the same behind VecNormalize (observations and rewards)
     trpo_normalized      sb3-contrib TRPO, library defaults, behind VecNormalize
 
@@ -36,6 +37,7 @@ class Trained:
     seconds: float
     clock: float
     episode_returns: list[float]  # of the training episodes in the order they ended, not normalised
+    floor: Callable[[], float] | None = None  # does the bare products of matrices of this training: CPU seconds
 
 
 class Timer:
@@ -206,6 +208,13 @@ NORMALIZE = {"norm_obs": True, "norm_reward": True, "clip_obs": 10.0, "clip_rewa
 def sb3_ppo(env_id: str, total_steps: int, seed: int) -> Trained:
     """Stable-Baselines3 PPO, one environment, library defaults."""
     from stable_baselines3 import PPO
+
+    return _library(PPO, SB3, env_id, total_steps, seed)
+
+
+def sbx_ppo(env_id: str, total_steps: int, seed: int) -> Trained:
+    """SBX PPO, one environment, library defaults; what JAX compiles is counted, for each model compiles anew."""
+    from sbx import PPO
 
     return _library(PPO, SB3, env_id, total_steps, seed)
 

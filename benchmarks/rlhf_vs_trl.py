@@ -1,13 +1,15 @@
-"""PPO on a language model: `ppo_lesson.language.rlhf` beside TRL 1.12's PPOTrainer, the last one that TRL shipped.
+"""RLHF of a language model: `ppo_lesson.language.rlhf` beside TRL, its GRPO of today (1.16) and its last PPO (1.12).
 
-    python benchmarks/rlhf_vs_trl.py              every line, each in a process of its own (about 8 minutes)
+    python benchmarks/rlhf_vs_trl.py              every line, each in a process of its own (about 10 minutes)
     python benchmarks/rlhf_vs_trl.py --only ours  some of them; the table shows what is stored
+    --today PYTHON    the Python of another environment, with trl==1.16.0, for its lines: both cannot share one
 
 The same tiny Qwen2 with random weights, reward model, prompts, reply length, batch, epochs and KL coefficient, one
 thread. CPU seconds of an update: the median over updates after the first. Memory: the peak that is resident, minus what
-is resident just before the first update. TRL runs without gradient checkpointing, which makes it faster. "learns":
-40 updates with a vocabulary of 64, where a random reward can be learnt in that time, three seeds each. It writes
-benchmarks/results/rlhf_vs_trl.json. Needs `pip install -e ".[benchmarks]"`.
+is resident just before the first update. TRL runs without gradient checkpointing, which makes it faster. Groups: four
+prompts with eight replies each, no critic, the KL (k3) in the loss. TRL 1.12's PPOTrainer, the last one that TRL
+shipped, is history. "learns": 40 updates with a vocabulary of 64, where a random reward can be learnt in that time,
+three seeds each. It writes benchmarks/results/rlhf_vs_trl.json. Needs `pip install -e ".[benchmarks]"`.
 """
 
 import os
@@ -42,7 +44,13 @@ LINES = {  # name: (whose, micro-batch, old log-probabilities scored again)
     "ours, micro-batch 32": ("ours", 32, False),
     "ours, micro-batch 16, rescored": ("ours", 16, True),
     "ours, micro-batch 32, rescored": ("ours", 32, True),
+    "TRL 1.16 GRPO, micro-batch 8": ("today", 8, False),
+    "TRL 1.16 GRPO, micro-batch 16": ("today", 16, False),
+    "TRL 1.16 GRPO, micro-batch 32": ("today", 32, False),
+    "groups, ours, micro-batch 16": ("groups", 16, False),
+    "groups, ours, micro-batch 32": ("groups", 32, False),
 }
+GROUP = 8  # replies for each prompt, in lines with groups
 LEARNS = {
     f"{name} learns, seed {seed}": (whose, seed)
     for name, whose in (("TRL 1.12", "trl"), ("ours", "ours"))
@@ -118,7 +126,12 @@ def resident() -> float:
 # ---- the two sides -------------------------------------------------------------------------------------------------
 
 
-def ours(folder: Path, vocabulary: int, updates: int, micro: int, rescore: bool, seed: int) -> dict:
+def groups(folder: Path, *given) -> dict:
+    """Ours as TRL's GRPO: advantages of groups, no critic, k3 in the loss without a ratio."""
+    return ours(folder, *given, replies=GROUP, advantages="group", kl=None, kl_loss=BETA, kl_loss_kind="k3")
+
+
+def ours(folder: Path, vocabulary: int, updates: int, micro: int, rescore: bool, seed: int, **settings) -> dict:
     from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
     from ppo_lesson.kl import FixedKL
@@ -139,22 +152,11 @@ def ours(folder: Path, vocabulary: int, updates: int, micro: int, rescore: bool,
         kind="critic",
     )
     critic.head.weight.data.copy_(judge.score.weight.data)  # TRL's value model starts from the reward model
-    config = RLHFConfig(
-        iterations=updates,
-        batch=BATCH,
-        epochs=1,
-        minibatches=1,
-        micro_batch=micro,
-        max_new_tokens=REPLY,
-        lr=LR,
-        critic_lr=LR,
-        warmup=0,
-        kl=FixedKL(BETA),
-        rescore=rescore,
-        seed=seed,
-    )
+    about = {"iterations": updates, "batch": BATCH, "micro_batch": micro, "max_new_tokens": REPLY, "seed": seed}
+    rates = {"epochs": 1, "minibatches": 1, "lr": LR, "critic_lr": LR, "warmup": 0, "rescore": rescore}
+    config = RLHFConfig(**about | rates | {"kl": FixedKL(BETA)} | settings)
     tokenizer, clock = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer"), Clock()
-    models = Models(policy, critic, reference, reward)
+    models = Models(policy, None if config.advantages == "group" else critic, reference, reward)
     for row in rlhf(config, models, prompts(vocabulary), tokenizer=tokenizer):
         clock.update(row["score"])
     return clock.numbers()
@@ -194,6 +196,72 @@ def trl(folder: Path, vocabulary: int, updates: int, micro: int, _rescore: bool,
         local_rollout_forward_batch_size=BATCH,
         seed=seed,
     )
+    return clocks[-1].numbers()
+
+
+def today(folder: Path, vocabulary: int, updates: int, micro: int, _rescore: bool, seed: int) -> dict:
+    """TRL 1.16's GRPOTrainer."""
+    from datasets import Dataset
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+        PreTrainedTokenizerFast,
+        TrainerCallback,
+    )
+    from trl import GRPOConfig, GRPOTrainer
+
+    clocks = []
+
+    class Watch(TrainerCallback):
+        score = float("nan")
+
+        def on_train_begin(self, *args, **named):
+            clocks.append(Clock())
+
+        def on_log(self, args, state, control, logs=None, **named):
+            if "reward" in logs:
+                clocks[-1].scores.append(logs["reward"])
+
+        def on_step_end(self, *args, **named):
+            clocks[-1].times.append(process_time())
+
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")
+    policy = AutoModelForCausalLM.from_pretrained(folder / "policy", dtype=torch.float32, trust_remote_code=False)
+    judge = AutoModelForSequenceClassification.from_pretrained(
+        folder / "reward", num_labels=1, dtype=torch.float32, trust_remote_code=False
+    )
+    shape = {
+        "per_device_train_batch_size": micro,
+        "gradient_accumulation_steps": BATCH // micro,
+        "num_generations": GROUP,
+        "max_completion_length": REPLY,
+        "max_steps": updates,
+    }
+    config = GRPOConfig(
+        **shape,
+        output_dir=str(folder / "out"),
+        learning_rate=LR,
+        lr_scheduler_type="constant",
+        beta=BETA,
+        max_grad_norm=1.0,
+        disable_dropout=True,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        save_strategy="no",
+        report_to="none",
+        logging_steps=1,
+        seed=seed,
+    )
+    GRPOTrainer(
+        model=policy,
+        reward_funcs=judge,
+        args=config,
+        train_dataset=Dataset.from_dict({"prompt": prompts(vocabulary)}),
+        processing_class=tokenizer,
+        reward_processing_classes=tokenizer,
+        callbacks=[Watch()],
+    ).train()
     return clocks[-1].numbers()
 
 
@@ -260,7 +328,9 @@ def one(name: str) -> dict:
         (whose, micro, rescore), seed, vocabulary, updates = LINES[name], 0, VOCABULARY, UPDATES
     with tempfile.TemporaryDirectory() as folder:
         make_models(Path(folder), vocabulary)
-        return {"ours": ours, "trl": trl}[whose](Path(folder), vocabulary, updates, micro, rescore, seed)
+        return {"ours": ours, "trl": trl, "groups": groups, "today": today}[whose](
+            Path(folder), vocabulary, updates, micro, rescore, seed
+        )
 
 
 def table(lines: dict[str, dict]) -> str:
@@ -269,27 +339,36 @@ def table(lines: dict[str, dict]) -> str:
     for name, found in lines.items():
         scores = f"{found['scores'][0]:14.3f}{statistics.mean(found['scores'][-10:]):9.3f}" * (name in LEARNS)
         out.append(f"{name:34}{found['CPU s']:16.2f}{found['MiB']:10}{scores}")
-    theirs = {n: f for n, f in lines.items() if n.startswith("TRL") and n in LINES}
+    for mine, others in (("ours", "trl"), ("groups", "today")):
+        out += compared(lines, mine, others)
+    out.append(
+        "goals: PPO 4 at micro-batch 32, 3 against the fastest, memory at most 1/6; groups 3 and 1/3; score at least "
+        "TRL's where it learns"
+    )
+    return "\n".join(out)
+
+
+def compared(lines: dict[str, dict], mine: str, others: str) -> list[str]:
+    """Each of our lines of one kind beside TRL's."""
+    out, theirs = [], {n: f for n, f in lines.items() if n in LINES and LINES[n][0] == others}
     if not theirs:
-        return "\n".join(out)
+        return out
     fastest, memory = min(f["CPU s"] for f in theirs.values()), min(f["MiB"] for f in theirs.values())
-    same = theirs.get("TRL 1.12, micro-batch 32")
+    same = next((f for n, f in theirs.items() if n.endswith("micro-batch 32")), None)
     for name, found in lines.items():
-        if name.startswith("ours") and name in LINES:
+        if name in LINES and LINES[name][0] == mine:
             against = f", {same['CPU s'] / found['CPU s']:.1f} of its micro-batch 32" if same and "32" in name else ""
             out.append(
                 f"{name}: {fastest / found['CPU s']:.1f} times as fast as TRL's fastest{against}; "
                 f"{found['MiB'] / memory:.2f} of TRL's smallest memory"
             )
-    out.append(
-        "goals: 4 at micro-batch 32, 3 against the fastest, memory at most 1/6, score at least TRL's where it learns"
-    )
-    return "\n".join(out)
+    return out
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", metavar="WORDS", default="", help="lines whose name begins so; the others are kept")
+    parser.add_argument("--today", metavar="PYTHON", help="of an environment with trl==1.16.0; without, no such line")
     parser.add_argument("--one", choices=[*LINES, *LEARNS], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -297,12 +376,11 @@ def main() -> None:
         return
     from classic import hardware
 
-    stored = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() and options.only else {"lines": {}}
+    stored = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {"lines": {}}
     for name in [*LINES, *LEARNS]:
-        if name.startswith(options.only):
-            done = subprocess.run(
-                [sys.executable, __file__, "--one", name], stdout=subprocess.PIPE, text=True, check=True
-            )
+        python = options.today if name.startswith("TRL 1.16") else sys.executable
+        if name.startswith(options.only) and python:
+            done = subprocess.run([python, __file__, "--one", name], stdout=subprocess.PIPE, text=True, check=True)
             stored["lines"][name] = json.loads(done.stdout.splitlines()[-1])
             print(f"{name}: {stored['lines'][name]['CPU s']} s", flush=True)
     content = {
@@ -316,6 +394,7 @@ def main() -> None:
             "updates": UPDATES,
             "lr": LR,
             "beta": BETA,
+            "group": GROUP,
             "learns": {"vocabulary": SMALL, "updates": LONG},
         },
         "lines": {name: stored["lines"][name] for name in [*LINES, *LEARNS] if name in stored["lines"]},

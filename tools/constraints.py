@@ -3,8 +3,8 @@
     .venv/bin/python tools/constraints.py
 
 Run it after `make test` and `make browser` passed with new versions. It follows the requirements of this project and
-its extras to the end, and leaves out local parts of versions ("+cpu") and packages that exist on one platform only
-(CUDA), so that the file constrains every platform and asks for nothing by itself.
+its extras to the end, and leaves out local parts of versions ("+cpu"), packages that exist on one platform only (CUDA)
+and nightly builds, which are not kept, so that the file constrains every platform and asks for nothing by itself.
 """
 
 import re
@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
-PLATFORM = re.compile(r"nvidia-|cuda-|triton|intel-|tbb|mkl")
+PLATFORM = re.compile(r"nvidia-|cuda-|triton|intel-|tbb|mkl|.*-nightly$")
 HEAD = (
     "# The exact set that CI tested. Written by tools/constraints.py; it limits versions and installs nothing itself.\n"
 )
