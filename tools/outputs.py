@@ -4,6 +4,7 @@ Left out: sizes. `save` in notebooks.py refuses a notebook that is too large.
 """
 
 import base64
+import io
 import json
 import os
 from pathlib import Path
@@ -40,14 +41,16 @@ def clean(output, home):
 def png_beside(output):
     """The output, with `image/png` beside an SVG picture, for pages that show neither raw SVG nor data in HTML.
 
-    Twice as many dots as CSS pixels. The letters are matplotlib's DejaVu, the same on every machine; a line of text
-    with a letter that they lack, a Chinese one, is drawn as a whole in a font of the system.
+    Twice as many dots as CSS pixels, in 256 colours, as it stands in the notebook's file. The letters are matplotlib's
+    DejaVu, the same on every machine; a line of text with a letter that they lack, a Chinese one, is drawn as a whole
+    in a font of the system.
     """
     data, metadata = output.get("data", {}), output.get("metadata", {})
     if "image/svg+xml" not in data or "image/png" in data:
         return output
     import resvg_py
     from matplotlib import get_data_path
+    from PIL import Image
 
     from course.pictures.page import svg_size
 
@@ -55,6 +58,10 @@ def png_beside(output):
     fonts = [str(path) for path in sorted(Path(get_data_path(), "fonts", "ttf").glob("DejaVuSans*.ttf"))]
     drawn = resvg_py.svg_to_bytes(svg_string=picture, zoom=2, background="white", font_files=fonts)
     size = dict(zip(("width", "height"), svg_size(picture)))
-    data["image/png"] = base64.b64encode(bytes(drawn)).decode()
+    small = io.BytesIO()
+    Image.open(io.BytesIO(bytes(drawn))).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+        small, "PNG", optimize=True
+    )
+    data["image/png"] = base64.b64encode(small.getvalue()).decode()
     metadata["image/png"] = {**metadata.get("image/svg+xml", {}), **size, "unconfined": True}
     return output

@@ -360,7 +360,7 @@ def other_policy_as_old(patch):
             p.data += 0.01 * torch.randn_like(p)
         return x
 
-    patch.setattr(ppo_module, "copy", types.SimpleNamespace(deepcopy=changed))
+    patch.setattr(ppo_module, "copy", types.SimpleNamespace(deepcopy=changed, Error=copy.Error))
 
 
 def end_for_clock(patch):

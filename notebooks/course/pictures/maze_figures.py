@@ -47,8 +47,8 @@ def array(x) -> np.ndarray:
 class MazePicture:
     """What `draw_maze` returns: the artists of one maze, and `update` to move them. All are animated, for `Panel`."""
 
-    def __init__(self, ax, maze, norm, fmt):
-        self.ax, self.maze, self.norm, self.fmt, self.cmap = ax, maze, norm, fmt, matplotlib.colormaps["viridis"]
+    def __init__(self, ax, maze, norm, cmap, fmt):
+        self.ax, self.maze, self.norm, self.cmap, self.fmt = ax, maze, norm, matplotlib.colormaps[cmap], fmt
         n, squares = maze.size, np.arange(maze.n_states)
         self.xy = np.stack([squares % n, squares // n], 1).astype(float)  # the middle of each square
         self.goal, self.solid = squares == maze.goal, np.isin(squares, sorted(maze.walls))
@@ -154,7 +154,18 @@ def checked(name: str, x, *shape: int) -> np.ndarray:
 
 
 def draw_maze(
-    ax, maze, values=None, probs=None, robot=None, path=None, *, vmin=None, vmax=None, fmt=number, colorbar=""
+    ax,
+    maze,
+    values=None,
+    probs=None,
+    robot=None,
+    path=None,
+    *,
+    vmin=None,
+    vmax=None,
+    fmt=number,
+    cmap="viridis",
+    colorbar="",
 ) -> MazePicture:
     """Draw a maze on `ax`; returns a `MazePicture` with `.update(values=, probs=, robot=, path=)` and `.artists`.
 
@@ -163,7 +174,7 @@ def draw_maze(
     give them when values will change). fmt: from a value to its text. colorbar: the label of a colour bar, or "".
     ValueError for arrays of the wrong shape.
     """
-    picture = MazePicture(ax, maze, Normalize(vmin, vmax, clip=True), fmt)
+    picture = MazePicture(ax, maze, Normalize(vmin, vmax, clip=True), cmap, fmt)
     picture.update(values=values, probs=probs, robot=robot, path=path)
     if colorbar:
         scale = ScalarMappable(picture.norm, picture.cmap)
