@@ -11,7 +11,8 @@ from course.clinic.record import collect
 from course.clinic.ward import CLINIC, MAZE, PATIENTS
 from course.exercises.assert_healthy import assert_healthy
 from course.exercises.find_the_line import find_the_line
-from course.exercises.reply_suite import suite, tutorial
+from course.exercises.reply_batch import tutorial
+from course.exercises.reply_suite import suite
 from course.exercises.rlhf_losses import rlhf_losses
 from course.exercises.walk import the_loop
 from course.exercises.ward_rounds import ROUNDS, SIGNS

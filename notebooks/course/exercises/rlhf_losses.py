@@ -9,7 +9,8 @@ import torch
 from ..check.compare import difference
 from ..check.spec import Exercise, Wrong, close
 from ..check.texts import of_exercise
-from .reply_suite import NAMES, SUITE, as_case, replies
+from .reply_batch import NAMES, as_case, replies
+from .reply_suite import SUITE
 
 NEAR = {"rtol": 1e-4, "atol": 1e-6}
 
