@@ -3,8 +3,10 @@
 python two_processes.py FOLDER     writes FOLDER/<name>.safetensors and rows, for SETTINGS and both of SUPERVISED
 """
 
+import atexit
 import copy
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -97,9 +99,11 @@ def fine_tune(name, folder, processes=ALONE):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    here, processes = Path(sys.argv[1]), start()
+    here = Path(sys.argv[1])
+    # What is registered before `start` runs after what `start` registers.
+    atexit.register(lambda: (here / f"alive.{os.environ['RANK']}").write_text(str(torch.distributed.is_initialized())))
+    processes = start()
     for name in [*SETTINGS, *SUPERVISED]:
         rows = (train if name in SETTINGS else fine_tune)(name, here, processes)
         rows = [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
         (here / f"{name}.{processes.rank}.json").write_text(json.dumps(rows))
-    torch.distributed.destroy_process_group()

@@ -8,6 +8,7 @@ are those of the whole batch, and gradients are summed. So the number of process
 models. Left out: models that one GPU cannot hold, and several machines; both are work for verl, by `export`.
 """
 
+import atexit
 import os
 from dataclasses import dataclass
 
@@ -100,4 +101,6 @@ def start() -> Processes:
     for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"):
         require(os.environ.get(name, "").lower() not in ("true", "1"), ValueError, "processes", "one model", name)
     state = PartialState(cpu=not torch.cuda.is_available())
+    # Gloo's threads hold tensors: if they outlive Python's interpreter, the process aborts now and then at its end.
+    atexit.register(state.destroy_process_group)
     return Processes(state.process_index, state.num_processes, str(state.device))

@@ -43,6 +43,11 @@ def runs(tmp_path_factory):
     return one, several, rows
 
 
+def test_the_processes_part_before_the_interpreter_ends(runs):
+    """Gloo's threads must not outlive it: a process of several sometimes aborted after its work was done."""
+    assert [(runs[1] / f"alive.{rank}").read_text() for rank in range(2)] == ["False", "False"]
+
+
 @pytest.mark.parametrize("name", [*SETTINGS, *SUPERVISED])
 def test_the_number_of_processes_changes_no_update(runs, name):
     one, several, *_ = runs
