@@ -1,0 +1,104 @@
+"""Pictures that play by themselves: what moves is the data handed over, small, silent, and calm where asked."""
+
+import base64
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+import torch
+
+from course.pictures.caught import BOTTOM, FAR, TOP, caught, frozen
+from course.pictures.moving import Film, Reel
+from course.pictures.svg import WIDTH
+from ppo_lesson.objectives import clip_fraction
+
+TAG = "{http://www.w3.org/2000/svg}"
+
+
+def group(film, name="film"):
+    return next(g for g in ET.fromstring(film.svg) if g.get("class") == name)
+
+
+def path(element, name):
+    """Where an attribute is in each frame of the film: its animation's values, or where it stands still."""
+    found = [a.get("values").split(";") for a in element if a.get("attributeName") == name]
+    return found[0] if found else [element.get(name)]
+
+
+def check_film(film, limit):
+    """What every film keeps: one clock, no ids moved, nothing fetched, words, the end without motion."""
+    root, calm = ET.fromstring(film.svg), group(film, "still")
+    moving = list(root.iter(TAG + "animate"))
+    assert len({(x.get("dur"), x.get("begin"), x.get("repeatCount")) for x in moving}) == 1
+    assert not list(calm.iter(TAG + "animate")) and "prefers-reduced-motion" in film.svg
+    playing = re.sub(r"<animate [^>]*/>", "", re.search(r'<g class="film">(.*)</g><g class="still">', film.svg)[1])
+    assert film.svg.endswith(f'<g class="still">{playing}</g></svg>')
+    for element in group(film).iter():
+        for x in element.findall(TAG + "animate"):
+            assert x.get("values").split(";")[-1] == element.get(x.get("attributeName"))
+    assert not re.search(r"<script|<image|@import|url\((?!#)|nan", film.svg)
+    sizes = [float(x.get("font-size")) for x in root.iter(TAG + "text")]
+    assert min(sizes) >= 13.3  # CSS pixels: 10 points
+    bundle, _ = film._repr_mimebundle_()
+    assert len(bundle["text/html"]) < limit and film.alt == bundle["text/plain"] == repr(film)
+    alt, source = re.search(r'<img alt="([^"]+)" src="[^,]+,([^"]+)"', bundle["text/html"]).groups()
+    assert base64.b64decode(source).decode() == film.svg and ET.fromstring(f'<a b="{alt}"/>').get("b") == film.alt
+
+
+def test_a_reel_ends_where_it_rests_and_a_glide_arrives_when_a_jump_happens():
+    reel = Reel(2, 4.0, hold=2)
+    glide = ET.fromstring(f"<circle{reel.move('cx', [0, 5, 9.25])}</circle>")
+    jump = ET.fromstring(f"<circle{reel.move('fill', ['a', 'b', 'b'])}</circle>")
+    assert (glide.get("cx"), glide[0].get("values")) == ("9.2", "0;5;9.2;9.2;9.2")
+    assert (jump.get("fill"), jump[0].get("values"), jump[0].get("calcMode")) == ("b", "a;b;b;b", "discrete")
+    assert {x[0].get("dur") for x in (glide, jump)} == {"8s"} and {x[0].get("begin") for x in (glide, jump)} == {"-4s"}
+    segments = [len(x[0].get("values").split(";")) for x in (glide, jump)]  # frame k: at k / 4 of the time in both
+    assert segments == [5, 4]
+    assert reel.move("cx", [3, 3, 3]) == ' cx="3">'
+    with pytest.raises(ValueError, match="cx needs 3 values, one a frame; got 2"):
+        reel.move("cx", [1, 2])
+    with pytest.raises(ValueError, match="alt must say"):
+        Film([], 10, "")
+
+
+@pytest.fixture(scope="module")
+def swarm():
+    generator = torch.Generator().manual_seed(0)
+    A = torch.randn(128, generator=generator, dtype=torch.float64)
+    ratios = (0.12 * torch.randn(10, 128, generator=generator, dtype=torch.float64)).cumsum(0).exp()
+    return torch.cat([torch.ones_like(ratios[:1]), ratios]), A
+
+
+def test_the_clip_catches_those_that_lose_their_gradient(swarm):
+    ratios, A = swarm
+    got = frozen(ratios.numpy(), A.numpy(), 0.2).mean(1)
+    expected = [clip_fraction(ratio.log(), torch.zeros_like(ratio), A, 0.2).item() for ratio in ratios]
+    assert got == pytest.approx(expected) and not frozen(ratios, A, None).any()
+
+
+def test_every_sample_is_a_dot_at_its_ratio_and_advantage(swarm):
+    ratios, A = swarm
+    film = caught({"plain": (ratios, None), "clip": (ratios, 0.2), "clip + stop": (ratios[:5], 0.2)}, A)
+    dots = [x for x in group(film) if x.tag == TAG + "use" and x.find(TAG + "animate") is not None]
+    assert len(dots) == 3 * 128
+    for panel, (steps, eps) in enumerate(((10, None), (10, 0.2), (4, 0.2))):
+        some, left = dots[128 * panel : 128 * (panel + 1)], 8 + panel * WIDTH / 3
+        gone = frozen(ratios.numpy(), A.numpy(), eps)
+        for j, dot in enumerate(some):
+            shown = (np.array(path(dot, "x")[:11], float) - left) * FAR / 236
+            real = ratios[:, j][np.minimum(range(11), steps)].clamp(max=FAR)
+            assert shown == pytest.approx(real.numpy(), abs=0.051 * FAR / 236)  # written with one digit
+            high = ((TOP + BOTTOM) / 2 - float(dot.get("y"))) / (BOTTOM - TOP) * 2.1 * A.abs().max().item()
+            assert high == pytest.approx(A[j].item(), abs=0.01)
+            grey = [name == "#f" for name in path(dot, "href")[:11]]
+            expected = gone[np.minimum(range(11), steps), j]
+            assert grey == expected.tolist() if len(grey) > 1 else not expected.any()
+    words = [x.text for x in group(film).iter(TAG + "text")]
+    assert (
+        f"step 10: {gone[10].mean():.0%} caught" in words and f"step 4, stopped: {gone[4].mean():.0%} caught" in words
+    )
+    assert f"clip: after 10 steps {gone[10].mean():.0%}" in film.alt
+    check_film(film, 260_000)
+    again = caught({"plain": (ratios, None), "clip": (ratios, 0.2), "clip + stop": (ratios[:5], 0.2)}, A)
+    assert again.svg == film.svg
