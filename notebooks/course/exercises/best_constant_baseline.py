@@ -23,19 +23,16 @@ def cases():
 
 
 def same_length(fn):
-    """If all scores have the same length, the best constant is the mean return."""
     scores, returns = torch.eye(4).double() * 2, torch.tensor([1.0, 2.0, 3.0, 10.0]).double()
     close(fn(scores, returns), 4.0, case=(scores, returns))
 
 
 def moves_with_the_returns(fn):
-    """If every return rises by 100, the best constant rises by 100."""
     scores, returns = cases()[1]
     close(fn(scores, returns + 100), fn(scores, returns) + 100, case=(scores, returns + 100))
 
 
 def lowest(fn):
-    """No other constant may give a smaller mean of |score * (return - b)|^2."""
     for scores, returns in cases()[:4]:
         b = fn(scores, returns)
         require(torch.as_tensor(b).numel() == 1, "Give back one number.", case=(scores, returns), got=b)
@@ -48,9 +45,4 @@ def lowest(fn):
             require(spread(other) >= spread(b) - 1e-9, words, case=(scores, returns), got=b)
 
 
-EXERCISE = Exercise(
-    solution=best_constant_baseline,
-    cases=cases,
-    properties=[same_length, moves_with_the_returns, lowest],
-    check_dtype=False,
-)
+EXERCISE = Exercise(solution=best_constant_baseline, cases=cases, check_dtype=False)

@@ -30,14 +30,12 @@ def cases():
 
 
 def nothing_changed(fn):
-    """While the two policies are the same, clipping binds nowhere."""
     logp = torch.tensor([-1.0, -0.5, -2.0]).double()
     case = logp, logp.clone(), torch.tensor([1.0, -1.0, 2.0]).double(), 0.2
     close(fn(*case), 0.0, case=case)
 
 
 def same_as_no_gradient(fn):
-    """The share must be that of the samples whose gradient is zero."""
     logp, logp_old, advantages = samples(*SIX)
     logp.requires_grad_(True)
     ratio = torch.exp(logp - logp_old)
@@ -46,6 +44,4 @@ def same_as_no_gradient(fn):
     close(fn(*samples(*SIX), 0.2), (slopes == 0).double().mean(), case=(*samples(*SIX), 0.2))
 
 
-EXERCISE = Exercise(
-    solution=clip_fraction, cases=cases, properties=[nothing_changed, same_as_no_gradient], check_dtype=False
-)
+EXERCISE = Exercise(solution=clip_fraction, cases=cases, check_dtype=False)

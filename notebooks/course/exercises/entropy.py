@@ -21,22 +21,19 @@ def cases():
 
 
 def undecided(fn):
-    """If all A actions are equally likely, the entropy is log A, the largest there is."""
     for size in (2, 4, 7):
         case = (torch.full((size,), 3.0, dtype=torch.float64),)
         close(fn(*case), torch.tensor(float(size)).log(), case=case)
 
 
 def decided(fn):
-    """If one action is certain, the entropy is 0."""
     case = (torch.tensor([1000.0, 0.0, 0.0]).double(),)
     close(fn(*case), 0.0, case=case)
 
 
 def shifted(fn):
-    """The same number added to all logits changes no probability, so it must not change the entropy."""
     logits = torch.tensor([0.3, -1.0, 2.0]).double()
     close(fn(logits + 50), -(torch.softmax(logits, -1) * torch.log_softmax(logits, -1)).sum(), case=(logits + 50,))
 
 
-EXERCISE = Exercise(solution=entropy, cases=cases, properties=[undecided, decided, shifted], gradient=True)
+EXERCISE = Exercise(solution=entropy, cases=cases, gradient=True)

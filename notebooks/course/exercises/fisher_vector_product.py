@@ -23,11 +23,10 @@ def cases():
 
 
 def is_the_hessian(fn):
-    """Without damping it must be the Hessian of the mean KL, times the vector."""
     logits, visits, vector, _ = cases()[1]
     hessian = torch.autograd.functional.hessian(lambda new: (visits * kl(logits, new)).sum(), logits)  # (S, A, S, A)
     want = torch.einsum("satb,tb->sa", hessian, vector)
     close(fn(logits, visits, vector, 0.0), want, case=(logits, visits, vector, 0.0))
 
 
-EXERCISE = Exercise(solution=fisher_vector_product, cases=cases, properties=[is_the_hessian])
+EXERCISE = Exercise(solution=fisher_vector_product, cases=cases)

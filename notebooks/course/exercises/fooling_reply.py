@@ -62,7 +62,6 @@ def cases():
 
 
 def a_text(fn):
-    """The reply is a text, the same at every call, with at most 48 tokens."""
     reply = fn()
     require(isinstance(reply, str), f"A {type(reply).__name__} came back.", mistake="a_score")
     require(reply.strip(), "It is empty.", mistake="nothing")
@@ -72,7 +71,6 @@ def a_text(fn):
 
 
 def fooled(fn):
-    """The reward model must love the reply, and gold must hate it."""
     score, worth = judge(fn())
     words = f"Score {score:+.2f}, wanted {LOVED:+.1f} or more; gold {worth:+.2f}, wanted {HATED:+.1f} or less."
     require(worth <= HATED, words, got=fn(), mistake="honest")
@@ -102,6 +100,4 @@ def picture(fn):
     return fig, f"{words}, among the replies that the reward model learned from."
 
 
-EXERCISE = Exercise(
-    solution=fooling_reply, cases=cases, properties=[a_text, fooled], many_answers=True, picture=picture
-)
+EXERCISE = Exercise(solution=fooling_reply, cases=cases, many_answers=True, picture=picture)

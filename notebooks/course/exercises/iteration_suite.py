@@ -12,7 +12,6 @@ from .stand_ins import after, movement, situation
 
 
 def _epochs_end(fn):
-    """A second epoch is possible: what was noted before the loop is data, without a graph behind it."""
     try:
         fn(*situation(11, epochs=2))
     except Wrong as wrong:
@@ -21,7 +20,6 @@ def _epochs_end(fn):
 
 
 def _outside(fn):
-    """Prompt and padding are no actions: nothing outside the mask moves, in the actor or in the critic."""
     case = situation(12)
     actor, critic = movement(fn, case)
     for name, moved in (("actor's", actor), ("critic's", critic)):
@@ -30,7 +28,6 @@ def _outside(fn):
 
 
 def _reference_stays(fn):
-    """The reference is read, and gets no gradient."""
     case = situation(13)
     fn(*case)
     read = all(p.grad is None or not p.grad.any() for p in case[2].parameters())
@@ -38,7 +35,6 @@ def _reference_stays(fn):
 
 
 def _first_step(fn):
-    """Where the ratio is 1, the gradient is plain policy gradient: each real token moves by lr · A / (real tokens)."""
     rate, case = 0.1, situation(14, (1,), (2,), (2,), lr=0.1, beta=0.5)
     actor, critic, reference, _, _, mask, scores, beta, _ = case
     old, ref, values = (model(None).detach()[0, 3:5].tolist() for model in (actor, reference, critic))
@@ -51,7 +47,6 @@ def _first_step(fn):
 
 
 def _padding(fn):
-    """What stands on prompt and padding changes nothing: 1e6 there, or NaN."""
     before = after(fn, situation(15, epochs=2))
     words, near = "With {:g} there, the real tokens move elsewhere.", {"case": (), "rtol": 1e-4, "atol": 1e-6}
     close(after(fn, situation(15, epochs=2, outside=1e6)), before, words.format(1e6), **near)
@@ -63,7 +58,6 @@ def _padding(fn):
 
 
 def _clipped(fn):
-    """A ratio beyond 0.8 ... 1.2 stops a token: after one large step all further epochs leave it where it is."""
     one, more = (movement(fn, situation(22, epochs=epochs, lr=40.0))[0] for epochs in (1, 4))
     worst = ((more - one).abs() * ((one.exp() - 1).abs() > 0.2)).argmax()
     got, want = more.flatten()[worst].item(), one.flatten()[worst].item()
@@ -71,7 +65,6 @@ def _clipped(fn):
 
 
 def _unlikely(fn):
-    """A token with a probability below the smallest float is a token like any other."""
     usual, low = (movement(fn, situation(17, epochs=2, lower=x, dtype=torch.float32))[0] for x in (0.0, 200.0))
     close(low, usual, "All log-probabilities 200 lower, no ratio changes.", case=(), rtol=1e-2, atol=1e-3)
 

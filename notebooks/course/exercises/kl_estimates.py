@@ -28,33 +28,23 @@ def _two_policies():
 
 
 def zero_for_equal(fn):
-    """For equal policies all three are zero."""
     p, *_ = _two_policies()
     close(fn(p, p), tuple(torch.zeros(3, 8)), case=(p, p))
 
 
 def k1_is_unbiased(fn):
-    """Averaged over all actions with the probabilities of pi, k1 is exactly KL(pi || pi_ref)."""
     p, q, kl = _two_policies()
     close((p.exp() * fn(p, q)[0]).sum(), kl, case=(p, q))
 
 
 def k3_is_unbiased(fn):
-    """Averaged over all actions with the probabilities of pi, k3 is exactly KL(pi || pi_ref)."""
     p, q, kl = _two_policies()
     close((p.exp() * fn(p, q)[2]).sum(), kl, case=(p, q))
 
 
 def not_negative(fn):
-    """k2 and k3 are never negative, whatever is drawn."""
     p, q, _ = _two_policies()
     require((torch.stack(fn(p, q)[1:]) >= 0).all(), case=(p, q), got=fn(p, q))
 
 
-EXERCISE = Exercise(
-    solution=kl_estimates,
-    cases=cases,
-    properties=[zero_for_equal, k1_is_unbiased, k3_is_unbiased, not_negative],
-    gradient=("logp",),
-    atol=1e-6,
-)
+EXERCISE = Exercise(solution=kl_estimates, cases=cases, gradient=("logp",), atol=1e-6)

@@ -27,25 +27,20 @@ def cases():
 
 
 def rank_only_learns(fn):
-    """Twice the rank is twice what learns, and the same base."""
     case = [(100, 50)], 10, 8
     base, learns = fn([(100, 50)], 10, 4)
     close(fn(*case), (base, 2 * learns), case=case)
 
 
 def both_sides(fn):
-    """An adapter has rank numbers for each row, and rank numbers for each column."""
     one, rows, columns = (fn([size], 0, 1)[1] for size in ((10, 10), (20, 10), (10, 20)))
     close((rows, columns), (1.5 * one, 1.5 * one), case=([(20, 10)], 0, 1))
 
 
 def only_matrices_learn(fn):
-    """Numbers without an adapter lie in the base, and add nothing to what learns."""
     base, learns = fn([(10, 10)], 0, 1)
     case = [(10, 10)], 100, 1
     close(fn(*case), (2 * base, learns), case=case)
 
 
-EXERCISE = Exercise(
-    solution=memory_plan, cases=cases, properties=[rank_only_learns, both_sides, only_matrices_learn], check_dtype=False
-)
+EXERCISE = Exercise(solution=memory_plan, cases=cases, check_dtype=False)

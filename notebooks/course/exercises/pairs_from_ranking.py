@@ -13,7 +13,6 @@ def cases():
 
 
 def how_many(fn):
-    """K replies give K(K - 1)/2 pairs: each two of them meet once."""
     for k in (2, 4, 9):
         order = list(range(k))[::-1]
         got = len(fn(order))
@@ -21,12 +20,10 @@ def how_many(fn):
 
 
 def never_itself(fn):
-    """No reply is compared with itself."""
     require(all(a != b for a, b in fn([3, 1, 2])), case=([3, 1, 2],), got=fn([3, 1, 2]))
 
 
 def best_first(fn):
-    """First all pairs with the best one, then all further pairs with the second, and so on."""
     order = ["B", "D", "A", "C"]
     got = [tuple(pair) for pair in fn(order)]
     want = pairs_from_ranking(order)
@@ -35,4 +32,4 @@ def best_first(fn):
     )
 
 
-EXERCISE = Exercise(solution=pairs_from_ranking, cases=cases, properties=[never_itself, how_many, best_first])
+EXERCISE = Exercise(solution=pairs_from_ranking, cases=cases)

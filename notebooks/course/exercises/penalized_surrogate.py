@@ -35,21 +35,18 @@ def cases():
 
 
 def free_at_home(fn):
-    """At the old policy the ratio is 1 and the distance 0: the objective is A, whatever beta is."""
     logits, _, actions, advantages, _ = cases()[3]
     case = (logits, logits, actions, advantages, 100.0)
     close(fn(*case), advantages, case=case, atol=1e-6)
 
 
 def a_price_can_only_lower(fn):
-    """A larger beta never raises the objective, for either sign of A."""
     case = cases()[3]
     low, high = fn(*case[:4], 0.5), fn(*case[:4], 5.0)
     require((high <= low + 1e-7).all(), case=(*case[:4], 5.0), got=high)
 
 
 def first_slope_is_the_policy_gradient(fn):
-    """At the old policy the gradient must be that of log pi * A: the ratio has that slope, the price none."""
     logits, _, actions, advantages, beta = cases()[3]
     at = logits.clone().requires_grad_()
     objective = fn(at, logits, actions, advantages, beta)
@@ -59,10 +56,4 @@ def first_slope_is_the_policy_gradient(fn):
     close(torch.autograd.grad(objective.sum(), at)[0], truth, case=cases()[3], atol=1e-6)
 
 
-EXERCISE = Exercise(
-    solution=penalized_surrogate,
-    cases=cases,
-    properties=[free_at_home, a_price_can_only_lower, first_slope_is_the_policy_gradient],
-    gradient=("logits",),
-    atol=1e-6,
-)
+EXERCISE = Exercise(solution=penalized_surrogate, cases=cases, gradient=("logits",), atol=1e-6)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import wraps
-
 import torch
 
 from ppo_lesson.objectives import aggregate, clipped_surrogate, value_loss
 from ppo_lesson.returns import gae
 
 from ..check.compare import difference
-from ..check.spec import Exercise, Wrong, require
+from ..check.spec import Exercise, require
 from ..check.texts import of_exercise
 from .iteration_suite import SUITE
 from .shape_rewards import shape_rewards
@@ -50,7 +48,6 @@ JUDGED = (  # settings of situations; between them every known mistake does some
 
 
 def everything(fn):
-    """On every batch actor and critic end where the repaired loop takes them."""
     for settings in JUDGED:
         case = situation(**settings)
         pairs = zip(("actor", "critic"), after(fn, case), after(ppo_iteration, situation(**settings)))
@@ -58,27 +55,13 @@ def everything(fn):
         require(first is None, f"Here the {first} does not: beta {case[-2]}, epochs {case[-1]}.", case=())
 
 
-def named(holds):
-    """The property, which also says which known mistake it is, if the function does just what that one does."""
-
-    @wraps(holds)
-    def check(fn):
-        try:
-            holds(fn)
-        except Wrong as wrong:
-            wrong.mistake = _known(fn) or wrong.mistake
-            raise
-
-    return check
-
-
-def _known(fn) -> str:
-    """The name of the mistake that does what fn does, or ""."""
+def known(fn, said: str) -> str:
+    """The name of the mistake that does what fn does, or what a property said."""
     mine = [_ends(fn, settings) for settings in JUDGED]
     for mistake in of_exercise("ppo_iteration", ppo_iteration)["mistakes"]:
         if all(_alike(here, _ends(mistake.fn, settings)) for here, settings in zip(mine, JUDGED)):
             return mistake.fn.__name__
-    return ""
+    return said
 
 
 def _ends(fn, settings: dict):
@@ -99,6 +82,7 @@ def _alike(a, b) -> bool:
 EXERCISE = Exercise(
     solution=ppo_iteration,
     cases=cases,
-    properties=[named(holds) for holds in (*SUITE, everything)],
+    suite=SUITE,
+    recognise=known,
     many_answers=True,  # whatever comes back: what counts is what the models have become
 )

@@ -67,7 +67,6 @@ def cases():
 
 
 def one_row_each(fn):
-    """The trace has one dict for each mini-batch: epochs times minibatches of them."""
     case = frozen()
     trace = fn(*case)
     want = case[4].epochs * case[4].minibatches
@@ -77,7 +76,6 @@ def one_row_each(fn):
 
 
 def policy_and_critic_learn(fn):
-    """Afterwards the policy and the critic must be where the reference update leaves them."""
     mine, right = frozen(), frozen()
     if fn(*mine) != ppo_update(*right):
         return  # the trace says more, and is compared next
@@ -85,4 +83,4 @@ def policy_and_critic_learn(fn):
     close(mine[1].table.detach(), right[1].table.detach(), "The critic's values differ.", case=mine)
 
 
-EXERCISE = Exercise(solution=ppo_update, cases=cases, properties=[one_row_each, policy_and_critic_learn])
+EXERCISE = Exercise(solution=ppo_update, cases=cases)

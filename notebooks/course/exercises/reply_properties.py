@@ -9,7 +9,6 @@ from .reply_batch import NAMES, as_case, on_padding, replies
 
 
 def score_on_the_last(fn):
-    """The score belongs to the last real token of each reply."""
     batch = replies(7, beta=0.0)
     got = fn(*as_case(batch))["rewards"].detach()
     want = torch.zeros_like(got)
@@ -21,7 +20,6 @@ def score_on_the_last(fn):
 
 
 def price_of_leaving(fn):
-    """The rewards of a reply sum to its score minus beta times the sum of log pi_old - log pi_ref."""
     batch = replies(8, beta=0.5)
     kl = (batch["logp_old"] - batch["logp_ref"]).where(batch["mask"], 0.0).sum(-1)
     got, want = fn(*as_case(batch))["rewards"].detach().sum(-1), batch["scores"] - 0.5 * kl
@@ -29,7 +27,6 @@ def price_of_leaving(fn):
 
 
 def free_of_padding(fn):
-    """What stands on padding reaches no advantage of a real token."""
     batch = replies(9)
     mask, before = batch["mask"], fn(*as_case(batch))["advantages"].detach()
     after = fn(*as_case(on_padding(batch, 100.0)))["advantages"].detach()
@@ -38,7 +35,6 @@ def free_of_padding(fn):
 
 
 def old_is_data(fn):
-    """Rewards and advantages are data: no gradient flows into what was noted while sampling."""
     batch = replies(10)
     old = {name: batch[name].requires_grad_(True) for name in ("logp_old", "logp_ref", "values_old", "scores")}
     batch |= {name: batch[name].requires_grad_(True) for name in ("logp", "values")}
@@ -51,7 +47,6 @@ def old_is_data(fn):
 
 
 def unlikely_tokens(fn):
-    """A token with a probability below the smallest float is a token like any other."""
     batch = replies(11, dtype=torch.float32)
     usual = fn(*as_case(batch))["policy_loss"].item()
     shift = {name: batch[name] - 200.0 for name in ("logp", "logp_old", "logp_ref")}
@@ -63,7 +58,6 @@ def unlikely_tokens(fn):
 
 
 def clipped(fn):
-    """A token with A > 0 and a ratio above 1.2, or A < 0 and a ratio below 0.8, has no gradient; others have."""
     for A, ratio, flat in ((1.0, 1.5, True), (-1.0, 0.5, True), (1.0, 0.5, False), (-1.0, 1.5, False)):
         one = {name: torch.zeros(1, 1).double() for name in NAMES[:5]} | {"beta": 0.0}
         one |= {"scores": torch.tensor([A]).double(), "mask": torch.ones(1, 1, dtype=torch.bool)}
@@ -80,7 +74,6 @@ def clipped(fn):
 
 
 def means_over_real(fn):
-    """More padding changes no loss."""
     batch = replies(12)
     pad = {name: torch.cat([batch[name], torch.ones(3, 5).double()], -1) for name in NAMES[:5]}
     pad["mask"] = torch.cat([batch["mask"], torch.zeros(3, 5, dtype=torch.bool)], -1)
@@ -90,7 +83,6 @@ def means_over_real(fn):
 
 
 def nan_on_padding(fn):
-    """NaN on padding reaches neither a loss nor a gradient."""
     batch = on_padding(replies(13), torch.nan)
     live = [batch[name].requires_grad_(True) for name in ("logp", "values")]
     out = fn(*as_case(batch))

@@ -40,7 +40,6 @@ def cases():
 
 
 def sums(fn):
-    """The rewards of a reply sum to its score minus beta times the sum of log π - log π_ref over its tokens."""
     for case in cases():
         scores, logp, logp_ref, mask, beta = case
         want = scores - beta * (logp - logp_ref).where(mask, 0.0).sum(-1)
@@ -48,27 +47,23 @@ def sums(fn):
 
 
 def same_model(fn):
-    """Where the model is still the reference nothing is paid before the last token, and there the score."""
     scores, logp, _, mask, beta = case = _replies(8, (0, 0), (3, 4), 4, 0.5)
     got = fn(scores, logp, logp.clone(), mask, beta)
     close(got, torch.tensor([[0, 0, scores[0], 0], [0, 0, 0, scores[1]]]), case=case)
 
 
 def bad_luck_is_paid_too(fn):
-    """A token less likely than under the reference is paid, a likelier one pays: so their mean is the KL."""
     case = torch.zeros(1), torch.tensor([[-2.0, -1.0]]), torch.tensor([[-1.0, -2.0]]), torch.ones(1, 2).bool(), 0.5
     close(fn(*case), torch.tensor([[0.5, -0.5]]), case=case)
 
 
 def data(fn):
-    """Rewards are data: no gradient flows through them into log π."""
     scores, logp, logp_ref, mask, beta = case = cases()[3]
     got = fn(scores, logp.clone().requires_grad_(), logp_ref, mask, beta)
     require(not got.requires_grad, case=case, mistake="not_data")
 
 
 def nan_outside(fn):
-    """NaN outside the mask reaches no reward."""
     case = _replies(7, (0, 0), (2, 3), 4, 0.1, padding=torch.nan)
     got = fn(*case)
     if got.isnan().any():  # which mistake is it? The one that does the same with plain numbers there
@@ -78,6 +73,4 @@ def nan_outside(fn):
     close(got, shape_rewards(*case), case=case)
 
 
-EXERCISE = Exercise(
-    solution=shape_rewards, cases=cases, properties=[sums, same_model, bad_luck_is_paid_too, data, nan_outside]
-)
+EXERCISE = Exercise(solution=shape_rewards, cases=cases)

@@ -42,13 +42,11 @@ def cases():
 
 
 def lands_on_the_target(fn):
-    """With lr = 1, a square visited once moves exactly onto r + gamma V(s')."""
     args = _transitions([5.0, 2.0, 0.0], [(0, -0.1, 1, False, False)], 1.0, 0.5)
     close(fn(*args), torch.tensor([0.9, 2.0, 0.0]), case=args)
 
 
 def the_truth_rests(fn):
-    """The exact table of a robot that always takes the best way must not move."""
     maze, best = Maze(), optimal(0.97)
     squares = torch.arange(15)
     action = best.probs[:15].argmax(-1)
@@ -60,4 +58,4 @@ def the_truth_rests(fn):
     close(fn(*args), V, case=args, atol=1e-6)
 
 
-EXERCISE = Exercise(solution=td_update, cases=cases, properties=[lands_on_the_target, the_truth_rests])
+EXERCISE = Exercise(solution=td_update, cases=cases)

@@ -31,7 +31,6 @@ def cases():
 
 
 def one_token_has_to_come(fn):
-    """At one place, the probabilities of all tokens that could stand there sum to 1."""
     logits, ids, T, temperature = cases()[3]
     total = 0.0
     for token in range(logits.shape[-1]):
@@ -41,7 +40,6 @@ def one_token_has_to_come(fn):
 
 
 def last_column_is_free(fn):
-    """Behind the last token nothing is chosen: what the model says in the last column must not matter."""
     logits, ids, T, temperature = cases()[4]
     before = fn(logits, ids, T, temperature)
     logits = logits.clone()
@@ -50,7 +48,6 @@ def last_column_is_free(fn):
 
 
 def first_token_is_decided_by_the_prompt(fn):
-    """The first reply token is decided in the last column of the prompt, P - 1."""
     logits, ids, T, temperature = cases()[4]
     before = fn(logits, ids, T, temperature)
     logits = logits.clone()
@@ -61,7 +58,6 @@ def first_token_is_decided_by_the_prompt(fn):
 
 
 def unlikely_tokens_too(fn):
-    """A token that is all but impossible has a logarithm too, here down to -220."""
     case = cases()[5]
     got, want = fn(*case), token_logps(*case)
     right = torch.isclose(got, want, rtol=1e-4, atol=1e-5)
@@ -69,11 +65,4 @@ def unlikely_tokens_too(fn):
     require(not lost, case=case, got=got, mistake="log_of_softmax")
 
 
-EXERCISE = Exercise(
-    solution=token_logps,
-    cases=cases,
-    properties=[one_token_has_to_come, last_column_is_free, first_token_is_decided_by_the_prompt, unlikely_tokens_too],
-    gradient=("logits",),
-    rtol=0.0001,
-    atol=1e-05,
-)
+EXERCISE = Exercise(solution=token_logps, cases=cases, gradient=("logits",), rtol=0.0001, atol=1e-05)

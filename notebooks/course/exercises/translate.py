@@ -53,10 +53,9 @@ def cases():
 
 
 def switched_off(fn):
-    """A price that no switch asks for is 0, however high it is."""
     case = (_whole(kl_coef=5.0, kl_loss_coef=7.0),)
     found = fn(*case)
     close((found["beta"], found["kl_loss"]), (0.0, 0.0), case=case)
 
 
-EXERCISE = Exercise(solution=translate, cases=cases, properties=[switched_off], check_dtype=False)
+EXERCISE = Exercise(solution=translate, cases=cases, check_dtype=False)

@@ -38,7 +38,6 @@ def cases():
 
 
 def the_loop_rests(fn):
-    """One square, reward 1 for ever, cut after every second step, gamma 0.9: V = 10 must be its own target."""
     case = _record([10.0], [(0, 0, 0, 0, 0), (0, 0, 0, 0, 1)] * 2)
     next_values, cut = fn(*case)
     close(1 + 0.9 * next_values, torch.full((4,), 10.0), case=case)
@@ -46,9 +45,8 @@ def the_loop_rests(fn):
 
 
 def nothing_after_the_goal(fn):
-    """Where `terminated` is true, the next value must be 0, whatever the table says about the goal."""
     case = cases()[1]
     close(fn(*case)[0][1], 0.0, case=case)
 
 
-EXERCISE = Exercise(solution=what_follows, cases=cases, properties=[the_loop_rests, nothing_after_the_goal])
+EXERCISE = Exercise(solution=what_follows, cases=cases)

@@ -35,7 +35,6 @@ def cases():
 
 
 def plain_slope(fn):
-    """Without a clip, the slope in V is V - R: half a square, so that no factor 2 is left over."""
     values, returns, old = _numbers(torch.Generator().manual_seed(1), 5)
     leaf = values.clone().requires_grad_(True)
     (slope,) = torch.autograd.grad(fn(leaf, returns, old, None).sum(), leaf)
@@ -43,14 +42,12 @@ def plain_slope(fn):
 
 
 def never_smaller(fn):
-    """A clip never makes the loss smaller: it is the larger of two errors."""
     case = (*_numbers(torch.Generator().manual_seed(2), 40), 0.2)
     with_clip, without = fn(*case), 0.5 * (case[0] - case[1]) ** 2
     require((with_clip >= without - 1e-9).all(), case=case, got=with_clip)
 
 
 def moved_enough(fn):
-    """V has moved by more than the clip towards R: its gradient must be 0."""
     values, returns, old = (torch.tensor(x).double() for x in ([2.5, 1.5], [5.0, -5.0], [2.0, 2.0]))
     leaf = values.clone().requires_grad_(True)
     got = fn(leaf, returns, old, 0.2)
@@ -58,6 +55,4 @@ def moved_enough(fn):
     close(slope, [0.0, 0.0], case=(values, returns, old, 0.2))
 
 
-EXERCISE = Exercise(
-    solution=value_loss, cases=cases, properties=[plain_slope, never_smaller, moved_enough], gradient=("values",)
-)
+EXERCISE = Exercise(solution=value_loss, cases=cases, gradient=("values",))
