@@ -1,5 +1,6 @@
 """The files that people have: every form of rows, in every container; any other is named, with what converts it."""
 
+import contextlib
 import copy
 import gzip
 import io
@@ -259,16 +260,27 @@ TWO = [
 ]
 
 
-def converted(message, path):
-    """What the line under "Convert it:" makes of the file."""
+def converted(message, path, *, apart=False):
+    """What the line under "Convert it:" makes of the file.
+
+    A line that imports this module runs here, where torch is loaded already, unless apart: in a Python of its own.
+    """
     line = message.split(":\n  ")[-1].split(" (")[0]
     program, *rest = shlex.split(line)
-    assert program == "python" and rest[-1] == str(path.with_suffix(".rows.jsonl"))
-    made = [sys.executable, *(rest[:-2] if ">" in rest else rest)]
-    done = subprocess.run(made, capture_output=True, check=True)
+    made = path.with_suffix(".rows.jsonl")
+    assert program == "python" and rest[-1] == str(made)
+    words = rest[:-2] if ">" in rest else rest
+    if "from ppo_lesson" in line and not apart:
+        assert words[0] == "-c"
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
+            patch.setattr(sys, "argv", [words[0], *words[2:]])
+            exec(words[1], {"__name__": "__main__"})
+        printed = said.getvalue().encode("ascii")  # in whatever encoding a shell writes it
+    else:
+        printed = subprocess.run([sys.executable, *words], capture_output=True, check=True).stdout
     if ">" in rest:
-        path.with_suffix(".rows.jsonl").write_bytes(done.stdout)
-    return path.with_suffix(".rows.jsonl")
+        made.write_bytes(printed)
+    return made
 
 
 @pytest.mark.parametrize(("reader", "row", "says"), TWO)
@@ -277,6 +289,15 @@ def test_a_file_that_fits_two_forms_is_refused_with_a_line_that_keeps_one(reader
         reader(path := file(row))
     assert f"line 1: fits two forms, as it has {says}" in str(caught.value)
     assert len(reader(converted(str(caught.value), path))) == 1
+
+
+@pytest.mark.slow
+def test_these_lines_run_in_a_python_of_their_own(file):
+    """One of each place that they stand in: `two`, `repeated`, and a form of rows."""
+    for row in (TWO[0][1], {"prompt": ASK, "reply": f"{ASK} {SAY}"}, OTHERS[0][0]):
+        with pytest.raises(ValueError, match=r"fits two forms|begins with its own prompt|ShareGPT") as caught:
+            read_pairs(path := file(row))
+        assert read_pairs(converted(str(caught.value), path, apart=True)) == [Pair(ASK, SAY)]
 
 
 def test_replies_that_all_begin_with_their_prompt_are_refused_with_a_line_that_cuts_it_off(file):

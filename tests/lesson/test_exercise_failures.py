@@ -451,7 +451,8 @@ def test_what_would_stop_the_kernel_itself_stops_a_copy_of_it(capsys, fn, words,
 
 
 @linux
-def test_the_copy_names_the_case_and_leaves_everything_else_to_the_original(monkeypatch):
+@pytest.mark.slow
+def test_the_copy_names_the_case(monkeypatch):
     monkeypatch.setattr(sandbox, "SECONDS", 2.0)  # time for a copy of the process and one case on a busy machine
 
     def third(x, scale):
@@ -459,6 +460,10 @@ def test_the_copy_names_the_case_and_leaves_everything_else_to_the_original(monk
 
     words, case = go_ahead(SPEC, third)
     assert "did not finish" in words and case[1] == 2.0
+
+
+@linux
+def test_the_copy_leaves_everything_else_to_the_original(monkeypatch):
     monkeypatch.setattr(sandbox, "SECONDS", 60.0)  # these end by themselves
     for fn in (scaled_sum, raises, changes_input, leaves_python, recursion, lambda x, scale: None):
         assert go_ahead(SPEC, fn) == ("", None)

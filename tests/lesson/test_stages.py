@@ -18,9 +18,9 @@ from ppo_lesson.language.text import load_tokenizer, prompt_ids
 
 STORED = json.loads(stages.FILE.read_text("utf-8"))
 FEW = stages.Stages(
-    SupervisedConfig(steps=2, batch=8, lr=1e-3, warmup=0),
     SupervisedConfig(steps=2, batch=4, lr=1e-3, warmup=0),
-    RLHFConfig(iterations=2, batch=8, max_new_tokens=8, kl=FixedKL(0.1)),
+    SupervisedConfig(steps=2, batch=4, lr=1e-3, warmup=0),
+    RLHFConfig(iterations=2, batch=4, max_new_tokens=4, kl=FixedKL(0.1)),
     free=1,
 )
 
@@ -30,7 +30,14 @@ def material():
     return stages.material(load_tokenizer(stages.shipped("tokenizer")))
 
 
-def few(material, held=8):
+@pytest.fixture
+def a_few_plain_texts(monkeypatch):
+    """Each look reads ten plain texts in the place of 200: most of what a run of FEW took."""
+    plain_loss = sweep.plain_loss
+    monkeypatch.setattr(sweep, "plain_loss", lambda model, tokenizer: plain_loss(model, tokenizer, count=10))
+
+
+def few(material, held=4):
     desk, pairs, rankings = material
     return replace(desk, held=desk.held[:held]), pairs[:40], rankings[:40]
 
@@ -71,7 +78,7 @@ def test_the_first_two_stages_again_lie_in_the_stored_spread(material):
     ],
     ids=["cpu", "micro-batches", "LoRA in bfloat16", "as on a T4"],
 )
-def test_all_stages_run_on_every_kind_of_machine(changes, material):
+def test_all_stages_run_on_every_kind_of_machine(changes, material, a_few_plain_texts):
     if changes.get("lora_rank"):
         pytest.importorskip("peft", reason="LoRA needs peft, of the extra [gpu]")
     profile = choose("cpu", **changes)
@@ -84,7 +91,7 @@ def test_all_stages_run_on_every_kind_of_machine(changes, material):
     assert found["beta 0.1"]["rows"]["beta"] == [0.1, 0.1] and found["beta 0"]["rows"]["beta"] == [0]
 
 
-def test_the_notebooks_own_calls_are_those_of_the_command(material):
+def test_the_notebooks_own_calls_are_those_of_the_command(material, a_few_plain_texts):
     """SFT by hand and by `run`: the same weights, so that what is live is what is stored."""
     desk, pairs, rankings = few(material)
     name, found = next(stages.run(stages.pretrained(), desk, pairs, rankings, FEW, seed=0))
@@ -94,7 +101,7 @@ def test_the_notebooks_own_calls_are_those_of_the_command(material):
     assert stages.before(desk, model, FEW.rlhf, CPU) == found["held"]["after"]
 
 
-def test_the_command_writes_after_every_seed(tmp_path, monkeypatch, capsys, material):
+def test_the_command_writes_after_every_seed(tmp_path, monkeypatch, capsys, material, a_few_plain_texts):
     monkeypatch.setattr(stages, "FILE", tmp_path / "stages.json")
     monkeypatch.setattr(stages, "TINY", FEW)
     monkeypatch.setattr(stages, "material", lambda tokenizer: few(material))
