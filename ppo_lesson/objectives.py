@@ -73,6 +73,82 @@ def penalized_surrogate(logp: Tensor, logp_old: Tensor, advantages: Tensor, kl: 
     return surrogate(logp, logp_old, advantages) - beta * kl
 
 
+def cispo(logp: Tensor, logp_old: Tensor, advantages: Tensor, eps_high: float) -> Tensor:
+    """min(ratio, 1 + eps_high) * A * log pi, the weight a number: no token loses its gradient (CISPO, MiniMax 2025).
+
+    arXiv 2506.13585v1, eq. 4 and 5, without a lower limit, as in the paper's runs. Look at its gradient: its value
+    estimates nothing.
+
+    >>> cispo(torch.tensor([-0.5, -0.5]), torch.tensor([-0.5, -3.0]), torch.tensor([1.0, -1.0]), eps_high=1.0)
+    tensor([-0.5000,  1.0000])
+    """
+    require(eps_high > 0, ValueError, "numbers", "eps_high", eps_high)
+    return _ratio(logp, logp_old, advantages).detach().clamp(max=1 + eps_high) * advantages.detach() * logp
+
+
+@torch.no_grad()
+def binary_divergence(logp: Tensor, logp_old: Tensor, kind: str) -> Tensor:
+    """How far pi and pi_old are apart about one event, "this token or another one", per element; no gradient.
+
+    kind "tv": |p - p_old|; "kl": KL(pi_old || pi) of the two outcomes (DPPO, arXiv 2602.04879v1, eq. 13 and 14).
+
+    >>> binary_divergence(torch.tensor([0.5, 1e-3]).log(), torch.tensor([0.25, 1e-5]).log(), "tv")
+    tensor([0.2500, 0.0010])
+    """
+    require(kind in ("tv", "kl"), ValueError, "numbers", "divergence", kind)
+    p, old = logp.exp().clamp(max=1), logp_old.exp().clamp(max=1)
+    if kind == "tv":
+        return (p - old).abs()
+    tiny = torch.finfo(p.dtype).tiny
+    return old * (logp_old - logp) + torch.xlogy(1 - old, (1 - old).clamp(min=tiny) / (1 - p).clamp(min=tiny))
+
+
+def dppo(logp: Tensor, logp_old: Tensor, advantages: Tensor, eps=0.2, *, eps_high=None, divergence="tv") -> Tensor:
+    """ratio * A, and 0 where the policy left `eps` and would go on; by divergence, not by ratio (DPPO, Qi et al. 2026).
+
+    arXiv 2602.04879v1, eq. 11 and 12: a token's gradient ends where its `binary_divergence` exceeds eps (eps_high for
+    A > 0) and A pulls the ratio further away from 1. eps: 0.15 to 0.2 for "tv", 0.05 for "kl".
+
+    >>> old, A = torch.tensor([0.0001, 0.6, 0.6]).log(), torch.ones(3)
+    >>> dppo(torch.tensor([0.01, 0.7, 0.9]).log(), old, A)  # a rare token may become a hundred times as likely
+    tensor([100.0000,   1.1667,   0.0000])
+    """
+    low, high = clip_range(eps, eps_high)
+    ratio, advantages = _ratio(logp, logp_old, advantages), advantages.detach()
+    limit = torch.where(advantages > 0, high - 1, 1 - low)
+    gone = (binary_divergence(logp, logp_old, divergence) > limit) & ((ratio - 1) * advantages > 0)
+    return (ratio * advantages).where(~gone, 0)
+
+
+def sequence_log_ratio(logp: Tensor, logp_old: Tensor, mask: Tensor | None = None, *, token=False) -> Tensor:
+    """Mean of log(pi / pi_old) over each reply, at each of its steps: log of GSPO's ratio (Zheng et al. 2025).
+
+    arXiv 2507.18071v2, eq. 7; (..., T) -> (..., T), 0 outside the mask. The objectives take it as logp, and 0 as
+    logp_old. token=True: GSPO-token, eq. 14: the same number, with the gradient of this token's own log pi.
+
+    >>> sequence_log_ratio(torch.tensor([[-1.0, -2.0, 9.0]]), torch.zeros(1, 3), torch.tensor([[True, True, False]]))
+    tensor([[-1.5000, -1.5000,  0.0000]])
+    """
+    validate.same_shape({"logp": logp, "logp_old": logp_old, "mask": mask})
+    real = torch.ones_like(logp, dtype=torch.bool) if mask is None else mask.bool()
+    logp, logp_old = logp.where(real, 0), logp_old.detach().where(real, 0)
+    mean = (logp - logp_old).sum(-1, keepdim=True) / real.sum(-1, keepdim=True).clamp(min=1)
+    return (logp - logp.detach() + mean.detach() if token else mean.expand_as(logp)).where(real, 0)
+
+
+@torch.no_grad()
+def truncated_weight(logp: Tensor, logp_sampler: Tensor, cap: float) -> Tensor:
+    """min(pi / pi_sampler, cap) per element, for a sampler that is not quite the trainer (TIS; Yao et al. 2025).
+
+    logp: of the trainer's copy of the policy that sampled; logp_sampler: what the sampler itself says. cap >= 1.
+
+    >>> truncated_weight(torch.tensor([0.5, 0.9]).log(), torch.tensor([0.5, 0.1]).log(), cap=2.0)
+    tensor([1., 2.])
+    """
+    validate.number("cap", cap, 1.0)
+    return _ratio(logp, logp_sampler, torch.ones_like(logp)).clamp(max=cap)
+
+
 @torch.no_grad()
 def clip_fraction(
     logp: Tensor, logp_old: Tensor, advantages: Tensor, eps=0.2, *, eps_high=None, mask=None, dim=None

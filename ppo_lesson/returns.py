@@ -45,7 +45,7 @@ def gae(
     rewards, values, next_values: (..., T); next_values[t] = V(the true next observation, before any reset).
     terminated: the future is worth nothing. truncated: it is worth V(next observation), but the trace stops.
     mask: true on real steps; it may have holes. The trace is cut before a masked step, and everything outside the mask
-    is zero in the result whatever stands there, NaN included. No gradient flows.
+    is zero in the result whatever stands there, NaN included. No gradient flows. lam may be (..., 1), one a row.
     ValueError for different shapes, non-finite numbers on real steps, gamma or lam outside [0, 1], a mask of zeros.
 
     >>> r, v = torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.5, 0.6, 0.7])
@@ -54,7 +54,7 @@ def gae(
     (tensor([0.4468, 0.3752, 0.3000]), tensor([0.9468, 0.9752, 1.0000]))
     """
     rewards = _reals("rewards", rewards)
-    gamma, lam = number("gamma", gamma, 0.0, 1.0), number("lam", lam, 0.0, 1.0)
+    gamma, lam = number("gamma", gamma, 0.0, 1.0), _lambda(lam, rewards.shape)
     steps = {"rewards": rewards, "values": values, "next_values": next_values}
     ends = {"terminated": terminated, "truncated": truncated, "mask": mask}
     same_shape(steps | ends)
@@ -100,6 +100,16 @@ def whiten(x: Tensor, mask: Tensor | None = None, *, dim=None, shift_mean=True, 
         require(x.dtype != torch.float64, ValueError, "numbers", "too large", x.abs().max())
         return whiten(x.double(), mask, dim=dim, shift_mean=shift_mean, eps=eps).to(dtype)
     return ((centred if shift_mean else x) * torch.rsqrt(variance + eps)).where(n > 1, 0).to(dtype)
+
+
+def _lambda(lam, shape: tuple[int, ...]):
+    """A number in [0, 1], or a tensor of such, one for each row of `shape`."""
+    if not isinstance(lam, Tensor) or not lam.ndim:
+        return number("lam", lam, 0.0, 1.0)
+    require(lam.shape == (*shape[:-1], 1), ValueError, "numbers", "shape", "lam", 1, tuple(lam.shape))
+    for x in lam.flatten().tolist():
+        number("lam", x, 0.0, 1.0)
+    return lam
 
 
 def _backward_sum(x: Tensor, weight: Tensor) -> Tensor:

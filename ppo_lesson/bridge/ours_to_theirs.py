@@ -14,7 +14,9 @@ from . import keys as known
 from .keys import ADV, CORRECTION, OFF, VERSIONS, A, C, K, Note, R, either
 
 KL_LOSS = {"k1": "kl", "k2": "mse", "k3": "low_var_kl"}  # ours: the name verl knew first
-ESTIMATOR = {"gae": "gae", "group": "grpo"}
+ESTIMATOR = {"gae": "gae", "group": "grpo", "rloo": "rloo"}
+LOSS = {("clip", "token"): "vanilla", ("clip", "sequence-token"): "gspo"}  # objective and ratio: verl's loss_mode
+LOSS |= {(ours, "token"): ours.replace("-", "_") for ours in ("cispo", "dppo-tv", "dppo-kl")}
 LINE, FLAT = "linear", "constant_with_warmup"  # learning rates, as transformers calls them
 
 
@@ -95,6 +97,13 @@ def _verl(config, launch, prompts, mean_length):
     keys |= {A + "use_kl_loss": config.kl_loss > 0, A + "kl_loss_type": KL_LOSS[config.kl_loss_kind]}
     keys[CORRECTION + "bypass_mode"] = not config.rescore
     keys["algorithm.adv_estimator"] = ESTIMATOR[config.advantages]
+    form = "token" if config.ratio == "token" else "sequence-token"
+    keys[A + "policy_loss.loss_mode"] = LOSS.get((config.objective, form), "vanilla")
+    said = {"objective"} if config.objective != "plain" else set()
+    said |= {"ratio"} if config.ratio == "sequence-token" and config.objective == "clip" else set()
+    notes = [note for note in notes if note.key not in said]
+    if config.objective == "cispo":
+        notes.append(Note("changed", "objective", "cispo", "verl limits the weight from below too, at 1 - eps"))
     kl = config.kl
     keys |= {"algorithm.use_kl_in_reward": kl is not None, K + "kl_coef": 0.0 if kl is None else kl.beta}
     keys[K + "type"] = "adaptive" if isinstance(kl, ZieglerKL) else "fixed"
@@ -150,7 +159,10 @@ def _openrlhf(config, _, prompts, mean_length):
     low, clip = config.eps, either(config.score_clip, known.NO_LIMIT)
     keys |= {"actor.eps_clip_low_high": [low, either(config.eps_high, low)], "reward.clip_range": [-clip, clip]}
     group = "group_norm" if config.scale_groups else "dr_grpo"
-    keys[ADV + "estimator"] = group if config.advantages == "group" else "gae"
+    keys[ADV + "estimator"] = group if config.advantages == "group" else config.advantages
+    keys["actor.policy_loss_type"] = "ppo" if config.ratio == "token" else "gspo"
+    keys["critic.freezing_steps"] = config.critic_warmup or -1
+    notes = [note for note in notes if note.key != "critic_warmup" and note[1:3] != ("ratio", "sequence")]
     kl, loss = config.kl, config.kl_loss > 0
     price = config.kl_loss if loss else 0.0 if kl is None else kl.beta
     keys |= {"algo.kl.init_coef": price, "algo.kl.use_loss": loss}
@@ -159,7 +171,7 @@ def _openrlhf(config, _, prompts, mean_length):
         notes.append(Note("lost", "kl", kl, "one price of KL: with kl_loss there is none in the reward"))
     elif isinstance(kl, ZieglerKL):
         keys |= {"algo.kl.target": _per_token(config, mean_length, notes), "algo.kl.horizon": kl.horizon}
-    if config.advantages == "group" and kl is not None and not loss:
+    if config.advantages != "gae" and kl is not None and not loss:
         notes.append(Note("changed", "kl", kl, "taken off after the comparison in the group, not before"))
     if config.aggregate == "seq-mean-token-sum":
         keys["actor.loss_agg_mode"] = known.NEUTRAL["aggregate"]
@@ -186,7 +198,7 @@ def _begin(config, library):
         value = getattr(config, ours)
         if ours in known.MATTERS_WITH:
             continue  # said with the field that it belongs to
-        idle = ours == "whiten_advantages" and config.advantages == "group"
+        idle = ours == "whiten_advantages" and config.advantages != "gae"
         same = ours == "eps_high" and value == config.eps
         if value != known.NEUTRAL[ours] and not idle and not same:
             notes.append(Note("lost", ours, value, why))

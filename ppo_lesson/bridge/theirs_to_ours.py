@@ -8,7 +8,7 @@ from ..language.settings import RLHFConfig, check
 from . import keys as known
 from .command_line import flat
 from .keys import ADV, CORRECTION, OFF, A, K, Note, R, either
-from .ours_to_theirs import optimizer_steps
+from .ours_to_theirs import LOSS, optimizer_steps
 
 PAIRS = {"actor.eps_clip_low_high"}  # of numbers, but None by default
 MAY_BE_NULL = {A + "clip_ratio_low", A + "clip_ratio_high"}  # then clip_ratio counts
@@ -50,7 +50,11 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
     made["kl_loss"] = keys[A + "kl_loss_coef"] if keys[A + "use_kl_loss"] else 0.0
     made["kl_loss_kind"] = _kind(keys[A + "kl_loss_type"], made["kl_loss"], notes)
     made |= {"kl_loss_ratio": False} if made["kl_loss"] else {}
-    made["advantages"] = _one_of(keys, "algorithm.adv_estimator", {"gae": "gae", "grpo": "group"}, notes)
+    made["advantages"] = _one_of(
+        keys, "algorithm.adv_estimator", {"gae": "gae", "grpo": "group", "rloo": "rloo"}, notes
+    )
+    modes = {mode: ours for ours, mode in LOSS.items()}
+    made["objective"], made["ratio"] = _one_of(keys, A + "policy_loss.loss_mode", modes, notes)
     modes = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum")
     made["aggregate"] = _one_of(keys, A + "loss_agg_mode", {mode: mode for mode in modes}, notes)
     made["kl"] = None
@@ -113,8 +117,11 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
         made["kl"] = _controller(price, "algo.kl.target", target, horizon, mean_length, notes)
         if keys["algo.kl.estimator"] != "k1":
             notes.append(Note("lost", "algo.kl.estimator", keys["algo.kl.estimator"], "ours has k1 in the reward"))
-    words = {"gae": "gae", "group_norm": "group", "dr_grpo": "group"}
+    words = {"gae": "gae", "group_norm": "group", "dr_grpo": "group", "rloo": "rloo"}
+    made["critic_warmup"] = max(0, keys["critic.freezing_steps"])
     made["advantages"] = _one_of(keys, ADV + "estimator", words, notes)
+    whole = "sequence-token" if made["advantages"] == "gae" else "sequence"
+    made["ratio"] = _one_of(keys, "actor.policy_loss_type", {"ppo": "token", "gspo": whole}, notes)
     made["scale_groups"] = keys[ADV + "estimator"] != "dr_grpo"
     made["anneal"] = _falls(keys, "actor.lr_scheduler", notes)
     made["warmup"] = round(keys["actor.lr_warmup_ratio"] * made.get("iterations", 0))

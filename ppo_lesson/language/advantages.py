@@ -1,4 +1,4 @@
-"""Advantages of every token: the maze's own `gae` over rewards with a price of distance, or GRPO's groups of replies.
+"""Advantages of every token: the maze's own `gae` over rewards with a price of distance, or groups of replies.
 
 Formulas alone, on (B,) scores and (B, T) log-probabilities; where these come from is `rollout`'s business.
 """
@@ -58,15 +58,65 @@ def group_advantages(scores: Tensor, group_ids: Tensor, *, scale: bool = True) -
     return centred / (variance.sqrt()[group] + 1e-6)
 
 
+def rloo_advantages(scores: Tensor, group_ids: Tensor) -> Tensor:
+    """RLOO: each score minus the mean of the *other* scores of its group (Ahmadian et al. 2024, arXiv 2402.14740v2).
+
+    scores, group_ids: (B,) -> (B,). n / (n - 1) times the distance from the mean of all; a group of one gets 0.
+
+    >>> rloo_advantages(torch.tensor([1.0, 3.0, 5.0, 7.0]), torch.tensor([0, 0, 1, 2]))
+    tensor([-2.,  2.,  0.,  0.])
+    """
+    size = (group_ids[:, None] == group_ids).sum(-1)
+    return group_advantages(scores, group_ids, scale=False) * (size / (size - 1).clamp(min=1))
+
+
+def varied_groups(scores: Tensor, group_ids: Tensor) -> Tensor:
+    """Which replies stand in a group whose scores are not all alike: DAPO's dynamic sampling drops the others.
+
+    scores: of the reward alone, before any price for length (Yu et al. 2025, arXiv 2503.14476v2, eq. 11). (B,) -> (B,).
+
+    >>> varied_groups(torch.tensor([1.0, 3.0, 5.0, 5.0]), torch.tensor([0, 0, 1, 1]))
+    tensor([ True,  True, False, False])
+    """
+    return ((group_ids[:, None] == group_ids) & (scores[:, None] != scores)).any(-1)
+
+
+def overlong_penalty(lengths: Tensor, longest: int, buffer: int) -> Tensor:
+    """0 up to longest - buffer tokens, then a line down to -1 at `longest` (DAPO, arXiv 2503.14476v2, eq. 13).
+
+    >>> overlong_penalty(torch.tensor([3, 8, 9, 12]), longest=12, buffer=4)
+    tensor([ 0.0000,  0.0000, -0.2500, -1.0000])
+    """
+    validate.integer("buffer", buffer, 1, longest)
+    return ((longest - buffer - lengths) / buffer).clamp(-1, 0)
+
+
+def length_adaptive_lam(mask: Tensor, alpha: float) -> Tensor:
+    """lambda = 1 - 1 / (alpha * l) for a reply of l tokens, at least 0 (VAPO, arXiv 2504.05118v3). (B, T) -> (B, 1).
+
+    >>> length_adaptive_lam(torch.ones(1, 100), alpha=0.05)
+    tensor([[0.8000]])
+    """
+    return (1 - 1 / (validate.positive("alpha", alpha) * mask.bool().sum(-1, keepdim=True))).clamp(min=0)
+
+
 def advantages_of(rollout: ReplyRollout, config, beta: float, group_ids: Tensor) -> tuple[Tensor, Tensor | None]:
     """(B, T) advantages, by the maze's own `gae` or by groups, and the critic's targets (None without a critic)."""
-    if config.advantages == "group":
-        weights = group_advantages(rollout.scores - beta * rollout.kl_ref, group_ids, scale=config.scale_groups)
-        return weights[:, None].expand(rollout.mask.shape).where(rollout.mask, 0), None
-    mask = rollout.mask
-    rewards = shape_rewards(rollout.scores, rollout.logp, rollout.logp_ref, mask, beta)
+    mask, scores = rollout.mask, rollout.scores
+    if config.overlong_buffer:
+        price = overlong_penalty(mask.sum(-1), config.max_new_tokens, config.overlong_buffer)
+        scores = scores + config.overlong_penalty * price
+    if config.advantages != "gae":
+        scores = scores - beta * rollout.kl_ref
+        rloo, scale = config.advantages == "rloo", config.scale_groups
+        weights = rloo_advantages(scores, group_ids) if rloo else group_advantages(scores, group_ids, scale=scale)
+        return weights[:, None].expand(mask.shape).where(mask, 0), None
+    rewards = shape_rewards(scores, rollout.logp, rollout.logp_ref, mask, beta)
     next_values = torch.cat([rollout.values[:, 1:], rollout.values[:, :1]], -1)
     last = mask & ~torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], -1)  # a reply ends where its mask ends
-    about = {"terminated": last, "mask": mask, "gamma": config.gamma, "lam": config.lam}
-    advantages, returns = gae(rewards, rollout.values, next_values, **about)
+    steps, about = (rewards, rollout.values, next_values), {"terminated": last, "mask": mask, "gamma": config.gamma}
+    lam = config.lam if config.lam_alpha is None else length_adaptive_lam(mask, config.lam_alpha)
+    advantages, returns = gae(*steps, **about, lam=lam)
+    if config.critic_lam is not None:  # decoupled: the critic's targets have a trace of their own (VC-PPO)
+        returns = gae(*steps, **about, lam=config.critic_lam)[1]
     return (whiten(advantages, mask) if config.whiten_advantages else advantages), returns

@@ -21,8 +21,11 @@ def own_controller(config, models: Models, prompts, documents) -> FixedKL | Zieg
     settings.check(config)
     actor, critic, reference, _ = models
     if (config.advantages == "gae") != (critic is not None):
-        raise ValueError(f"advantages='gae' needs a critic, 'group' none; got {config.advantages!r}, {critic!r:.30}")
-    require(config.advantages != "group" or config.replies >= 2, ValueError, "model", "few replies", config.replies)
+        raise ValueError(
+            f"advantages='gae' needs a critic, 'group' and 'rloo' none; got {config.advantages!r}, {critic!r:.30}"
+        )
+    told = config.advantages, config.replies
+    require(config.advantages == "gae" or config.replies >= 2, ValueError, "model", "few replies", *told)
     require(actor is not reference, ValueError, "model", "one object")
     if not prompts or isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
         raise ValueError(f"prompts must be a list of at least one text; got {prompts!r:.60}")

@@ -24,10 +24,11 @@ from ..diagnose import report
 from ..hardware.hardware import CPU
 from ..kl import ZieglerKL, estimate, estimate_off_policy
 from ..loop import still_held
-from ..objectives import aggregate, clip_fraction, clipped_surrogate, explained_variance, value_loss
+from ..objectives import aggregate, explained_variance, truncated_weight, value_loss
 from ..validate import refusal, require
-from .advantages import advantages_of
+from .advantages import advantages_of, varied_groups
 from .checks import encode, own_controller
+from .family import policy_objective
 from .microbatch import by_length, micro_batches
 from .models import Models, checksum, device
 from .optim import adamw
@@ -51,10 +52,11 @@ def rlhf(
     `checkpoint_every` iterations and goes on from it, bit by bit the same on a CPU. It is refused with other settings,
     prompts, documents, reference or reward model, and with a reward function that gives its last replies other scores.
     Rows: score, score_std, distinct (0: different prompts got one text, 1: each its own), kl_ref (nats a reply),
-    length, ended, beta, kl_loss (its coefficient), entropy (nats a token; with entropy_coef=0 its estimate
-    -log pi of the sampled tokens), approx_kl, clip_fraction, policy_loss, value_loss,
-    explained_variance, ratio_error, grad_norm, lr, ptx_loss, seconds; replies: (prompt, reply, score, ended) of each,
-    not saved. FloatingPointError if something is not finite.
+    length, ended, kept (by dynamic sampling: the share that is learnt from), beta, kl_loss (its coefficient), entropy
+    (nats a token; with entropy_coef=0 its estimate -log pi of the sampled tokens), approx_kl, clip_fraction,
+    policy_loss, value_loss, explained_variance, ratio_error, grad_norm, lr, ptx_loss, seconds; replies: (prompt, reply,
+    score, ended) of each, not saved; of an update without a step no more than is defined.
+    FloatingPointError if something is not finite.
     """
     actor, critic, *_ = models
     controller = own_controller(config, models, prompts, documents)
@@ -93,7 +95,11 @@ def rlhf(
         try:
             asked = [encoded[i] for i in chosen]
             rollout = roll_out(models, tokenizer, asked, config, generator, hardware=hardware, decode=decode)
-            advantages, returns = advantages_of(rollout, config, beta, chosen.to(rollout.scores.device))
+            groups, learned = chosen.to(rollout.scores.device), rollout
+            if config.dynamic_sampling:
+                kept = varied_groups(rollout.scores, groups)
+                groups, learned = groups[kept], rollout.only(kept)
+            advantages, returns = advantages_of(learned, config, beta, groups)
             if run.due(iteration):
                 run.save()  # models that have just shown that they work
             left = 1 - iteration / config.iterations if config.anneal else 1.0
@@ -101,9 +107,12 @@ def rlhf(
             for name, optimizer in optimizers.items():
                 optimizer.param_groups[0]["lr"] = rates[name] * scale
             row = {"iteration": iteration, "lr": config.lr * scale, "beta": beta, "kl_loss": config.kl_loss}
-            row |= _facts(rollout)
-            learned = advantages, returns, config, generator, stream
-            row |= update(models, optimizers, rollout, *learned, hardware=hardware)
+            row |= _facts(rollout) | ({"kept": len(groups) / config.batch} if config.dynamic_sampling else {})
+            if iteration < config.critic_warmup:  # the actor waits
+                about, steps = (None, returns, config, generator), {"critic": optimizers["critic"]}
+            else:
+                about, steps = (advantages, returns, config, generator, stream), optimizers
+            row |= update(models, steps, learned, *about, hardware=hardware)
             sums = {name: sum(p.detach().sum() for p in model.parameters()).item() for name, model in learners.items()}
             _stop_if_diverged({f"a weight of the {name}": x for name, x in sums.items()}, config)
         except Exception as error:
@@ -127,8 +136,9 @@ def update(
 ) -> dict:
     """Several epochs of mini-batches of micro-batches over one rollout. Returns diagnostics, means over the steps.
 
-    optimizers: "actor" and "critic" -> an optimizer. advantages, returns: (B, T). stream: ids of plain text, for
-    PPO-ptx. With float16 a step whose gradients are not finite is left out (`skipped` counts them).
+    optimizers: "actor" and "critic" -> an optimizer. advantages, returns: (B, T); without advantages the critic learns
+    alone. stream: ids of plain text, for PPO-ptx. With float16 a step whose gradients are not finite is left out
+    (`skipped` counts them).
     """
     actor, critic, *_ = models
     learners = [actor] if critic is None else [actor, critic]
@@ -136,6 +146,7 @@ def update(
     hardware.training(learners)
     orders = [torch.randperm(len(rollout.mask), generator=generator) for _ in range(config.epochs)]
     parts = [index for order in orders for index in order.tensor_split(config.minibatches)]  # each reply once an epoch
+    parts = [index for index in parts if len(index)]  # dynamic sampling may have left few
     for step, index in enumerate(parts):  # (n,) rows of the rollout
         tokens = int(rollout.mask[index].sum())  # denominators are known before anything is split
         for optimizer in optimizers.values():
@@ -144,20 +155,22 @@ def update(
         mine = hardware.share(by_length(rollout.attention_mask, index))  # all of them, unless there are other processes
         columns = rollout.ids, rollout.attention_mask, rollout.mask  # (B, P + T), (B, P + T), (B, T)
         for batch in micro_batches(*columns, mine, config.micro_batch, tokens=hardware.micro_tokens):
-            with hardware.forward():
-                loss, facts, error = actor_loss(actor, rollout, advantages, batch, tokens, len(index), config)
-            hardware.backward(loss)  # before the critic's forward, which may share the trunk
+            facts: dict[str, float] = {}
+            if advantages is not None:
+                with hardware.forward():
+                    loss, facts, error = actor_loss(actor, rollout, advantages, batch, tokens, len(index), config)
+                hardware.backward(loss)  # before the critic's forward, which may share the trunk
+                first = error if step == 0 and (first is None or error > first) else first
             if critic is not None:
                 with hardware.forward():
                     loss = critic_loss(critic, rollout, returns, batch, tokens, config)
                 hardware.backward(loss)  # gradients of all micro-batches add up to the mini-batch's
                 facts["value_loss"] = loss.item()
             row = {name: row.get(name, 0.0) + x for name, x in facts.items()}
-            first = error if step == 0 and (first is None or error > first) else first
         row = hardware.total(row, where)
-        if config.target_kl is not None and row["approx_kl"] > 1.5 * config.target_kl:
+        if config.target_kl is not None and row.get("approx_kl", 0.0) > 1.5 * config.target_kl:
             break  # before the step, so that a policy that went too far does not go further
-        if config.ptx_coef:
+        if config.ptx_coef and advantages is not None:
             row["ptx_loss"] = _ptx(actor, stream, config, generator, hardware)
         row |= {NORMS[name]: x for name, x in hardware.clip(optimizers, config.max_grad_norm).items()}
         if hardware.overflowed(row.values()):
@@ -175,11 +188,11 @@ def update(
         means["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask).item()
     if hardware.scales_losses:
         means["skipped"] = skipped
-    return means | {"ratio_error": first if first is None else hardware.largest(first, where)}
+    return means | ({} if first is None else {"ratio_error": hardware.largest(first, where)})
 
 
 def actor_loss(actor, rollout: ReplyRollout, advantages, micro_batch: tuple, tokens: int, replies: int, config):
-    """-clipped_surrogate - entropy_coef * entropy + kl_loss * k: this micro-batch's part of the mini-batch's loss.
+    """-objective - entropy_coef * entropy + kl_loss * k: this micro-batch's part of the mini-batch's loss.
 
     micro_batch: see `micro_batches`. tokens, replies: of the whole mini-batch, so that its size changes no
     gradient. Returns the loss, its facts (they sum to means over the mini-batch), and the largest |ratio - 1|.
@@ -190,8 +203,10 @@ def actor_loss(actor, rollout: ReplyRollout, advantages, micro_batch: tuple, tok
     with_entropy = bool(config.entropy_coef)  # it costs as much as the log-probabilities
     logp = token_logps(actor, ids, attention, T, temperature=config.temperature, with_entropy=with_entropy)
     logp, entropies = logp if with_entropy else (logp, None)
-    clipping = {"eps_high": config.eps_high, "dual_clip": config.dual_clip}
-    per_token = -clipped_surrogate(logp, old, weights, config.eps, **clipping)
+    objective, clipped = policy_objective(logp, old, weights, mask, config)
+    if config.tis_cap is not None:
+        objective = objective * truncated_weight(old, rollout.logp_sampler[which, :T].where(mask, 0), config.tis_cap)
+    per_token = -objective
     if config.entropy_coef:
         per_token = per_token - config.entropy_coef * entropies
     if config.kl_loss:
@@ -204,10 +219,9 @@ def actor_loss(actor, rollout: ReplyRollout, advantages, micro_batch: tuple, tok
     def share(x):
         return aggregate(x.detach(), mask, denominator=tokens).item()
 
-    clipped = clip_fraction(logp, old, weights, config.eps, eps_high=config.eps_high, mask=mask).item()
     facts = {"policy_loss": loss.item(), "entropy": share(-logp if entropies is None else entropies)}
     facts["approx_kl"] = share(estimate(old, logp.detach(), "k3"))
-    facts["clip_fraction"] = clipped * int(mask.sum()) / tokens
+    facts["clip_fraction"] = clipped.item() * int(mask.sum()) / tokens
     return loss, facts, ((logp.detach() - old).exp() - 1).abs().max().item()
 
 

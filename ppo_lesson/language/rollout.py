@@ -26,6 +26,7 @@ class ReplyRollout:
     ids, attention_mask: (B, P + T). mask: (B, T), the reply's real tokens. ended: (B,), an EOS was sampled.
     logp, logp_ref: (B, T), log-probability under the actor that sampled and under the reference. values: (B, T), of the
     state before each token; None without a critic. scores: (B,), of whole replies. texts: (B,) strings.
+    logp_sampler: (B, T), what the sampler itself said, where tis_cap asks for it.
     """
 
     ids: Tensor
@@ -38,11 +39,20 @@ class ReplyRollout:
     scores: Tensor
     prompts: list[str]
     texts: list[str]
+    logp_sampler: Tensor | None = None
 
     @property
     def kl_ref(self) -> Tensor:
         """k1 summed over each reply, (B,) nats: an unbiased estimate of KL(actor || reference), can be negative."""
         return (self.logp - self.logp_ref).sum(-1)
+
+    def only(self, kept: Tensor) -> "ReplyRollout":
+        """The replies that `kept`, (B,) bool, marks."""
+        chosen = [i for i, keep in enumerate(kept.tolist()) if keep]
+        every = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return ReplyRollout(
+            **{n: [x[i] for i in chosen] if isinstance(x, list) else x if x is None else x[kept] for n, x in every}
+        )
 
 
 @torch.no_grad()
@@ -89,6 +99,8 @@ def roll_out(
     values = None if critic is None else of_tokens(lambda *batch: token_values(critic, *batch))
     scores = scores_of(reward, tokenizer, questions, texts, ended, config, hardware)
     own = ReplyRollout(out, attention, mask, ended, logp, logp_ref, values, scores, questions, texts)
+    if config.tis_cap is not None:
+        own.logp_sampler = sampled[:, :T].where(mask, 0)
     return ReplyRollout(**{f.name: hardware.gather(getattr(own, f.name), count) for f in fields(own)})
 
 

@@ -23,7 +23,13 @@ class RLHFConfig:
     kl: about the reference, in the reward: FixedKL, ZieglerKL, or None. kl_loss: its coefficient in the loss, with
     kl_loss_kind "k1", "k2" or "k3". kl_loss_ratio: with the importance ratio, the right gradient in each step; without,
     k2 has it in the first step of a rollout, k3 (as in GRPO's paper) another, k1 none: to compare, to see it fail.
-    advantages: "gae" with a critic, or "group" without one. aggregate: how token losses become one (`aggregate`).
+    advantages: "gae" with a critic; "group" (GRPO) or "rloo" without one. aggregate: how token losses become one
+    (`aggregate`). objective: "clip", "cispo", "dppo-tv", "dppo-kl", or "plain" (ratio * A, no clip). ratio: of each
+    "token"; of the "sequence" (GSPO), or that with each token's gradient, "sequence-token". `family` has PPO's family
+    as such settings. tis_cap: limit of the weights for a sampler that is not the trainer. dynamic_sampling: groups of
+    equal scores are dropped. overlong_buffer: the last tokens before max_new_tokens cost up to overlong_penalty.
+    lam_alpha: lambda grows with a reply's length (VAPO). critic_lam: another lambda for the critic's targets.
+    critic_warmup: iterations in which only the critic learns (VC-PPO).
     ptx_coef: weight of the language-model loss on `documents` (PPO-ptx). no_eos_penalty: taken off a reply that was
     cut. score_clip: scores are limited to +-this. target_kl: stop the epochs where k3 from the old policy exceeds 1.5
     times this. warmup: iterations until the full learning rate; anneal: then down to 0 on a line.
@@ -44,6 +50,11 @@ class RLHFConfig:
     anneal: bool = False
     gamma: float = 1.0
     lam: float = 0.95
+    lam_alpha: float | None = None
+    critic_lam: float | None = None
+    critic_warmup: int = 0
+    objective: str = "clip"
+    ratio: str = "token"
     eps: float = 0.2
     eps_high: float | None = None
     dual_clip: float | None = None
@@ -55,11 +66,15 @@ class RLHFConfig:
     kl_loss_ratio: bool = True
     advantages: str = "gae"
     scale_groups: bool = True
+    dynamic_sampling: bool = False
+    tis_cap: float | None = None
     whiten_advantages: bool = True
     aggregate: str = "token-mean"
     ptx_coef: float = 0.0
     ptx_batch: int = 16
     no_eos_penalty: float = 0.0
+    overlong_buffer: int = 0
+    overlong_penalty: float = 1.0
     score_clip: float | None = None
     target_kl: float | None = None
     max_grad_norm: float = 1.0
@@ -78,3 +93,23 @@ def check(config) -> None:
             raise TypeError(f"kl must be a FixedKL, a ZieglerKL or None; got {type(config.kl).__name__}.{about}")
         if config.batch % config.replies or config.minibatches > config.batch:
             raise ValueError(validate.refusal("model", "batch", config.replies, config.minibatches, config.batch))
+        _fits_together(config)
+
+
+def _fits_together(config: RLHFConfig) -> None:
+    """ValueError for members of PPO's family that cannot be one run, by the names of the settings that clash."""
+    critic, shaped = config.advantages == "gae", config.objective in ("clip", "plain")
+    for bad, name, *given in (
+        (not shaped and config.ratio != "token", "ratio", config.objective, config.ratio),
+        (critic and config.ratio == "sequence", "sequence"),
+        (config.dual_clip is not None and config.objective != "clip", "dual_clip", config.objective),
+        (config.tis_cap is not None and not config.rescore, "tis_cap", config.tis_cap),
+        (config.dynamic_sampling and critic, "dynamic_sampling"),
+        (config.dynamic_sampling and config.no_eos_penalty > 0, "raw score", config.no_eos_penalty),
+        (config.overlong_buffer > config.max_new_tokens, "buffer", config.overlong_buffer, config.max_new_tokens),
+        (config.critic_warmup >= config.iterations, "critic_warmup", config.critic_warmup, config.iterations),
+        (not critic and config.critic_warmup, "no critic", "critic_warmup", config.critic_warmup, config.advantages),
+        (not critic and config.critic_lam is not None, "no critic", "critic_lam", config.critic_lam, config.advantages),
+        (not critic and config.lam_alpha is not None, "no critic", "lam_alpha", config.lam_alpha, config.advantages),
+    ):
+        validate.require(not bad, ValueError, "family", name, *given)

@@ -33,6 +33,11 @@ OTHER = {
     "anneal": True,
     "gamma": 0.99,
     "lam": 0.9,
+    "lam_alpha": 0.5,
+    "critic_lam": 1.0,
+    "critic_warmup": 5,
+    "objective": "dppo-tv",
+    "ratio": "sequence",
     "eps": 0.1,
     "eps_high": 0.28,
     "dual_clip": 3.0,
@@ -44,11 +49,15 @@ OTHER = {
     "kl_loss_ratio": False,
     "advantages": "group",
     "scale_groups": False,
+    "dynamic_sampling": True,
+    "tis_cap": 2.0,
     "whiten_advantages": False,
     "aggregate": "seq-mean-token-mean",
     "ptx_coef": 0.5,
     "ptx_batch": 8,
     "no_eos_penalty": 1.0,
+    "overlong_buffer": 8,
+    "overlong_penalty": 0.5,
     "score_clip": 5.0,
     "target_kl": 0.02,
     "max_grad_norm": 0.5,
@@ -62,6 +71,9 @@ BESIDE = {
     "ptx_batch": {"ptx_coef": 0.5},
     "advantages": {"replies": 4, "kl": None},
     "scale_groups": {"replies": 4, "kl": None, "advantages": "group"},
+    "ratio": {"replies": 4, "kl": None, "advantages": "group"},
+    "dynamic_sampling": {"replies": 4, "kl": None, "advantages": "group"},
+    "overlong_penalty": {"overlong_buffer": 8},
 }
 TO = {"verl": bridge.to_verl, "trl": bridge.to_trl, "openrlhf": bridge.to_openrlhf}
 FROM = {"verl": bridge.from_verl, "trl": bridge.from_trl, "openrlhf": bridge.from_openrlhf}
@@ -106,17 +118,20 @@ def test_every_field_comes_back_or_is_said_to_be_lost(library, name):
 
 
 def test_what_is_lost_is_exactly_this():
-    everywhere = {"ptx_coef", "target_kl", "whiten_advantages"}
+    everywhere = {"ptx_coef", "target_kl", "whiten_advantages", "lam_alpha", "critic_lam"}
+    everywhere |= {"ratio", "dynamic_sampling", "tis_cap", "overlong_buffer"}
     lost = {library: set() for library in TO}
     for library in TO:
         for field in fields(RLHFConfig):
             lost[library] |= there_and_back(config_with(field.name), library)[1] & {field.name}
     assert lost["verl"] == everywhere | {"no_eos_penalty", "score_clip"}
-    assert lost["openrlhf"] == everywhere | {"no_eos_penalty", "rescore"}
+    assert lost["openrlhf"] == (everywhere - {"ratio"}) | {"no_eos_penalty", "rescore", "objective"}
     assert lost["trl"] == everywhere | {
         "replies",
         "minibatches",
         "critic_lr",
+        "critic_warmup",
+        "objective",
         "eps_high",
         "dual_clip",
         "entropy_coef",
@@ -194,7 +209,7 @@ def test_no_key_disappears():
         "actor_rollout_ref.actor.grad_clip": 0.5,
         "critic.ppo_epochs": 4,
         "actor_rollout_ref.actor.loss_agg_mode": "token-sum",
-        "algorithm.adv_estimator": "rloo",
+        "algorithm.adv_estimator": "remax",
     }
     config, notes = bridge.from_verl(settings)
     kinds = {note.key: note.kind for note in notes}
@@ -424,7 +439,7 @@ def test_what_is_lost_is_warned_about():
         ({"batch": 10, "replies": 4}, "must be a multiple of replies=4"),
         ({"minibatches": 65}, "at least minibatches=65"),
         ({"kl_loss_kind": "k4"}, "kl_loss_kind must be one of"),
-        ({"advantages": "rloo"}, "advantages must be one of"),
+        ({"advantages": "remax"}, "advantages must be one of"),
         ({"lr": float("nan")}, "lr must be a number"),
         ({"temperature": "hot"}, "temperature must be"),
         ({"aggregate": "x"}, "aggregate must be one of"),

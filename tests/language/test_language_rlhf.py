@@ -13,6 +13,7 @@ from ppo_lesson import objectives, returns
 from ppo_lesson.diagnose import diagnose
 from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL, estimate, estimate_off_policy
 from ppo_lesson.language import advantages as formulas
+from ppo_lesson.language import family as family_of_ppo
 from ppo_lesson.language import rlhf
 from ppo_lesson.language.advantages import advantages_of, group_advantages, shape_rewards
 from ppo_lesson.language.microbatch import micro_batches
@@ -140,7 +141,8 @@ def test_the_gradient_is_that_of_J_over_all_sequences():
 
 
 def test_it_uses_the_losses_of_the_maze_and_no_others():
-    assert rlhf.clipped_surrogate is objectives.clipped_surrogate and rlhf.value_loss is objectives.value_loss
+    assert family_of_ppo.clipped_surrogate is objectives.clipped_surrogate and rlhf.value_loss is objectives.value_loss
+    assert rlhf.policy_objective is family_of_ppo.policy_objective
     assert formulas.gae is returns.gae and formulas.whiten is returns.whiten and rlhf.aggregate is objectives.aggregate
 
 
