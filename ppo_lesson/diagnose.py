@@ -37,15 +37,16 @@ class Symptom:
         return f"{self.name}: {self.evidence}\n    try first: {self.try_first}"
 
 
-def diagnose(history: Iterable[dict], *, eps: float = 0.2) -> list[Symptom]:
+def diagnose(history: Iterable[dict] | History, *, eps: float = 0.2) -> list[Symptom]:
     """The symptoms of one run or of many seeds, the most serious first; an empty list if there are none.
 
-    history: rows as a trainer yields them: numbers for one run, arrays (K,) for K seeds. Each seed is judged alone; a
-    symptom is named if a quarter of the seeds show it, with medians over those. eps: the widest clip range of the run.
-    Trends need at least 20 rows. TypeError for rows that are not dicts, ValueError for arrays of different lengths.
+    history: rows as a trainer yields them, or their History: numbers for one run, arrays (K,) for K seeds. Each seed
+    is judged alone; a symptom is named if a quarter of the seeds show it, with medians over those. eps: the widest
+    clip range of the run. Trends need at least 20 rows. TypeError for rows that are not dicts, ValueError for arrays of
+    different lengths.
     """
     symptoms = []
-    for rule, sick, numbers in _asked(History(history), eps):
+    for rule, sick, numbers in asked(History.of(history), eps=eps):
         if sick.sum() >= max(1, SHARE * sick.size):
             words = rule.evidence.format(*(np.nanmedian(np.broadcast_to(x, sick.shape)[sick]) for x in numbers))
             if sick.size > 1:
@@ -54,34 +55,36 @@ def diagnose(history: Iterable[dict], *, eps: float = 0.2) -> list[Symptom]:
     return symptoms
 
 
-def report(history: Iterable[dict], *, eps: float = 0.2) -> str:
+def report(history: Iterable[dict] | History, *, eps: float = 0.2) -> str:
     """The same as text to print, with how many rules could be asked: few rows clear nobody.
 
     Columns of another library whose names diagnose.toml knows are read as ours, and it says so.
     """
-    table = History(history)
-    symptoms, n = diagnose(table.rows, eps=eps), len(table)
-    asked = f"{len(_asked(table, eps))} of {len(RULES)} rules could be asked"
+    table = History.of(history)
+    symptoms, n = diagnose(table, eps=eps), len(table)
+    how_many = f"{len(asked(table, eps=eps))} of {len(RULES)} rules could be asked"
     if n == 0:
-        return f"No row, so {asked}. Pass what the trainer yielded: report(list(ppo(...)))."
+        return f"No row, so {how_many}. Pass what the trainer yielded: report(list(ppo(...)))."
     lines = [f"{i}. {symptom}" for i, symptom in enumerate(symptoms, 1)]
     unknown = all(np.isnan(table[name]).all() for name in ALWAYS)
     if n < ENOUGH or (unknown and not lines):
         why = f"Trends need {ENOUGH} rows." if n < ENOUGH else f"They hold none of {', '.join(ALWAYS)}."
-        lines += [f"{f'Of {n} rows' if lines else f'No symptom in {n} rows, but that is no all-clear:'} {asked}. {why}"]
+        lines += [
+            f"{f'Of {n} rows' if lines else f'No symptom in {n} rows, but that is no all-clear:'} {how_many}. {why}"
+        ]
     elif not lines:
-        lines = [f"No symptom in {n} rows; {asked}, the others had too few numbers: trends need {ENOUGH}."]
+        lines = [f"No symptom in {n} rows; {how_many}, the others had too few numbers: trends need {ENOUGH}."]
     if read := ", ".join(f"{theirs} as {ours}" for theirs, ours in table.foreign.items()):
         lines.append(f"Read from another library's rows: {read}.")
     return "\n".join(lines)
 
 
-def _asked(table: History, eps: float) -> list[tuple]:
+def asked(table: History, *, eps: float = 0.2) -> list[tuple]:
     """(rule, which seeds are sick, its numbers) of every rule that could be asked: its first number is one."""
     found = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # "all NaN": nothing to judge
-        language = len(table) and np.isfinite(table["kl_ref"]).any()
+        language = len(table) and any(np.isfinite(table[name]).any() for name in ("kl_ref", "score"))
         for rule in [rule for rule in RULES if language or not rule.replies] if len(table) else ():
             sick, *numbers = rule.check(table, eps)
             if np.isfinite(numbers[0]).any():
@@ -233,7 +236,7 @@ def _no_price_on_kl(table, eps):
 
 
 class Rule(NamedTuple):
-    """A symptom, and how it is judged. replies: asked of language models alone, of rows with a KL to the reference."""
+    """A symptom, and how it is judged. replies: asked of rows of language models alone, with a score or a KL."""
 
     name: str
     evidence: str

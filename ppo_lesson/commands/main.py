@@ -1,4 +1,4 @@
-"""The command line: python -m ppo_lesson sft | reward | rlhf | export."""
+"""The command line: python -m ppo_lesson sft | reward | rlhf | export | explain."""
 
 import argparse
 import difflib
@@ -11,6 +11,7 @@ from pathlib import Path
 from ppo_lesson.commands import STOPPED, options, stoppable_imports
 
 BAD = 2
+TOOLS = ("export", "explain")  # commands without a run of their own
 LESSON = ("doctor", "progress", "sweep")  # commands of the course, which people look for here too
 
 
@@ -34,6 +35,10 @@ def _parsed(argv) -> tuple:
     options.add_commands(commands, helps=helps)
     export = commands.add_parser("export", help="write your settings as a run of another library", allow_abbrev=False)
     options.add_options(export, "export", helps=helps)
+    explain = commands.add_parser(
+        "explain", help="say what the log of a run shows, whoever wrote it", allow_abbrev=False
+    )
+    options.add_options(explain, "explain", helps=helps)
     if argv and argv[0] in LESSON:
         parser.error(f"{argv[0]} is the lesson's: python -m course {argv[0]}, in the folder notebooks of a checkout")
     given, unknown = parser.parse_known_args(argv)
@@ -48,15 +53,17 @@ def _parsed(argv) -> tuple:
 
 def _plainly(command, given):
     """The command; an error that its user can mend as one message, without a traceback."""
-    folder = Path(os.path.abspath(os.path.expanduser(given["output"])))  # wherever a reward function may go meanwhile
+    folder = Path(
+        os.path.abspath(os.path.expanduser(given.get("output", ".")))
+    )  # wherever a reward function may go meanwhile
     try:
         if blank := [name for name, x in given.items() if isinstance(x, str) and not x.strip()]:
             raise ValueError(f"--{blank[0].replace('_', '-')} is empty; say which, or leave it out")
         given = {name: os.path.expanduser(x) if isinstance(x, str) else x for name, x in given.items()}
         with stoppable_imports():
-            from ppo_lesson.commands import export, train
-        if command == "export":
-            export.execute(given)
+            from ppo_lesson.commands import explain, export, train
+        if command in TOOLS:
+            {"export": export, "explain": explain}[command].execute(given)
         else:
             train.execute(command, given)
     except KeyboardInterrupt:
@@ -77,7 +84,7 @@ def _plainly(command, given):
 
 
 def _how_to_go_on(command, given, folder):
-    if command == "export":
+    if command in TOOLS:
         return "stopped"
     from ppo_lesson.commands.run_folder import saved
 

@@ -1,0 +1,111 @@
+"""python -m ppo_lesson explain LOG: what the log of a run shows, whoever wrote it, and what it cannot show.
+
+    python -m ppo_lesson explain runs/rlhf        a folder that `rlhf` wrote, or its metrics.jsonl
+    python -m ppo_lesson explain verl.log         verl's or OpenRLHF's console, TRL's trainer_state.json, wandb's CSV
+
+First the symptoms of `diagnose`; then what could not be judged, for the log has no number for it; then the eight
+questions that people ask most, each with its reason and the cell of the course that shows it. They stand, with their
+limits, in explain.toml. Left out: settings, which no log tells.
+"""
+
+import operator
+from pathlib import Path
+
+import numpy as np
+
+from ..bridge.logs import Log, read_log
+from ..columns import ENOUGH, History
+from ..diagnose import RULES, asked, diagnose, report
+from ..validate import number, read_toml, refusing, require
+
+_READ = read_toml(__package__, "explain.toml")
+QUESTIONS, WORDS, KINDS = _READ["question"], _READ["words"], _READ["kl"]
+FILES = ("metrics.jsonl", "trainer_state.json")  # in a folder
+ONE_STEP = 1e-7  # a KL of an update below this is rounding: one optimizer step an iteration, whose ratio is 1
+
+
+def execute(given: dict) -> int:
+    """Print what the log shows. ValueError or OSError for what its user can mend."""
+    path = Path(given["log"])
+    path = next((path / name for name in FILES if (path / name).is_file()), path)
+    require(path.is_file(), ValueError, "log", "no log", path)
+    data = path.read_bytes()
+    with refusing(UnicodeDecodeError, ValueError, "log", "binary", path):
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    require("\0" not in text, ValueError, "log", "binary", path)
+    print(explain(text, eps=number("eps", given["eps"], 0, 1)))
+    return 0
+
+
+def explain(text: str, *, eps: float = 0.2) -> str:
+    """The whole answer to the text of a log. ValueError where it cannot be read; see `bridge.logs.read_log`."""
+    log = read_log(text)
+    table = history(log)
+    unasked = {rule.name for rule in RULES} - {rule.name for rule, *_ in asked(table, eps=eps)}
+    parts = [f"{len(table)} rows of {log.title}" + "".join(f"; {what} and left out" for what in log.left_out)]
+    parts += [report(table, eps=eps)]
+    few = f" (or because trends need {ENOUGH} rows)" if len(table) < ENOUGH else ""
+    parts += [f"Could not be judged, for the log has no number for it{few}: {', '.join(sorted(unasked))}."]
+    for i, (question, verdict, said) in enumerate(answers(log, table, eps=eps), 1):
+        lines = [f"{i}. {question['title']} [{WORDS[verdict]}]", said, "See " + "; ".join(question["cells"]) + "."]
+        parts.append("\n    ".join(lines))
+    return "\n\n".join(parts)
+
+
+def history(log: Log) -> History:
+    """The log's rows for `diagnose`."""
+    table = History(log.rows)
+    table.foreign |= log.read
+    if log.read and not np.nanmax(table["approx_kl"], initial=0) > ONE_STEP:  # not a policy that stands still
+        table.columns["approx_kl"] = np.full_like(table["approx_kl"], np.nan)
+    return table
+
+
+def answers(log: Log, table: History, *, eps: float = 0.2) -> list[tuple[dict, str, str]]:
+    """(question, verdict, answer) of each question: "sick", "fine", or "open" where the log cannot say."""
+    found, said = {symptom.name for symptom in diagnose(table, eps=eps)}, []
+    kls = " ".join(f"{_called(name, log)}: {words}." for name, words in KINDS.items() if _there(name, table))
+    for question in QUESTIONS:
+        if not any(_there(name, table) for name in question["columns"]):
+            said.append((question, "open", question["missing"]))
+            continue
+        for case in question["cases"]:
+            holds, numbers = _judged(case.get("when", ()), table)
+            if holds and ("symptoms" not in case or found & set(case["symptoms"])):
+                said.append((question, case["verdict"], case["say"].format(*numbers, kls=kls)))
+                break
+    return said
+
+
+def _judged(conditions, table: History) -> tuple[bool, list[float]]:
+    """Whether all of "statistic column < number" hold, and the statistics; of many seeds their median."""
+    holds, numbers = True, []
+    for condition in conditions:
+        statistic, column, sign, limit = condition.split()
+        x = _statistic(statistic, column, table)
+        holds &= {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}[sign](x, float(limit))
+        numbers.append(x)
+    return holds, numbers
+
+
+def _statistic(name: str, column: str, table: History) -> float:
+    """See explain.toml; NaN where the column has no number, or too few."""
+    x = table[column]
+    if not _there(column, table):
+        return float("nan")
+    if name in ("growth", "rise"):
+        start, end = (np.median(part) for part in table.trend(x))
+        return float(end / start if name == "growth" and start else end - start)
+    late = x[len(x) // 2 :]
+    of = {"size": np.abs(x), "wide": np.abs(x), "late": late if np.isfinite(late).any() else x}.get(name, x)
+    how = {"least": np.nanmin, "most": np.nanmax, "wide": np.nanmax}.get(name, np.nanmedian)
+    return float(how(of))
+
+
+def _there(column: str, table: History) -> bool:
+    return bool(np.isfinite(table[column]).any())
+
+
+def _called(column: str, log: Log) -> str:
+    """What the log itself calls our column."""
+    return " or ".join(theirs for theirs, ours in log.read.items() if column in ours.split(" and ")) or column
