@@ -18,8 +18,8 @@ from ..validate import read_toml, refusal, require
 
 _READ = read_toml(__package__, "logs.toml")
 OTHERS = _READ.pop("others")
-LIBRARIES = _READ  # name -> title, some, columns
-LIBRARIES["ours"]["columns"] = dict.fromkeys(COLUMNS, "")
+WRITERS = _READ  # name -> title, some, columns
+WRITERS["ours"]["columns"] = dict.fromkeys(COLUMNS, "")
 NUMBER = r"(?:[\w.]+\()?([-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|nan|inf))\)?"  # also np.float64(0.5)
 IN_DICT = re.compile(rf"['\"]([^'\"]+)['\"]: ['\"]?{NUMBER}['\"]?(?=[,}}])")  # what print(a_dict) writes
 IN_LINE = re.compile(rf"(\S+):{NUMBER}(?= - |\s*$)")  # verl's console
@@ -47,18 +47,18 @@ def read_log(text: str) -> Log:
     rows = [{_plain(name): x for name, x in row.items()} for row in _rows(text, left_out)]
     names = {name for row in rows for name in row}
     require(names, ValueError, "log", "no numbers")
-    known = {library: names & of["columns"].keys() for library, of in LIBRARIES.items() if names & set(of["some"])}
+    known = {library: names & of["columns"].keys() for library, of in WRITERS.items() if names & set(of["some"])}
     if not known:
         who = next((f" It looks like {who}." for name, who in OTHERS.items() if name in names), "")
         raise ValueError(refusal("log", "another trainer", ", ".join(sorted(names)[:8]), who))
     library = max(known, key=lambda name: len(known[name]))
-    table = LIBRARIES[library]["columns"]
+    table = WRITERS[library]["columns"]
     theirs = [row for row in rows if row.keys() & table.keys()]
     theirs = _in_order(theirs, left_out)
     if library == "ours":
-        return Log(library, LIBRARIES[library]["title"], theirs, {}, left_out)
-    read = {name: " and ".join(part.strip("|") for part in _targets(table[name])) for name in table if name in names}
-    return Log(library, LIBRARIES[library]["title"], [_ours(row, table) for row in theirs], read, left_out)
+        return Log(library, WRITERS[library]["title"], theirs, {}, left_out)
+    read = {name: " and ".join(columns_in(table[name])) for name in table if name in names}
+    return Log(library, WRITERS[library]["title"], [_ours(row, table) for row in theirs], read, left_out)
 
 
 def _rows(text: str, left_out: list[str]) -> list[dict]:
@@ -89,7 +89,7 @@ def _lines(text: str, left_out: list[str]) -> list[dict]:
             try:
                 row = json.loads(rest)
             except ValueError:
-                row = dict(IN_DICT.findall(rest))
+                row = dict(IN_DICT.findall(rest)) if rest.startswith("{'") else {}
                 whole = whole and bool(row)
         if whole:
             rows.append(_numbers(row))
@@ -131,7 +131,7 @@ def _numbers(row: dict) -> dict:
 def _plain(name: str) -> str:
     """wandb writes what transformers and OpenRLHF log as train/..."""
     short = name.removeprefix("train/")
-    return short if any(short in of["columns"] or short in of["some"] for of in LIBRARIES.values()) else name
+    return short if any(short in of["columns"] or short in of["some"] for of in WRITERS.values()) else name
 
 
 def _in_order(rows: list[dict], left_out: list[str]) -> list[dict]:
@@ -143,6 +143,7 @@ def _in_order(rows: list[dict], left_out: list[str]) -> list[dict]:
             steps.pop(), kept.pop()
             again += 1
         if step is not None and steps and steps[-1] == step:
+            again += bool(kept[-1].keys() & row.keys() - set(STEPS))
             kept[-1] = kept[-1] | row
         else:
             kept.append(row), steps.append(step)
@@ -151,23 +152,23 @@ def _in_order(rows: list[dict], left_out: list[str]) -> list[dict]:
     return kept
 
 
-def _targets(entry: str) -> list[str]:
+def columns_in(entry: str) -> list[str]:
     """The columns of ours in an entry of logs.toml, without what is done to the number.
 
-    >>> _targets("|approx_kl|, update_k1"), _targets("1 - ended"), _targets("kl_ref / response_length/mean")
-    (['|approx_kl|', 'update_k1'], ['ended'], ['kl_ref'])
+    >>> columns_in("|approx_kl|, update_k1"), columns_in("1 - ended"), columns_in("kl_ref / response_length/mean")
+    (['approx_kl', 'update_k1'], ['ended'], ['kl_ref'])
     """
-    return [re.split(" [/+] ", part.removeprefix("1 - "))[0] for part in entry.split(", ")]
+    return [re.split(" [/+] ", part.removeprefix("1 - "))[0].strip("|") for part in entry.split(", ")]
 
 
 def _ours(row: dict, table: dict) -> dict:
     """One row in our words: each entry of the table is solved for our column."""
     made = {}
     for name in (name for name in table if name in row):
-        for part, ours in zip(table[name].split(", "), _targets(table[name]), strict=True):
+        for part, ours in zip(table[name].split(", "), columns_in(table[name]), strict=True):
             x, (_, sign, other) = row[name], re.fullmatch(r"(.*?)(?: ([/+]) (.*))?", part).groups()
             there = row.get(other, float("nan"))
             x = {"/": x * there, "+": x - there}.get(sign, x)
             x = 1 - x if part.startswith("1 - ") else abs(x) if part.startswith("|") else x
-            made.setdefault(ours.strip("|"), x)
+            made.setdefault(ours, x)
     return made

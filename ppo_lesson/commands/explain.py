@@ -19,21 +19,21 @@ from ..diagnose import RULES, asked, diagnose, report
 from ..validate import number, read_toml, refusing, require
 
 _READ = read_toml(__package__, "explain.toml")
-QUESTIONS, WORDS, KINDS = _READ["question"], _READ["words"], _READ["kl"]
-FILES = ("metrics.jsonl", "trainer_state.json")  # in a folder
+QUESTIONS, VERDICTS, KLS = _READ["question"], _READ["verdicts"], _READ["kl"]
+IN_FOLDER = ("metrics.jsonl", "trainer_state.json")  # in a folder
 ONE_STEP = 1e-7  # a KL of an update below this is rounding: one optimizer step an iteration, whose ratio is 1
 
 
 def execute(given: dict) -> int:
     """Print what the log shows. ValueError or OSError for what its user can mend."""
-    path = Path(given["log"])
-    path = next((path / name for name in FILES if (path / name).is_file()), path)
+    path, eps = Path(given["log"]), number("eps", given["eps"], 0, 1)
+    path = next((path / name for name in IN_FOLDER if (path / name).is_file()), path)
     require(path.is_file(), ValueError, "log", "no log", path)
     data = path.read_bytes()
     with refusing(UnicodeDecodeError, ValueError, "log", "binary", path):
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     require("\0" not in text, ValueError, "log", "binary", path)
-    print(explain(text, eps=number("eps", given["eps"], 0, 1)))
+    print(explain(text, eps=eps))
     return 0
 
 
@@ -44,10 +44,11 @@ def explain(text: str, *, eps: float = 0.2) -> str:
     unasked = {rule.name for rule in RULES} - {rule.name for rule, *_ in asked(table, eps=eps)}
     parts = [f"{len(table)} rows of {log.title}" + "".join(f"; {what} and left out" for what in log.left_out)]
     parts += [report(table, eps=eps)]
-    few = f" (or because trends need {ENOUGH} rows)" if len(table) < ENOUGH else ""
-    parts += [f"Could not be judged, for the log has no number for it{few}: {', '.join(sorted(unasked))}."]
+    why = "it has no number for" if len(table) >= ENOUGH else f"it has no number, or not {ENOUGH} rows, for"
+    judged = f"{len(RULES) - len(unasked)} of {len(RULES)} rules could be asked of this log;"
+    parts += [f"{judged} {why}: {', '.join(sorted(unasked))}."]
     for i, (question, verdict, said) in enumerate(answers(log, table, eps=eps), 1):
-        lines = [f"{i}. {question['title']} [{WORDS[verdict]}]", said, "See " + "; ".join(question["cells"]) + "."]
+        lines = [f"{i}. {question['title']} [{VERDICTS[verdict]}]", said, "See " + "; ".join(question["cells"]) + "."]
         parts.append("\n    ".join(lines))
     return "\n\n".join(parts)
 
@@ -55,16 +56,16 @@ def explain(text: str, *, eps: float = 0.2) -> str:
 def history(log: Log) -> History:
     """The log's rows for `diagnose`."""
     table = History(log.rows)
-    table.foreign |= log.read
     if log.read and not np.nanmax(table["approx_kl"], initial=0) > ONE_STEP:  # not a policy that stands still
-        table.columns["approx_kl"] = np.full_like(table["approx_kl"], np.nan)
+        table = History({name: x for name, x in row.items() if name != "approx_kl"} for row in log.rows)
+    table.foreign |= log.read
     return table
 
 
 def answers(log: Log, table: History, *, eps: float = 0.2) -> list[tuple[dict, str, str]]:
     """(question, verdict, answer) of each question: "sick", "fine", or "open" where the log cannot say."""
     found, said = {symptom.name for symptom in diagnose(table, eps=eps)}, []
-    kls = " ".join(f"{_called(name, log)}: {words}." for name, words in KINDS.items() if _there(name, table))
+    kls = " ".join(f"{_called(name, log)}: {words}." for name, words in KLS.items() if _there(name, table))
     for question in QUESTIONS:
         if not any(_there(name, table) for name in question["columns"]):
             said.append((question, "open", question["missing"]))

@@ -164,5 +164,5 @@ def test_no_two_files_offer_one_name():
             if where == name:
                 offers.setdefault(name, set()).add(dotted(file))
     assert {name: found for name, found in offers.items() if len(found) > 1} == {
-        "execute": {"ppo_lesson.commands.export", "ppo_lesson.commands.train"}
+        "execute": {f"ppo_lesson.commands.{name}" for name in ("explain", "export", "train")}
     }
