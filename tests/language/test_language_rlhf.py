@@ -33,7 +33,7 @@ def family(vocab=8, kind="llama"):
 
 def run(config, reward, *, vocab=8, prompts=("ab", "c", "gfe"), **more):
     actor, critic, reference, tokenizer = family(vocab)
-    critic = None if config.advantages == "group" else critic
+    critic = critic if config.advantages == "gae" else None
     rows = list(rlhf.rlhf(config, Models(actor, critic, reference, reward), prompts, tokenizer=tokenizer, **more))
     return rows, actor
 
