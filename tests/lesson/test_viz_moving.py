@@ -1,14 +1,17 @@
 """Pictures that play by themselves: what moves is the data handed over, small, silent, and calm where asked."""
 
 import base64
+import json
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from course.pictures.caught import BOTTOM, FAR, TOP, caught, frozen
+from course.pictures.cliff import FLOOR, LEFT, PLOTS, RIGHT, cliff, walked
 from course.pictures.moving import Film, Reel
 from course.pictures.svg import WIDTH
 from ppo_lesson.objectives import clip_fraction
@@ -16,7 +19,7 @@ from ppo_lesson.objectives import clip_fraction
 TAG = "{http://www.w3.org/2000/svg}"
 
 
-def group(film, name="film"):
+def group(film, name="ppo-film"):
     return next(g for g in ET.fromstring(film.svg) if g.get("class") == name)
 
 
@@ -28,12 +31,14 @@ def path(element, name):
 
 def check_film(film, limit):
     """What every film keeps: one clock, no ids moved, nothing fetched, words, the end without motion."""
-    root, calm = ET.fromstring(film.svg), group(film, "still")
+    root, calm = ET.fromstring(film.svg), group(film, "ppo-still")
     moving = list(root.iter(TAG + "animate"))
     assert len({(x.get("dur"), x.get("begin"), x.get("repeatCount")) for x in moving}) == 1
     assert not list(calm.iter(TAG + "animate")) and "prefers-reduced-motion" in film.svg
-    playing = re.sub(r"<animate [^>]*/>", "", re.search(r'<g class="film">(.*)</g><g class="still">', film.svg)[1])
-    assert film.svg.endswith(f'<g class="still">{playing}</g></svg>')
+    playing = re.sub(
+        r"<animate [^>]*/>", "", re.search(r'<g class="ppo-film">(.*)</g><g class="ppo-still">', film.svg)[1]
+    )
+    assert film.svg.endswith(f'<g class="ppo-still">{playing}</g></svg>')
     for element in group(film).iter():
         for x in element.findall(TAG + "animate"):
             assert x.get("values").split(";")[-1] == element.get(x.get("attributeName"))
@@ -48,16 +53,16 @@ def check_film(film, limit):
 
 def test_a_reel_ends_where_it_rests_and_a_glide_arrives_when_a_jump_happens():
     reel = Reel(2, 4.0, hold=2)
-    glide = ET.fromstring(f"<circle{reel.move('cx', [0, 5, 9.25])}</circle>")
-    jump = ET.fromstring(f"<circle{reel.move('fill', ['a', 'b', 'b'])}</circle>")
+    glide = ET.fromstring(f"<circle{reel.move({'cx': [0, 5, 9.25]})}</circle>")
+    jump = ET.fromstring(f"<circle{reel.move({'fill': ['a', 'b', 'b']})}</circle>")
     assert (glide.get("cx"), glide[0].get("values")) == ("9.2", "0;5;9.2;9.2;9.2")
     assert (jump.get("fill"), jump[0].get("values"), jump[0].get("calcMode")) == ("b", "a;b;b;b", "discrete")
     assert {x[0].get("dur") for x in (glide, jump)} == {"8s"} and {x[0].get("begin") for x in (glide, jump)} == {"-4s"}
     segments = [len(x[0].get("values").split(";")) for x in (glide, jump)]  # frame k: at k / 4 of the time in both
     assert segments == [5, 4]
-    assert reel.move("cx", [3, 3, 3]) == ' cx="3">'
+    assert reel.move({"cx": [3, 3, 3]}) == ' cx="3">'
     with pytest.raises(ValueError, match="cx needs 3 values, one a frame; got 2"):
-        reel.move("cx", [1, 2])
+        reel.move({"cx": [1, 2]})
     with pytest.raises(ValueError, match="alt must say"):
         Film([], 10, "")
 
@@ -102,3 +107,39 @@ def test_every_sample_is_a_dot_at_its_ratio_and_advantage(swarm):
     check_film(film, 260_000)
     again = caught({"plain": (ratios, None), "clip": (ratios, 0.2), "clip + stop": (ratios[:5], 0.2)}, A)
     assert again.svg == film.svg
+
+
+@pytest.fixture(scope="module")
+def ropes():
+    stored = json.loads((Path(__file__).resolve().parents[2] / "data" / "sweep.json").read_text("utf-8"))["runs"]
+    betas = (0.0, 0.005, 0.1, 1.0)
+    return {b: next(run for run in stored if run["name"] == f"beta {b:g}" and run["seed"] == 0) for b in betas}
+
+
+def test_who_walks_on_stands_at_the_stored_distance_score_and_gold(ropes):
+    prompt = next(iter(ropes[0.0]["looks"][0]["samples"]))
+    film, met = cliff(ropes, 0.0, prompt), walked(ropes[0.0])
+    assert met["d"] ** 2 == pytest.approx([look["held"]["kl_ref"] for look in ropes[0.0]["looks"]])
+    score, gold = (x for x in group(film).iter(TAG + "circle"))
+    for dot, key in ((score, "score"), (gold, "gold")):
+        x, y = (np.array(path(dot, name)[:10], float) for name in ("cx", "cy"))
+        assert (x - LEFT) / (RIGHT - LEFT) * np.ceil(met["d"].max()) == pytest.approx(met["d"], abs=1e-3)
+        slope, start = np.polyfit(y, met[key], 1)
+        assert slope < 0 and slope * y + start == pytest.approx(met[key], abs=0.01)  # up is more, on a straight scale
+        assert PLOTS[key][1] <= min(y) and max(y) <= PLOTS[key][0] <= FLOOR
+    said = [[x.text for x in g.iter(TAG + "text")] for g in group(film) if g.tag == TAG + "g"]
+    for texts, look in zip(said, ropes[0.0]["looks"], strict=True):
+        assert f"after {look['iteration']} updates" in texts
+        assert f"gold {look['held']['gold']:.2f}".replace("-", "−") in texts
+        assert " ".join(texts[5:]).rstrip("…").strip() in look["samples"][prompt][0]
+    assert "no rope: β = 0" in film.svg and "Beta 0: at distance 8.95" in film.alt
+    check_film(film, 60_000)
+
+
+def test_a_shorter_rope_and_another_place_are_other_pictures(ropes):
+    prompt = next(iter(ropes[0.0]["looks"][0]["samples"]))
+    stills = [cliff(ropes, beta, prompt, at) for beta in ropes for at in (0, 3, 6)]
+    assert len({film.svg for film in stills}) == 12 and not any("<animate" in film.svg for film in stills)
+    assert cliff(ropes, 1.0, prompt, at=99).svg == cliff(ropes, 1.0, prompt, at=6).svg
+    ends = [float(re.search(r'stroke-width="3"[^>]* x2="([\d.]+)"', film.svg)[1]) for film in stills[2::3]]
+    assert ends == sorted(ends, reverse=True)  # the dearer the distance, the nearer home

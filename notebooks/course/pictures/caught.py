@@ -43,8 +43,8 @@ def caught(runs: Mapping[str, tuple], A, *, seconds: float = 7.0) -> Film:
             parts.append(reel.only(k, text(left + 118, 44, n, INK, "middle", 14)))
         for j in range(len(A)):
             state = ["#f" if g or A[j] == 0 else "#p" if A[j] > 0 else "#n" for g in gone[:, j]]
-            at, turn = reel.move("x", list(x[:, j])), reel.change("href", state)
-            parts.append(f'<use href="{state[-1]}" y="{y[j]:.1f}"{at}{turn}</use>')
+            moved = reel.move({"x": x[:, j], "href": state})
+            parts.append(f'<use y="{y[j]:.1f}"{moved}</use>')
         words.append(f"{title}: after {steps} steps {gone[-1].mean():.0%} have lost their gradient")
     parts.append(_key())
     alt = (

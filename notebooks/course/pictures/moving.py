@@ -1,7 +1,7 @@
 """Pictures that move by themselves: SVG that the browser plays (SMIL), without a kernel and without a script.
 
     reel = Reel(10, 6.0)                                           frames 0 to 10 in 6 seconds, then the last stands
-    dot = f'<circle r="3" cy="20"{reel.move("cx", xs)}</circle>'   xs[k]: where it is in frame k
+    dot = f'<circle r="3" cy="20"{reel.move({"cx": xs})}</circle>'   xs[k]: where it is in frame k
     Film([dot], 40, "A dot goes right.")                           the last line of a cell: it plays there
 
 It begins with its last frame, so a page that is printed, or a viewer that animates nothing, shows the telling one.
@@ -11,14 +11,14 @@ A reader who asked the system for less motion sees that frame alone. Left out: a
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .page import still
 from .style import require_alt
 from .svg import svg
 
-CALM = "@media(prefers-reduced-motion:reduce){.film{display:none}.still{display:inline}}"
+CALM = "@media(prefers-reduced-motion:reduce){.ppo-film{display:none}.ppo-still{display:inline}}"
 
 
 @dataclass(frozen=True)
@@ -29,25 +29,25 @@ class Reel:
     seconds: float
     hold: int = 3
 
-    def move(self, name: str, values: Sequence, digits: int = 1) -> str:
-        """The end of a tag: its attribute `name` as in the last frame, and the animation of it.
+    def move(self, attributes: Mapping[str, Sequence], digits: int = 1) -> str:
+        """The end of a tag: each attribute as in the last frame, and what animates it.
 
-        values: `last` + 1 numbers, between which it glides, or texts, which change at once. ValueError for other
-        counts. One that never changes is not animated.
+        attributes: to each name `last` + 1 numbers, between which it glides, or texts, which change at once.
+        ValueError for another count. What never changes is not animated.
         """
-        if len(values) != self.last + 1:
-            raise ValueError(f"{name} needs {self.last + 1} values, one a frame; got {len(values)}")
-        jump = isinstance(values[0], str)
-        texts = [*values] if jump else [short(x, digits) for x in values]
-        start = f' {name}="{texts[-1]}">'
-        return start + self.change(name, texts, jump=jump)
+        start, inside = "", ""
+        for name, values in attributes.items():
+            if len(values) != self.last + 1:
+                raise ValueError(f"{name} needs {self.last + 1} values, one a frame; got {len(values)}")
+            jump = isinstance(values[0], str)
+            texts = [*values] if jump else [short(x, digits) for x in values]
+            start += f' {name}="{texts[-1]}"'
+            inside += self._change(name, texts, jump) if len(set(texts)) > 1 else ""
+        return f"{start}>{inside}"
 
-    def change(self, name: str, texts: Sequence[str], *, jump: bool = True) -> str:
-        """The animation alone, as an element inside of what it moves."""
-        if len(set(texts)) == 1:
-            return ""
-        whole = self.seconds * (self.last + self.hold) / max(self.last, 1)
-        values = ";".join([*texts, *[texts[-1]] * (self.hold - jump)])  # jumping, the last one needs no end
+    def _change(self, name: str, texts: list[str], jump: bool) -> str:
+        whole = self.seconds * (self.last + self.hold) / self.last
+        values = ";".join([*texts, *texts[-1:] * (self.hold - jump)])  # jumping, the last one needs no end
         when = f'dur="{short(whole)}s" begin="-{short(self.seconds)}s" repeatCount="indefinite"'
         how = ' calcMode="discrete"' if jump else ""
         return f'<animate attributeName="{name}" {when}{how} values="{values}"/>'
@@ -55,7 +55,7 @@ class Reel:
     def only(self, frame: int, part: str) -> str:
         """`part`, to be seen in this frame alone; after the end the last one stays."""
         seen = ["visible" if k == frame else "hidden" for k in range(self.last + 1)]
-        return f"<g{self.move('visibility', seen)}{part}</g>"
+        return f"<g{self.move({'visibility': seen})}{part}</g>"
 
 
 class Film:
@@ -68,8 +68,8 @@ class Film:
         self.alt = require_alt(alt)
         film = "".join(parts)
         calm = re.sub(r"<animate [^>]*/>", "", film)
-        groups = f'<g class="film">{film}</g><g class="still">{calm}</g>'
-        self.svg = svg([f"<style>.still{{display:none}}{CALM}</style><defs>{defs}</defs>", groups], height)
+        groups = f'<g class="ppo-film">{film}</g><g class="ppo-still">{calm}</g>'
+        self.svg = svg([f"<style>.ppo-still{{display:none}}{CALM}</style><defs>{defs}</defs>", groups], height)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {"text/html": still(self.svg, self.alt), "text/plain": self.alt}, {}
