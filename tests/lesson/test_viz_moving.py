@@ -13,7 +13,10 @@ import torch
 from course.pictures.caught import BOTTOM, FAR, TOP, caught, frozen
 from course.pictures.cliff import FLOOR, LEFT, PLOTS, RIGHT, cliff, walked
 from course.pictures.moving import Film, Reel
+from course.pictures.style import NEGATIVE, POSITIVE, number
 from course.pictures.svg import WIDTH
+from course.pictures.wave import wave
+from course.pictures.wind import pushes, wind
 from ppo_lesson.objectives import clip_fraction
 
 TAG = "{http://www.w3.org/2000/svg}"
@@ -143,3 +146,76 @@ def test_a_shorter_rope_and_another_place_are_other_pictures(ropes):
     assert cliff(ropes, 1.0, prompt, at=99).svg == cliff(ropes, 1.0, prompt, at=6).svg
     ends = [float(re.search(r'stroke-width="3"[^>]* x2="([\d.]+)"', film.svg)[1]) for film in stills[2::3]]
     assert ends == sorted(ends, reverse=True)  # the dearer the distance, the nearer home
+
+
+def gae(deltas, decay):
+    found = []
+    for delta in reversed(deltas):
+        found.append(delta + decay * (found[-1] if found else 0.0))
+    return found[::-1]
+
+
+def rects(film, colour):
+    """Those that fill up: their share of ink in each frame."""
+    found = [x for x in group(film).iter(TAG + "rect") if x.get("fill") in colour and x.get("fill-opacity")]
+    return [np.array(path(x, "fill-opacity"), float) for x in found], found
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+@pytest.mark.parametrize("squares", [(), (10, 11, 7, 7, 11)])
+def test_the_wave_fills_steps_from_the_last_to_the_first(decay, squares):
+    deltas = [1.2, -2.1, -0.8, 0.001, 4.1]
+    A = gae(deltas, decay)
+    film = wave(["right", "up", "bump", "下", "down"], deltas, A, "goal", squares=squares)
+    shares, found = rects(film, (POSITIVE, NEGATIVE))
+    assert len(shares) == (2 if squares else 1) * 5
+    for i, (share, rect) in enumerate(zip(shares, found)):
+        t = i // 2 if squares else i
+        assert share[-1] == pytest.approx(0.9 * abs(A[t]) / max(map(abs, A)), abs=0.0051)
+        assert rect.get("fill") == (POSITIVE if A[t] > 0 else NEGATIVE)
+        if share[-1] > 0:
+            assert share.nonzero()[0][0] == 5 - t and len(set(share[5 - t :])) == 1  # from its frame on
+        if squares and i % 2 == 0:
+            assert float(rect.get("y")) == 10 + 54 * (squares[t] // 4)
+            assert 0 <= float(rect.get("x")) - 10 - 54 * (squares[t] % 4) < 54
+    words = [x.text for x in group(film).iter(TAG + "text")]
+    for x in [*deltas, *A]:
+        assert (f"{x:+.2f}".replace("-", "−") if abs(x) > 0.004 else "0") in words
+    check_film(film, 60_000)
+    with pytest.raises(ValueError, match="one delta, advantage and square a step; got 4, 5, 0 of 5"):
+        wave(["a"] * 5, deltas[:4], A, "goal")
+
+
+def test_a_long_reply_stays_on_its_page():
+    names = ["Thanks", " for", "!", "希望", " somewhat-longer-word", "<eos>"] * 10
+    film = wave(names, np.zeros(60), np.zeros(60), "score +2.08")
+    for rect in group(film).iter(TAG + "rect"):
+        assert 0 <= float(rect.get("x")) and float(rect.get("x")) + float(rect.get("width")) <= WIDTH
+    assert max(float(x.get("y")) for x in group(film).iter(TAG + "text")) < float(ET.fromstring(film.svg).get("height"))
+    check_film(film, 200_000)
+
+
+def test_the_wind_blows_as_the_batches_do():
+    generator = np.random.default_rng(0)
+    exact = generator.normal(size=(16, 4))
+    many = {f"{n} walks": exact + generator.normal(size=(7, 16, 4)) * 3 / n for n in (1, 4, 16)}
+    film = wind(exact, many)
+    lines = list(group(film).iter(TAG + "line"))
+    assert len(lines) == 3 * 15 * 2
+    side = (WIDTH / 3 - 16) / 4
+    calmest = np.quantile(np.linalg.norm(pushes(many["16 walks"]), axis=-1), 0.95)  # reaches the edge of its square
+    for i, some in enumerate(many.values()):
+        for s in range(15):
+            batch, true = lines[30 * i + 2 * s : 30 * i + 2 * s + 2]
+            start = [float(batch.get(k)) for k in ("x1", "y1")]
+            for line, data in ((batch, pushes(some[:, s])), (true, pushes(exact[None, s]))):
+                tips = np.array([path(line, k)[: len(data)] for k in ("x2", "y2")], float).T - start
+                wanted = data / calmest * side / 2
+                wanted *= np.minimum(1, (side / 2 - 4) / np.linalg.norm(wanted, axis=1, keepdims=True))
+                assert tips == pytest.approx(wanted, abs=0.11)
+    up = pushes([1.0, 0, 0, 0]), pushes([0, 1.0, 0, 0]), pushes([0, 0, 1.0, 0]), pushes([0, 0, 0, 1.0])
+    assert [x.tolist() for x in up] == [[0, -1], [0, 1], [-1, 0], [1, 0]]
+    for title, some in many.items():
+        off = np.sqrt(((some - exact) ** 2).sum((1, 2)).mean())
+        assert f"{title}: typical error {number(off)}" in film.alt
+    check_film(film, 140_000)
