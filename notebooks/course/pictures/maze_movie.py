@@ -21,6 +21,7 @@ import torch
 
 from ppo_lesson.maze import optimal, solve
 
+from .moving import short
 from .page import still
 from .style import ESTIMATE, EXACT, INK
 
@@ -99,9 +100,9 @@ class _Clock:
 
     def animate(self, name: str, times, values, *, mode: str = "linear", tag: str = "animate", more: str = "") -> str:
         """One attribute's values at these seconds, over and over."""
-        keys = ";".join(_short(t / self.total, 4) for t in times)
+        keys = ";".join(short(t / self.total, 4) for t in times)
         what = f'attributeName="{name}" {more}values' if name else f"{more}keyPoints"
-        same = f'dur="{_short(self.total)}s" repeatCount="indefinite" calcMode="{mode}"'
+        same = f'dur="{short(self.total)}s" repeatCount="indefinite" calcMode="{mode}"'
         return f'<{tag} {same} keyTimes="{keys}" {what}="{";".join(values)}"/>'
 
     def follow(self, name: str, values: list[str], **how) -> str:
@@ -113,12 +114,6 @@ class _Clock:
         times, values = [0, start, stop], ["hidden", "visible", "hidden"]
         n = 2 if stop is None else 3
         return self.animate("visibility", times[:n], values[:n], mode="discrete")
-
-
-def _short(x: float, digits: int = 2) -> str:
-    """0.50 -> .5, -0.00 -> 0: a film has ten thousand numbers."""
-    text = f"{x:.{digits}f}".rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
 
 def _svg(movie: Movie) -> str:
@@ -144,7 +139,7 @@ def _arrows(movie: Movie, clock: _Clock | None = None) -> str:
     for square in range(15):
         x, y = _middle(square)
         for action, turn in enumerate(TURNS):
-            size = [_short(table[square][action]) for table in roots]
+            size = [short(table[square][action]) for table in roots]
             how = {"tag": "animateTransform", "more": 'type="scale" '}
             grow = clock.follow("transform", size, **how) if clock else ""
             place = f'<g transform="translate({x:g} {y:g})rotate({turn})">'
@@ -212,9 +207,9 @@ def _curve(movie: Movie, clock: _Clock | None = None) -> str:
         dots.append(f'<circle {place} r="5" fill="{ESTIMATE}" stroke="{INK}">{when}</circle>')
     name, wide, here = "still", "", ""
     if clock:
-        name, wide = "film", clock.follow("width", [_short(_across(k) - X0, 1) for k in range(last + 1)])
-        here = clock.follow("cx", [_short(_across(k), 1) for k in range(last + 1)])
-        here += clock.follow("cy", [_short(_up(y), 1) for y in points])
+        name, wide = "film", clock.follow("width", [short(_across(k) - X0, 1) for k in range(last + 1)])
+        here = clock.follow("cx", [short(_across(k), 1) for k in range(last + 1)])
+        here += clock.follow("cy", [short(_up(y), 1) for y in points])
     line = "M" + "L".join(f"{_across(k):.1f} {_up(y):.1f}" for k, y in enumerate(points))
     window = f'<rect x="{X0}" y="0" width="{_across(last) - X0:g}" height="{HEIGHT}">{wide}</rect>'
     return (
