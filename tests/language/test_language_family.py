@@ -3,6 +3,7 @@
 import math
 from dataclasses import fields, replace
 
+import family as pages  # tools/family.py
 import pytest
 import torch
 from replies import PLAIN, Replies, setting
@@ -262,6 +263,10 @@ def test_a_members_settings_can_be_one_run_and_are_its_own(name):
     check(replace(RLHFConfig(), **changes))
     assert set(changes) <= {f.name for f in fields(RLHFConfig)} and len(row["settings"]) <= 6
     assert all(row[key] for key in ("title", "source", "line", "fixes", "costs", "thread", "verl", "trl", "openrlhf"))
+
+
+def test_the_page_of_the_family_is_what_its_table_says():
+    assert pages.PAGE.read_text("utf-8") == pages.page(), "run: python tools/family.py --write"
 
 
 def test_a_member_that_has_no_settings_says_which_have():
