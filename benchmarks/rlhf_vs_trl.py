@@ -153,7 +153,8 @@ def ours(folder: Path, vocabulary: int, updates: int, micro: int, rescore: bool,
     )
     critic.head.weight.data.copy_(judge.score.weight.data)  # TRL's value model starts from the reward model
     about = {"iterations": updates, "batch": BATCH, "micro_batch": micro, "max_new_tokens": REPLY, "seed": seed}
-    rates = {"epochs": 1, "minibatches": 1, "lr": LR, "critic_lr": LR, "warmup": 0, "rescore": rescore}
+    rates = {"epochs": 1, "minibatches": 1, "lr": LR, "warmup": 0, "rescore": rescore}
+    rates |= {} if "advantages" in settings else {"critic_lr": LR}
     config = RLHFConfig(**about | rates | {"kl": FixedKL(BETA)} | settings)
     tokenizer, clock = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer"), Clock()
     models = Models(policy, None if config.advantages == "group" else critic, reference, reward)

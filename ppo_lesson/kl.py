@@ -23,7 +23,7 @@ def exact(logits_p: Tensor, logits_q: Tensor) -> Tensor:
     tensor(0.5108)
     """
     validate.same_shape({"logits_p": logits_p, "logits_q": logits_q})
-    logp, logq = (torch.log_softmax(validate.at_least_float32(x), -1) for x in (logits_p, logits_q))
+    logp, logq = validate.log_softmax("logits_p", logits_p), validate.log_softmax("logits_q", logits_q)
     p = logp.exp()
     return (p * (logp - logq).masked_fill(p == 0, 0.0)).sum(-1).to(torch.result_type(logits_p, logits_q))
 
@@ -41,7 +41,7 @@ def estimate(logp: Tensor, logp_ref: Tensor, kind: str) -> Tensor:
     >>> estimate(torch.tensor([0.5]).log(), torch.tensor([0.25]).log(), "k3")
     tensor([0.1931])
     """
-    validate.same_shape({"logp": logp, "logp_ref": logp_ref})
+    validate.same_shape({"logp": logp, "logp_ref": logp_ref}, reals=True)
     d = logp - logp_ref
     validate.all_finite(d, {"logp": logp, "logp_ref": logp_ref})
     if kind == "k1":
@@ -64,7 +64,8 @@ def estimate_off_policy(logp: Tensor, logp_old: Tensor, logp_ref: Tensor, kind: 
     >>> estimate_off_policy(logp, torch.tensor([0.25]).log(), logp, "k2"), estimate(logp, logp, "k2")
     (tensor([0.]), tensor([0.]))
     """
-    validate.same_shape({"logp": logp, "logp_old": logp_old, "logp_ref": logp_ref})
+    validate.same_shape({"logp": logp, "logp_old": logp_old, "logp_ref": logp_ref}, reals=True)
+    validate.finite("logp_old", logp_old)
     ratio = validate.limited(logp - logp_old.detach()).exp()
     return (ratio.detach() if kind == "k2" else ratio) * estimate(logp, logp_ref.detach(), kind)
 
@@ -76,7 +77,7 @@ class FixedKL:
     beta: float
 
     def __post_init__(self):
-        _check("beta", self.beta)
+        validate.not_negative("beta", self.beta)
 
 
 @dataclass
@@ -95,8 +96,8 @@ class PaperKL:
     target: float
 
     def __post_init__(self):
-        _check("beta", self.beta, zero=False)  # doubling 0 would leave it 0
-        _check("target", self.target, zero=False)
+        validate.not_negative("beta", self.beta, zero=False)  # doubling 0 would leave it 0
+        validate.not_negative("target", self.target, zero=False)
 
     def update(self, kl_from_old: float | Tensor) -> float | Tensor:
         """kl_from_old: mean KL(pi_old || pi) of the update just made. Returns the new beta."""
@@ -126,8 +127,8 @@ class ZieglerKL:
     horizon: int = 10_000
 
     def __post_init__(self):
-        _check("beta", self.beta)
-        _check("target", self.target, zero=False)
+        validate.not_negative("beta", validate.as_float(self.beta))
+        validate.not_negative("target", validate.as_float(self.target), zero=False)
         validate.integer("horizon", self.horizon, 1)
 
     def update(self, kl_to_reference: float, n: int) -> float:
@@ -140,11 +141,3 @@ class ZieglerKL:
 
 def _finite(name: str, value) -> None:
     validate.finite(name, value) if isinstance(value, Tensor) and value.ndim else validate.number(name, value)
-
-
-def _check(name: str, value, *, zero: bool = True) -> None:
-    """ValueError unless all numbers are finite and above 0. zero: or are 0."""
-    _finite(name, value)
-    x = torch.as_tensor(value)
-    if not bool((x >= 0 if zero else x > 0).all()):
-        raise ValueError(f"{name} must {'not be negative' if zero else 'be positive'}; got {value}")

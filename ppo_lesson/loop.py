@@ -13,7 +13,7 @@ from torch.distributions import Distribution, kl_divergence
 from .cartpole import CartPole, CartPoleBatch
 from .maze import Maze, MazeBatch
 from .objectives import aggregate, value_loss
-from .validate import integer, refusal, refusing, require, settings
+from .validate import integer, refusal, refusing, require, settings, used
 from .vector import VectorBatch
 
 PER_SEED = (-2, -1)  # robots and time: the axes that one training averages over
@@ -30,12 +30,15 @@ def make_envs(env, config, seed, robots: str = "robots") -> MazeBatch | CartPole
         kind = MazeBatch if isinstance(env, Maze) else CartPoleBatch
         return kind(env, integer(robots, getattr(config, robots), 1), seed=seed)
     require(isinstance(seed, Integral), TypeError, "run", "one seed", seed)
+    given = getattr(config, robots)
+    require(given in (type(config).__dict__[robots], env.num_envs), ValueError, "run", "robots", given, env.num_envs)
     return VectorBatch(env, seed=seed)
 
 
 def check_common(envs, policy, critic, config) -> None:
     """Refuse settings that no trainer can use, and networks that fit neither each other nor environments and seeds."""
     settings(config)
+    used(config, critic=critic)
     networks = {"policy": policy} | ({} if critic is None else {"critic": critic})
     for name, module in networks.items():
         require(isinstance(module, nn.Module), TypeError, "network", "no module", name, type(module).__name__)

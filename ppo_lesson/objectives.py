@@ -20,7 +20,7 @@ def policy_gradient(logp: Tensor, advantages: Tensor) -> Tensor:
     >>> policy_gradient(torch.tensor([-0.7, -0.2]), torch.tensor([2.0, -1.0]))
     tensor([-1.4000,  0.2000])
     """
-    validate.same_shape({"logp": logp, "advantages": advantages})
+    validate.same_shape({"logp": logp, "advantages": advantages}, reals=True)
     validate.finite("logp", logp)
     validate.finite("advantages", advantages)
     return logp * advantages.detach()
@@ -67,9 +67,9 @@ def penalized_surrogate(logp: Tensor, logp_old: Tensor, advantages: Tensor, kl: 
     >>> penalized_surrogate(zero, zero, torch.tensor([2.0]), torch.tensor([0.1]), beta=3.0)
     tensor([1.7000])
     """
-    require(bool((torch.as_tensor(beta) >= 0).all()), ValueError, "numbers", "beta", beta)
-    validate.same_shape({"advantages": advantages, "kl": kl})
+    validate.same_shape({"advantages": advantages, "kl": kl}, reals=True)
     validate.finite("kl", kl)
+    beta = validate.not_negative("beta", beta, shape=kl.shape)
     return surrogate(logp, logp_old, advantages) - beta * kl
 
 
@@ -164,7 +164,8 @@ def clip_fraction(
     low, high = clip_range(eps, eps_high)
     if mask is not None:
         validate.same_shape({"logp": logp, "logp_old": logp_old, "advantages": advantages, "mask": mask})
-        logp, logp_old, advantages = (x.where(mask.bool(), 0) for x in (logp, logp_old, advantages))
+        mask = validate.flags("mask", mask)
+        logp, logp_old, advantages = (x.where(mask, 0) for x in (logp, logp_old, advantages))
     ratio = _ratio(logp, logp_old, advantages)
     binds = ratio.clamp(low, high) * advantages < ratio * advantages
     return aggregate(binds.to(ratio), mask, dim=dim)
@@ -180,13 +181,13 @@ def value_loss(values: Tensor, returns: Tensor, *, values_old: Tensor | None = N
     >>> value_loss(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 0.0]))
     tensor([0.5000, 4.5000])
     """
-    validate.same_shape({"values": values, "returns": returns, "values_old": values_old})
+    validate.same_shape({"values": values, "returns": returns, "values_old": values_old}, reals=True)
     returns = returns.detach()
     error = (values - returns).square()
     validate.all_finite(error, {"values": values, "returns": returns})
     require((clip is None) == (values_old is None), ValueError, "numbers", "clip and values_old")
     if clip is not None:
-        require(clip > 0, ValueError, "numbers", "clip", clip)
+        clip = validate.positive("clip", clip, without="the plain squared error")
         validate.finite("values_old", values_old)
         old = values_old.detach()
         error = torch.maximum(error, (old + (values - old).clamp(-clip, clip) - returns).square())
@@ -199,7 +200,7 @@ def entropy(logits: Tensor) -> Tensor:
     >>> entropy(torch.zeros(4))
     tensor(1.3863)
     """
-    logp = torch.log_softmax(validate.at_least_float32(logits), -1)  # logits - logsumexp would round at their size
+    logp = validate.log_softmax("logits", logits)  # logits - logsumexp would round at their size
     p = logp.exp()
     return -(p * logp.masked_fill(p == 0, 0.0)).sum(-1).to(logits.dtype)
 
@@ -221,14 +222,14 @@ def aggregate(x: Tensor, mask: Tensor | None = None, how="token-mean", *, dim=No
     require(how in ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum"), ValueError, "numbers", "how", how)
     validate.same_shape({"x": x, "mask": mask})
     validate.not_empty("x", x)
-    real = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
+    real = torch.ones_like(x, dtype=torch.bool) if mask is None else validate.flags("mask", mask)
     if denominator is None:
         require(mask is None or bool(mask.any()), ValueError, "numbers", "no real step")
-    else:
-        require(bool(torch.as_tensor(denominator > 0).all()), ValueError, "numbers", "denominator", denominator)
     dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
     x = validate.at_least_float32(x).where(real, 0)
-    axes = _axes(dim, x.ndim)
+    axes = validate.axes(dim, x.ndim)
+    if denominator is not None:
+        denominator = validate.not_negative("denominator", denominator, zero=False, shape=x.sum(axes).shape)
     if how == "token-mean":
         return (x.sum(axes) / (denominator if denominator is not None else real.sum(axes))).to(dtype)
     require(x.ndim - 1 in axes, ValueError, "numbers", "time", how, dim)
@@ -249,11 +250,14 @@ def explained_variance(values: Tensor, returns: Tensor, mask: Tensor | None = No
     1.0
     """
     validate.same_shape({"values": values, "returns": returns, "mask": mask})
+    validate.same_shape({"values": values, "returns": returns}, reals=True)
     values, returns = validate.at_least_float32(values), validate.at_least_float32(returns)
+    for name, x in (("values", values), ("returns", returns)):
+        validate.finite(name, x if mask is None else x.where(validate.flags("mask", mask), 0))
 
     def variance(x):
         mean = aggregate(x, mask, dim=dim)
-        for axis in sorted(_axes(dim, x.ndim)):
+        for axis in sorted(validate.axes(dim, x.ndim)):
             mean = mean.unsqueeze(axis)
         return aggregate((x - mean).square(), mask, dim=dim)
 
@@ -264,7 +268,7 @@ def explained_variance(values: Tensor, returns: Tensor, mask: Tensor | None = No
 
 def _ratio(logp: Tensor, logp_old: Tensor, advantages: Tensor) -> Tensor:
     """pi / pi_old from log-probabilities, after checking what all surrogates ask of their arguments."""
-    validate.same_shape({"logp": logp, "logp_old": logp_old, "advantages": advantages})
+    validate.same_shape({"logp": logp, "logp_old": logp_old, "advantages": advantages}, reals=True)
     validate.not_empty("logp", logp)
     log_ratio = logp - logp_old.detach()
     validate.all_finite(log_ratio * advantages, {"logp": logp, "logp_old": logp_old, "advantages": advantages})
@@ -273,13 +277,7 @@ def _ratio(logp: Tensor, logp_old: Tensor, advantages: Tensor) -> Tensor:
 
 def clip_range(eps: float, eps_high: float | None, dual_clip: float | None = None) -> tuple[float, float]:
     """The lowest and the highest ratio that has a gradient; ValueError for limits that cannot clip."""
-    require(0 < eps < 1, ValueError, "numbers", "eps", eps)
-    require(eps_high is None or eps_high > 0, ValueError, "numbers", "eps_high", eps_high)
-    require(dual_clip is None or dual_clip > 1, ValueError, "numbers", "dual_clip", dual_clip)
+    require(0 < validate.as_float(eps) < 1, ValueError, "numbers", "eps", eps)
+    require(eps_high is None or validate.as_float(eps_high) > 0, ValueError, "numbers", "eps_high", eps_high)
+    require(dual_clip is None or validate.as_float(dual_clip) > 1, ValueError, "numbers", "dual_clip", dual_clip)
     return 1 - eps, 1 + (eps if eps_high is None else eps_high)
-
-
-def _axes(dim: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
-    """The axes to reduce, counted from the front; None means all."""
-    axes = range(ndim) if dim is None else dim if isinstance(dim, tuple) else (dim,)
-    return tuple(validate.integer("dim", d, -ndim, ndim - 1) % ndim for d in axes)

@@ -67,6 +67,12 @@ class PPOConfig:
     normalize_rewards: bool = False
     checkpoint_every: int | None = None
 
+    def __post_init__(self):
+        require(isinstance(self.kl, FixedKL | PaperKL | None), TypeError, "run", "kl", type(self.kl).__name__)
+        fits = (self.objective == "penalty") == (self.kl is not None)
+        require(fits, ValueError, "run", "kl and objective", self.objective, self.kl)
+        objectives.clip_range(self.eps if self.objective == "clip" else 0.2, self.eps_high, self.dual_clip)
+
 
 def ppo(
     env, policy: nn.Module, critic: nn.Module, config: PPOConfig, *, seed: int | Sequence[int], resume=None
@@ -91,8 +97,6 @@ def ppo(
     _frozen_copy(policy)
     if resume is not None and isinstance(envs, VectorBatch):
         envs.check_forgets()
-    if config.objective == "clip":  # refuses what does not fit together before the first step, not after it
-        objectives.clip_range(config.eps, config.eps_high, config.dual_clip)
     validate.integer("minibatches", config.minibatches, 1, envs.n * config.steps)
     several = envs.n * config.steps >= 2 * config.minibatches  # in a mini-batch, for whitening
     require(several or not config.whiten, ValueError, "run", "single steps", config.minibatches, envs.n * config.steps)
@@ -273,11 +277,8 @@ def _settings(envs, config: PPOConfig) -> dict:
 
 
 def _check_ppo(config: PPOConfig, critic, resume) -> FixedKL | PaperKL | None:
-    """Refuse settings that do not fit together; give this run its own copy of the KL controller."""
+    """Refuse what does not fit the settings; give this run its own copy of the KL controller."""
     require(isinstance(config, PPOConfig), TypeError, "run", "no PPOConfig", type(config).__name__)
     require(critic is not None, TypeError, "run", "no critic")
-    require(isinstance(config.kl, FixedKL | PaperKL | None), TypeError, "run", "kl", type(config.kl).__name__)
-    fits = (config.objective == "penalty") == (config.kl is not None)
-    require(fits, ValueError, "run", "kl and objective", config.objective, config.kl)
     require(resume is None or config.checkpoint_every is not None, ValueError, "run", "no rhythm")
     return copy.deepcopy(config.kl)

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from .validate import at_least_float32, finite, not_empty, number, require, same_shape
+from .validate import at_least_float32, axes, finite, flags, not_empty, number, refusing, require, same_shape
 
 
 @torch.no_grad()
@@ -28,7 +28,7 @@ def discounted_returns(rewards: Tensor, gamma: float, *, ended: Tensor | None = 
     gamma = number("gamma", gamma, 0.0, 1.0)
     same_shape({"rewards": rewards, "ended": ended})
     finite("rewards", rewards)
-    go_on = torch.full_like(rewards, gamma) if ended is None else gamma * (~ended.bool()).to(rewards)
+    go_on = torch.full_like(rewards, gamma) if ended is None else gamma * (~flags("ended", ended)).to(rewards)
     return _backward_sum(rewards, go_on).to(dtype)
 
 
@@ -61,15 +61,15 @@ def gae(
     require(mask is None or bool(mask.any()), ValueError, "numbers", "no real step")
     dtype = functools.reduce(torch.promote_types, (x.dtype for x in steps.values()))
     rewards, values, next_values = (x.to(torch.promote_types(dtype, torch.float32)) for x in steps.values())
-    real = torch.ones_like(rewards, dtype=torch.bool) if mask is None else mask.bool()
-    terminated = terminated.bool()
+    ends = {name: flags(name, x) for name, x in ends.items() if x is not None}
+    real, terminated = ends.get("mask", torch.ones_like(rewards, dtype=torch.bool)), ends["terminated"]
     bootstrapped = real & ~terminated
     rewards, values = rewards.where(real, 0), values.where(real, 0)
     next_values = next_values.where(bootstrapped, 0)  # gone before the arithmetic: 0 * NaN would be NaN
     for name, x in (("rewards", rewards), ("values", values), ("next_values", next_values)):
         finite(name, x)
 
-    cut = terminated if truncated is None else terminated | truncated.bool()
+    cut = terminated | ends.get("truncated", terminated)
     deltas = rewards + gamma * next_values - values  # 0 outside the mask, so a trace that runs into a hole adds nothing
     advantages = _backward_sum(deltas, gamma * lam * (real & ~cut).to(rewards))
     return advantages.to(dtype), (advantages + values).to(dtype)
@@ -87,15 +87,16 @@ def whiten(x: Tensor, mask: Tensor | None = None, *, dim=None, shift_mean=True, 
     x = _reals("x", x)
     same_shape({"x": x, "mask": mask})
     require(mask is None or bool(mask.any()), ValueError, "numbers", "no real step")
-    real = torch.ones_like(x, dtype=torch.bool) if mask is None else mask.bool()
+    eps = number("eps", eps, 0.0)
+    real = torch.ones_like(x, dtype=torch.bool) if mask is None else flags("mask", mask)
     dtype, x = x.dtype, at_least_float32(x).where(real, 0)
     finite("x", x)
-    axes = tuple(range(x.ndim)) if dim is None else dim
-    n = real.sum(axes, keepdim=True)
+    over = axes(dim, x.ndim)
+    n = real.sum(over, keepdim=True)
     centred = x
     for _ in range(2):  # twice: rounding in the first mean would pass for spread when all entries are equal
-        centred = (centred - centred.sum(axes, keepdim=True) / n.clamp(min=1)).where(real, 0)
-    variance = centred.square().sum(axes, keepdim=True) / (n - 1).clamp(min=1)
+        centred = (centred - centred.sum(over, keepdim=True) / n.clamp(min=1)).where(real, 0)
+    variance = centred.square().sum(over, keepdim=True) / (n - 1).clamp(min=1)
     if not math.isfinite(variance.sum()):  # the squares are too large for the dtype
         require(x.dtype != torch.float64, ValueError, "numbers", "too large", x.abs().max())
         return whiten(x.double(), mask, dim=dim, shift_mean=shift_mean, eps=eps).to(dtype)
@@ -123,7 +124,9 @@ def _backward_sum(x: Tensor, weight: Tensor) -> Tensor:
 
 def _reals(name: str, x) -> Tensor:
     """`x` as a floating point tensor with at least one step."""
-    x = torch.as_tensor(x)
+    with refusing((TypeError, ValueError, RuntimeError), TypeError, "numbers", "no tensor", name, type(x).__name__):
+        x = torch.as_tensor(x)
+    same_shape({name: x})
     require(x.ndim > 0, ValueError, "numbers", "no time", name, x)
     not_empty(name, x)
     return x if x.is_floating_point() else x.to(torch.get_default_dtype())

@@ -13,6 +13,8 @@ from importlib.resources import files
 import torch
 from torch import Tensor
 
+MAY_MISS = ("mask", "values_old", "ended", "truncated", "weights")  # tensors that a formula can do without
+
 
 def read_toml(package: str, name: str) -> dict:
     """A table that stands beside the code of `package`."""
@@ -88,6 +90,7 @@ def settings(config) -> None:
                 number(f.name, value, *bounds)
             case {"positive": without}:
                 positive(f.name, value, without=without if optional else "")
+                without or number(f.name, value)
             case {"one_of": words} if value not in words:
                 known = " or ".join(", ".join(map(repr, part)) for part in (words[:-1], words[-1:]))
                 raise ValueError(f"{f.name} must be one of {known}; got {value!r}")
@@ -95,10 +98,28 @@ def settings(config) -> None:
                 raise ValueError(f"{f.name} must be True or False; got {value!r}")
 
 
+def idle(config, **facts) -> dict[str, str]:
+    """{field: what to say} of fields that were set and that nothing reads: validate.toml. facts: critic=None, say."""
+    known, found = vars(config) | facts, {}
+    for f in fields(config):
+        for other, wanted in _READ["idle"].get(type(config).__name__, {}).get(f.name, {}).items():
+            reads = known.get(other, wanted) not in (None, 0) if wanted is True else known[other] == wanted
+            if not reads and known[f.name] != f.default:
+                meant = "change" if wanted is True else f"take {wanted!r} for"
+                found[f.name] = refusal("run", "no effect", f.name, known[f.name], other, known[other], meant)
+    return found
+
+
+def used(config, **facts) -> None:
+    """ValueError that names a field which was set and has no effect beside the others."""
+    for words in idle(config, **facts).values():
+        raise ValueError(words)
+
+
 def number(name: str, value, low: float = -math.inf, high: float = math.inf, *, why: str = "") -> float:
     """`value` as a finite float in [low, high], or a ValueError that says which of these it missed."""
     expected = "a finite number" if math.isinf(low) and math.isinf(high) else f"a number in [{low}, {high}]"
-    x = _float(value)
+    x = as_float(value)
     if not (math.isfinite(x) and low <= x <= high):
         raise ValueError(f"{name} must be {expected}; got {value!r}" + (f". {why}" if why else ""))
     return x
@@ -106,13 +127,13 @@ def number(name: str, value, low: float = -math.inf, high: float = math.inf, *, 
 
 def positive(name: str, value, *, without: str = "") -> float:
     """`value` as a float above 0 (infinity counts), or a ValueError. without: what leaving it out means, if one may."""
-    x = _float(value)
+    x = as_float(value)
     if not x > 0:
         raise ValueError(f"{name} must be positive{f', or None for {without}' if without else ''}; got {value!r}")
     return x
 
 
-def _float(value) -> float:
+def as_float(value) -> float:
     """NaN for what is no number: a number in quotes would be a text in the arithmetic, True a 1 that nobody meant."""
     try:
         return math.nan if isinstance(value, str | bytes | bool) else float(value)
@@ -151,6 +172,45 @@ def all_finite(result: Tensor, tensors: Mapping[str, Tensor]) -> None:
             finite(name, x)
 
 
+def flags(name: str, x: Tensor) -> Tensor:
+    """`x` as bool; ValueError for an entry that is neither 0 nor 1: a share or a count would pass for true."""
+    if x.dtype != torch.bool and not bool((good := (x == 0) | (x == 1)).all()):
+        where = tuple((~good).nonzero()[0].tolist())
+        raise ValueError(refusal("numbers", "no flag", name, list(where), x[where].item()))
+    return x.bool()
+
+
+def axes(dim: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
+    """The axes to reduce, counted from the front; None means all."""
+    given = range(ndim) if dim is None else dim if isinstance(dim, tuple) else (dim,)
+    return tuple(dict.fromkeys(integer("dim", d, -ndim, ndim - 1) % ndim for d in given))
+
+
+def log_softmax(name: str, logits: Tensor) -> Tensor:
+    """Log-probabilities (..., A) in float32 at least; a logit may be -inf, but not all of a row, nor NaN or inf."""
+    same_shape({name: logits}, reals=True)
+    require(logits.ndim and logits.shape[-1], ValueError, "numbers", "no logits", name, tuple(logits.shape))
+    logp = torch.log_softmax(at_least_float32(logits), -1)
+    if bool((bad := logp.detach().isnan().any(-1)).any()):  # log_softmax makes NaN of a whole row
+        where = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(refusal("numbers", "no policy", name, list(where), logits[where].tolist()))
+    return logp
+
+
+def not_negative(name: str, value, *, zero: bool = True, shape=None):
+    """A number, or a tensor of them that fits `shape`, finite and not below 0 (zero=False: above it), or ValueError."""
+    real = isinstance(value, Tensor) and not value.is_complex()
+    x = value if real else torch.tensor(as_float(value), dtype=torch.float64)
+    wrong = [] if bool(x.isfinite().all()) else ["be a finite number"]
+    wrong += [] if bool((x >= 0 if zero else x > 0).all()) else ["not be negative" if zero else "be positive"]
+    if wrong:
+        raise ValueError(f"{name} must {wrong[0]}; got {value!r}")
+    sizes = zip(x.shape[::-1], () if shape is None else shape[::-1])
+    good = shape is None or (x.ndim <= len(shape) and all(n in (1, m) for n, m in sizes))
+    require(good, ValueError, "numbers", "no fit", name, shape and tuple(shape), tuple(x.shape))
+    return value
+
+
 def limited(x: Tensor, low: float | None = None) -> Tensor:
     """`x` within +-20, so that exp(x) is finite; for float16 +-5.5, so that its square is. low: another lower end."""
     limit = min(20.0, math.log(torch.finfo(x.dtype).max) / 2)
@@ -162,10 +222,16 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def same_shape(tensors: Mapping[str, Tensor | None]) -> None:
-    """Raise unless all of these named arguments are tensors of one shape; None stands for an optional one left out."""
+def same_shape(tensors: Mapping[str, Tensor | None], *, reals: bool = False) -> None:
+    """Raise unless all of these named arguments are tensors of one shape; None stands for an optional one left out.
+
+    reals: of floating point numbers; whole ones would be ids or ranks in the place of log-probabilities.
+    """
     for name, x in tensors.items():
-        require(x is None or isinstance(x, Tensor), TypeError, "numbers", "no tensor", name, type(x).__name__)
+        given = isinstance(x, Tensor)
+        require(given or (x is None and name in MAY_MISS), TypeError, "numbers", "no tensor", name, type(x).__name__)
+        good = not given or x.is_floating_point() or not (reals or x.is_complex())
+        require(good, ValueError, "numbers", "no reals", name, given and x.dtype)
     shapes = {name: tuple(x.shape) for name, x in tensors.items() if x is not None}
     if len(set(shapes.values())) > 1:
         raise ValueError("these arguments must have one shape: " + ", ".join(f"{n} {s}" for n, s in shapes.items()))

@@ -1,10 +1,11 @@
 """Settings of verl, TRL and OpenRLHF as `RLHFConfig`, with notes about everything that did not go over as it was."""
 
 import math
+from dataclasses import fields, replace
 
 from .. import validate
 from ..kl import FixedKL, ZieglerKL
-from ..language.settings import RLHFConfig, check
+from ..language.settings import RLHFConfig
 from . import keys as known
 from .command_line import flat
 from .keys import ADV, CORRECTION, OFF, A, K, Note, R, either
@@ -236,8 +237,9 @@ def _falls(keys: dict, key: str, notes: list) -> bool:
 def _config(made: dict, library: str):
     """RLHFConfig of these fields; ValueError that names their key beside ours if one of them cannot work."""
     try:
-        check(config := RLHFConfig(**made))
+        config = RLHFConfig(**made)
     except ValueError as error:
         theirs = known.SAME[library].get(str(error).split()[0])
         raise ValueError(f"{error} ({theirs})" if theirs else str(error)) from None
-    return config
+    fresh = {f.name: f.default for f in fields(config)}
+    return replace(config, **{name: fresh[name] for name in validate.idle(config)})  # nothing reads it there either

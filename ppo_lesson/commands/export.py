@@ -28,7 +28,7 @@ from .. import bridge, validate
 from ..kl import FixedKL, ZieglerKL
 from ..language.data import read_prompts, turns_of, write
 from ..language.loading import load_or_explain, without_code
-from ..language.settings import RLHFConfig, check
+from ..language.settings import RLHFConfig
 from . import options
 
 _READ = validate.read_toml(__package__, "export.toml")
@@ -49,6 +49,8 @@ def execute(options) -> int:
     prompts = read_prompts(given["prompts"])
     held = read_prompts(given["held_out"]) if given["held_out"] else None
     file, name = _reward_function(given["reward"])
+    mean, adaptive = given["mean_length"], isinstance(config.kl, ZieglerKL)
+    validate.require(mean is None or adaptive, ValueError, "command", "no mean length", mean, config.kl)
     config, chosen = _with_rates(config, began, given)
     settings, notes = _settings(config, given, len(prompts), held is not None)
     notes = chosen + notes
@@ -103,7 +105,7 @@ def read_config(where: str):
         else:
             config = RLHFConfig(**{key: _price(x) if key == "kl" else x for key, x in what.items()})
             began = {"set": [f"{key}={x}" for key, x in what.items()]}
-        check(config)
+    validate.used(config)
     return config, began
 
 
@@ -144,7 +146,11 @@ def _reward_function(spec: str) -> tuple[Path, str]:
 def _with_rates(config, began: dict, given: dict):
     """(config, notes): learning rates that nobody said follow from the size of the models that are to learn."""
     notes = []
-    for name, model in (("lr", given["model"]), ("critic_lr", given["critic"] or given["model"])):
+    learners = {"lr": given["model"], "critic_lr": given["critic"] or given["model"]}
+    if config.advantages == "group":
+        validate.require(not given["critic"], ValueError, "command", "no critic", given["critic"])
+        del learners["critic_lr"]
+    for name, model in learners.items():
         size, who = options.SMALL, f"{model}, no folder here and so taken for a large model"
         if Path(model).is_dir():
             with torch.device("meta"):

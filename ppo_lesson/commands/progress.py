@@ -20,7 +20,7 @@ BAR = "[{bar:20}] {n_fmt}/{total_fmt}  {desc}  {remaining} left"
 
 def follow(trainer: Iterator[dict], folder: Path, total: int, given: dict) -> tuple[list[dict], float]:
     """All rows, without their replies, and the seconds that this took. KeyboardInterrupt after a Ctrl-C, saved."""
-    show = SHOW_EVERY if given["show_every"] is None else given["show_every"]
+    show = SHOW_EVERY if given.get("show_every") is None else given["show_every"]
     rows, start = [], time.monotonic()
     with _patient() as asked, closing(Progress(total, saved(folder))) as line:
         for row in record(trainer, folder / "metrics.jsonl", tensorboard=folder / "tensorboard"):

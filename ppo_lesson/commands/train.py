@@ -22,7 +22,7 @@ from ..checkpoint import share
 from ..hardware import memory, processes
 from ..hardware import profile as machine
 from ..hardware.hardware import Hardware
-from ..language import checks, data, reward, rlhf, settings, supervised
+from ..language import checks, data, reward, rlhf, supervised
 from ..language.models import Models, ScalarModel, device
 from ..language.rollout import roll_out
 from ..language.sampling import context_limit, generate, token_logps
@@ -42,7 +42,7 @@ def execute(command: str, given: dict) -> None:
     with warnings.catch_warnings(), opened(command, given, alone=team.first) as (folder, given):
         warnings.showwarning = lambda message, *_, **__: team.first and print(f"note: {message}", file=sys.stderr)
         options.check_needed(command, given)
-        if given["show_every"] is not None:
+        if given.get("show_every") is not None:
             validate.integer("--show-every", given["show_every"], 0)
         if given["threads"] is not None:
             torch.set_num_threads(validate.integer("--threads", given["threads"], 1, max(64, os.cpu_count() or 1)))
@@ -106,7 +106,8 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     start = rlhf.RLHFConfig(checkpoint_every=options.CHECKPOINT_EVERY["rlhf"])
     config = options.with_kl(options.changed(start, given, names), given)
     config = _warmed(config, config.iterations, given)
-    settings.check(config)
+    validate.used(config)
+    validate.require(not given["documents"] or config.ptx_coef, ValueError, "texts", "idle documents")
     profile = _profile(given, team)
     actor = loading.language_model(given["model"])
     tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], actor)
@@ -118,11 +119,12 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     documents = loading.documents_of(given["documents"])
     reward_model = loading.reward_of(given["reward"], tokenizer, actor)  # last: it may go to another folder
     rates = options.rates(size := actor.num_parameters(), adapters=bool(profile.lora_rank))
+    rates = rates if config.advantages == "gae" else {"lr": rates["lr"]}
     config = replace(config, **{name: x for name, x in rates.items() if not options.said(given, name)})
     team.check(config)
     if profile.memory:
         memory.enough(actor.config, profile, config, prompt=max(lengths), reward=getattr(reward_model, "config", None))
-    actor, critic, reference = machine.roles(actor, profile, seed=given["seed"] or 0, critic=config.advantages == "gae")
+    actor, critic, reference = machine.roles(actor, profile, seed=config.seed, critic=config.advantages == "gae")
     reward_model = reward_model.to(profile.device) if isinstance(reward_model, ScalarModel) else reward_model
     models, hardware = Models(actor, critic, reference, reward_model), Hardware(profile, team)
     checks.own_controller(config, models, prompts, documents)
@@ -190,7 +192,6 @@ def _supervised(given: dict, model, count: int, profile: machine.Profile) -> sup
     config = options.changed(config, given, ("steps", "batch", "lr", "checkpoint_every"))
     steps = config.steps if options.said(given, "steps") else max(1, math.ceil(2 * count / max(1, config.batch)))
     config = _warmed(replace(config, steps=steps), steps, given)
-    settings.check(config)
     return config
 
 

@@ -22,8 +22,11 @@ def shape_rewards(scores: Tensor, logp: Tensor, logp_ref: Tensor, mask: Tensor, 
     tensor([[-0.0500,  1.0000,  0.0000]])
     """
     validate.same_shape({"logp": logp, "logp_ref": logp_ref, "mask": mask})
+    validate.same_shape({"logp": logp, "logp_ref": logp_ref}, reals=True)
+    validate.require(mask is not None, TypeError, "numbers", "no tensor", "mask", "None")
     beta = validate.number("beta", beta, 0.0, why="A negative beta would reward distance")
-    mask = mask.bool()
+    mask = validate.flags("mask", mask)
+    validate.same_shape({"scores": scores})
     validate.require(scores.shape == mask.shape[:1], ValueError, "numbers", "scores", len(mask), tuple(scores.shape))
     if not bool(mask.any(-1).all()):
         raise ValueError(f"mask: reply {int((~mask.any(-1)).nonzero()[0])} has no real token to put its score on")
@@ -46,6 +49,10 @@ def group_advantages(scores: Tensor, group_ids: Tensor, *, scale: bool = True) -
     tensor([-1.,  1.,  0.,  0.])
     """
     validate.same_shape({"scores": scores, "group_ids": group_ids})
+    good = group_ids.ndim == 1 and not group_ids.is_floating_point() and not group_ids.is_complex()
+    got = group_ids.dtype, tuple(group_ids.shape)
+    validate.require(good, ValueError, "numbers", "no groups", len(scores) if scores.ndim else 1, *got)
+    validate.not_empty("scores", scores)
     validate.finite("scores", scores)
     scores = validate.at_least_float32(scores + 0.0)  # counts and verdicts too; a square ends float16 at 256
     _, group, size = group_ids.unique(return_inverse=True, return_counts=True)

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from ..kl import FixedKL, ZieglerKL
-from ..validate import refusal, require
+from ..validate import refusal, require, used
 from . import settings
 from .data import LISTED
 from .models import KINDS, Models, ScalarModel
@@ -19,6 +19,7 @@ from .text import prompt_ids
 def own_controller(config, models: Models, prompts, documents) -> FixedKL | ZieglerKL | None:
     """Refuse settings that do not fit together; give this run its own copy of the KL controller."""
     settings.check(config)
+    used(config)
     actor, critic, reference, _ = models
     if (config.advantages == "gae") != (critic is not None):
         raise ValueError(
@@ -30,6 +31,7 @@ def own_controller(config, models: Models, prompts, documents) -> FixedKL | Zieg
     if not prompts or isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
         raise ValueError(f"prompts must be a list of at least one text; got {prompts!r:.60}")
     require(not config.ptx_coef or documents, ValueError, "texts", "no documents", config.ptx_coef)
+    require(not documents or config.ptx_coef, ValueError, "texts", "idle documents")
     return copy.deepcopy(config.kl)
 
 

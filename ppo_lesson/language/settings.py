@@ -81,6 +81,9 @@ class RLHFConfig:
     checkpoint_every: int | None = None
     seed: int = 0
 
+    def __post_init__(self):
+        check(self)
+
 
 def check(config) -> None:
     """ValueError that names field, value and what it may be, if an RLHFConfig or SupervisedConfig cannot work."""

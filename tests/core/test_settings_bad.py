@@ -5,6 +5,7 @@ import importlib
 import math
 import pkgutil
 
+import gymnasium
 import pytest
 import torch
 from hypothesis import given, strategies
@@ -13,10 +14,11 @@ from hypothesis import settings as hypothesis_settings
 import ppo_lesson
 from ppo_lesson import reinforce as module
 from ppo_lesson import validate
+from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL
 from ppo_lesson.language.settings import RLHFConfig
 from ppo_lesson.language.supervised import SupervisedConfig
 from ppo_lesson.maze import Maze, MazeBatch
-from ppo_lesson.policies import TabularCritic, TabularPolicy
+from ppo_lesson.policies import MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
 from ppo_lesson.reinforce import ActorCriticConfig, ReinforceConfig, actor_critic, reinforce
 from ppo_lesson.trpo import TRPOConfig, trpo
@@ -151,3 +153,81 @@ def test_no_configuration_can_be_made_with_a_number_that_cannot_be(kind, name, t
     for make in (lambda: kind(**{name: value}), lambda: dataclasses.replace(kind(), **{name: value})):
         with pytest.raises(ValueError, match=f"^{name} must"):
             make()
+
+
+PENALTY = {"objective": "penalty", "kl": FixedKL(0.1)}
+TOGETHER = [  # settings that are refused when the object is made, and words of the message
+    *((RLHFConfig, {"kl": wrong}, "kl must be a FixedKL") for wrong in (0.1, "0.1", True, {"beta": 0.1}, object())),
+    *((PPOConfig, {"objective": "penalty", "kl": wrong}, "kl must be") for wrong in (0.1, "x", ZieglerKL(0.1, 6.0))),
+    (RLHFConfig, {"kl": PaperKL(0.1, 0.01)}, "PaperKL is about the old policy"),
+    *((kind, {"dual_clip": wrong}, "dual_clip must") for kind in (RLHFConfig, PPOConfig) for wrong in (1, 0.5)),
+    *((kind, {"eps": wrong}, "eps must") for kind in (RLHFConfig, PPOConfig) for wrong in (0, 1, 0.0, 1.0)),
+    (RLHFConfig, {"temperature": 0}, "temperature must"),
+    (RLHFConfig, {"batch": 6, "replies": 4}, "batch must be a multiple of replies=4"),
+    (RLHFConfig, {"batch": 2, "minibatches": 4}, "at least minibatches=4"),
+    (PPOConfig, {"objective": "penalty"}, "kl go together"),
+    (PPOConfig, {"kl": FixedKL(0.1)}, "kl go together"),
+    (TRPOConfig, {"delta": math.inf}, "delta must be a finite number"),
+]
+
+
+@pytest.mark.parametrize(("kind", "given", "words"), TOGETHER, ids=str)
+def test_settings_that_cannot_work_are_refused_when_they_are_made(kind, given, words):
+    for make in (lambda: kind(**given), lambda: dataclasses.replace(kind(), **given)):
+        with pytest.raises((ValueError, TypeError), match=words):
+            make()
+
+
+IDLE = [  # settings that nothing would read, one of them first
+    (PPOConfig, {"eps": 0.3} | PENALTY),
+    (PPOConfig, {"eps_high": 0.3, "objective": "plain"}),
+    (PPOConfig, {"dual_clip": 3.0, "objective": "plain"}),
+    (PPOConfig, {"anneal_clip": True, "anneal": False}),
+    (PPOConfig, {"anneal_clip": True} | PENALTY),
+    (PPOConfig, {"critic_lr": 0.1, "value_coef": 0.0}),
+    (PPOConfig, {"value_clip": 0.2, "value_coef": 0}),
+    (TRPOConfig, {"critic_lr": 0.2, "critic_steps": 0}),
+    (ReinforceConfig, {"critic_lr": 0.2}),
+    *((RLHFConfig, {name: x, "advantages": "group", "replies": 4}) for name, x in (("lam", 0.9), ("gamma", 0.9))),
+    *((RLHFConfig, {name: x, "advantages": "group", "replies": 4}) for name, x in (("critic_lr", 0.1),)),
+    *((RLHFConfig, {name: x, "advantages": "group", "replies": 4}) for name, x in (("value_clip", None),)),
+    (RLHFConfig, {"whiten_advantages": False, "advantages": "group", "replies": 4}),
+    (RLHFConfig, {"scale_groups": False}),
+    (RLHFConfig, {"kl_loss_kind": "k3"}),
+    (RLHFConfig, {"kl_loss_ratio": False}),
+    (RLHFConfig, {"ptx_batch": 4}),
+]
+
+
+@pytest.mark.parametrize(("kind", "given"), IDLE, ids=str)
+def test_a_setting_that_nothing_reads_is_refused_before_the_first_step(kind, given):
+    config, (name, value) = kind(**given), next(iter(given.items()))
+    words = rf"{name}={value!r} has no effect with \w+=.*: leave it out, or (take|change) "
+    facts = {"critic": None} if kind is ReinforceConfig else {}
+    with pytest.raises(ValueError, match=words):
+        validate.used(config, **facts)
+    validate.used(dataclasses.replace(config, **{name: getattr(kind(), name)}), **facts)
+    if kind is not RLHFConfig:
+        critic = None if kind is ReinforceConfig else TabularCritic()
+        with pytest.raises(ValueError, match=words):
+            next(TRAINERS[kind](Maze(), TabularPolicy(), critic, config, seed=0))
+
+
+def test_what_the_table_calls_idle_are_fields_and_values():
+    for name, rules in validate.read_toml("ppo_lesson", "validate.toml")["idle"].items():
+        (kind,) = [kind for kind in (*TRAINERS, RLHFConfig) if kind.__name__ == name]
+        known = {f.name for f in dataclasses.fields(kind)}
+        assert known >= rules.keys() and known | {"critic"} >= {other for need in rules.values() for other in need}
+        for need in rules.values():
+            for other, wanted in need.items():
+                assert wanted is True or dataclasses.replace(kind(), **GROUP if wanted == "group" else {other: wanted})
+
+
+GROUP = {"advantages": "group", "replies": 2}
+
+
+def test_a_vector_environment_brings_its_own_number_of_robots():
+    env = gymnasium.make_vec("CartPole-v1", num_envs=2)
+    with pytest.raises(ValueError, match="robots=5 has no effect in a vector environment, which brings its own 2"):
+        next(ppo(env, MLPPolicy(4, 2), MLPCritic(4), PPOConfig(robots=5, lr=1e-3), seed=0))
+    next(ppo(env, MLPPolicy(4, 2), MLPCritic(4), PPOConfig(robots=2, lr=1e-3, critic_lr=1e-3), seed=0))
