@@ -7,19 +7,22 @@ that nobody reads belongs to another model. Left out: quantised weights, adapter
 import contextlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from ..validate import read_toml, refusal, require
 
 REASONS = read_toml(__package__, "loading.toml")["reason"]
 ADAPTER = "adapter_config.json"
+NUMBERS = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}  # of safetensors
 FINE = torch.float32, torch.float64  # what sums are made in, too
 
 
@@ -62,6 +65,7 @@ def load_complete(kind, folder, *, dtype=torch.float32):
         logging.set_verbosity(said)
     model = with_trunk(model)
     _refuse_adapter(folder, model)
+    _refuse_codes(folder, model, found["unexpected_keys"])
     named = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
     loaded = {id(x) for name, x in named.items() if name not in found["missing_keys"]}
     missing = [name for name in sorted(found["missing_keys"]) if id(named.get(name)) not in loaded]
@@ -129,6 +133,24 @@ def refuse_a_look_ahead(folder, model, numbers: Callable[[Tensor], Tensor]) -> N
 def _refuse_adapter(folder, model=None) -> None:
     if (Path(folder) / ADAPTER).exists() or getattr(model, "_hf_peft_config_loaded", False):  # the second: from the hub
         raise ValueError(refusal("model", "adapter", folder, ADAPTER))
+
+
+def _refuse_codes(folder, model, unused: set[str]) -> None:
+    """ValueError if a weight is stored as whole numbers or in 8 bits: transformers takes them for weights, silently."""
+    root = Path(cached_file(folder, "config.json")).parent
+    stored = {}
+    for file in root.glob("model*.safetensors"):
+        with safe_open(file, framework="pt") as weights:
+            stored |= {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 (no dict)
+    for file in root.glob("pytorch_model*.bin") if not stored else ():
+        weights = torch.load(file, map_location="meta", weights_only=True)
+        stored |= {name: NUMBERS.get(x.dtype, str(x.dtype)) for name, x in weights.items()}
+    spare = [*unused, *(name for name, _ in model.named_buffers())]
+    ignored = [*(getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()), *map(re.escape, spare)]
+    codes = [
+        x for x, how in stored.items() if how not in NUMBERS.values() and not any(re.search(y, x) for y in ignored)
+    ]
+    require(not codes, ValueError, "model", "codes", folder, _some(codes), stored[codes[0]] if codes else "")
 
 
 def _some(names: list[str]) -> str:

@@ -16,7 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from ..checkpoint import share
 from ..validate import read_toml, refusal, require
-from .loading import examined, load_complete, refuse_a_look_ahead, rounding
+from .loading import NUMBERS, examined, load_complete, refuse_a_look_ahead, rounding
 from .sampling import full_mask, generate, hidden_states, response_mask, token_logps
 
 disable_progress_bar()  # of loading weights, which takes no time here
@@ -150,6 +150,8 @@ class ScalarModel(nn.Module):
         own = {"weight": model.head.weight.data, "mean": model.mean, "std": model.std}
         if {name: x.shape for name, x in head.items()} != {name: x.shape for name, x in own.items()}:
             raise ValueError(f"{path} does not fit the trunk beside it: take the folder as `save` wrote it")
+        for name, x in head.items():
+            require(x.dtype in NUMBERS, ValueError, "model", "codes", folder, f"the {name} of the head", x.dtype)
         for name, x in own.items():
             x.copy_(head[name])
         with examined(folder, model.trunk):

@@ -4,6 +4,7 @@ Whether EOS is also PAD changes nothing, because masks are made from lengths and
 """
 
 import contextlib
+import random
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -92,11 +93,15 @@ def _chat(tokenizer, turns: list[dict], **more):
     """What the chat template writes, on the same day for ever. ValueError if it fails, as somebody's program may."""
     template = tokenizer.get_chat_template()
     template = CALENDAR + template if "strftime_now" in template else template
+    numbers = random.getstate()
     try:
-        return tokenizer.apply_chat_template(turns, chat_template=template, **{"tokenize": False} | more)
+        written = tokenizer.apply_chat_template(turns, chat_template=template, **{"tokenize": False} | more)
     except Exception as error:
         who = f"turns of {', '.join(x['role'] for x in turns)}" if len(turns) > 1 else "one turn of a user"
         raise ValueError(validate.refusal("texts", "template fails", who, error, turns[-1]["content"])) from error
+    same, _ = random.getstate() == numbers, random.setstate(numbers)
+    validate.require(same, ValueError, "texts", "random template", turns[-1]["content"])
+    return written
 
 
 def end_ids(tokenizer, model=None) -> list[int]:

@@ -216,6 +216,53 @@ def test_the_allowance_is_that_of_the_dtype(dtype, small, large):
                 refuse_a_look_ahead("x", model, numbers)
 
 
+CODES = (torch.int8, torch.uint8, torch.int32, torch.int64, torch.bool, torch.float8_e4m3fn, torch.float8_e5m2)
+
+
+def coded(folder, dtype, names, form="safetensors"):
+    """The folder with these weights as numbers of this dtype."""
+    weights = load_file(folder / "model.safetensors")
+    weights |= {name: (weights[name] * 10).to(dtype) for name in names}
+    if form == "safetensors":
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    else:
+        (folder / "model.safetensors").unlink()
+        torch.save(weights, folder / "pytorch_model.bin")
+    return folder
+
+
+@pytest.mark.parametrize("dtype", CODES, ids=str)
+@pytest.mark.parametrize("form", ["safetensors", "bin"])
+def test_weights_that_are_codes_are_refused_though_no_config_says_so(dtype, form, tmp_path, capsys):
+    """transformers makes floats of them: each weight would be its code, off by a scale that it does not know."""
+    folder = coded(saved(tmp_path / "m"), dtype, [LAYER], form)
+    refused_by_command(capsys, folder, tmp_path, f"the weight {LAYER} is stored as ", "quantised")
+
+
+@pytest.mark.parametrize("dtype", CODES[::5], ids=str)
+def test_so_are_those_of_a_trunk_and_of_a_head(dtype, tmp_path):
+    for i, name in enumerate(("layers.1.mlp.up_proj.weight", "norm.weight")):
+        ScalarModel.reward(build("llama")).save(tmp_path / str(i))
+        with pytest.raises(ValueError, match=f"the weight {name} is stored as .* quantised"):
+            ScalarModel.load(coded(tmp_path / str(i), dtype, [name]))
+    path = tmp_path / "0" / "head.safetensors"
+    ScalarModel.reward(build("llama")).save(tmp_path / "0")
+    save_file(load_file(path) | {"weight": torch.ones(1, 16).to(dtype)}, path)
+    with pytest.raises(ValueError, match="the weight of the head is stored as"):
+        ScalarModel.load(tmp_path / "0")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_weights_in_halves_are_weights_and_masks_beside_them_are_none(dtype, tmp_path):
+    """Older folders hold masks and positions, as whole numbers, which are no weights."""
+    build("gpt2").to(dtype).save_pretrained(tmp_path)
+    mask = torch.ones(1, 1, 64, 64, dtype=torch.uint8).tril()
+    edited(
+        tmp_path, **{"transformer__h__0__attn__bias": mask, "transformer__h__0__attn__masked_bias": mask[0, 0, 0, 0]}
+    )
+    assert load_language_model(tmp_path).dtype == torch.float32
+
+
 @pytest.mark.parametrize("how", ["fp8", "mxfp4", "gptq", "bitsandbytes", "nosuch"])
 def test_quantised_weights_are_refused_whatever_is_installed(how, tmp_path, capsys):
     """With fp8 in its config.json transformers rounds plain weights, too, where there is a GPU."""

@@ -49,7 +49,7 @@ def go(path, iterations, reward=letters, reference=None, **more):
     """Rows of a run with resume=path, of an actor that is always the same."""
     actor = model()
     models = Models(actor, ScalarModel.critic(actor), reference or model(), reward)
-    config = replace(SHORT, iterations=4)
+    config = replace(SHORT, iterations=4, **({"ptx_coef": 0.5, "ptx_batch": 2} if "documents" in more else {}))
     trainer = rlhf.rlhf(config, models, ["ab", "c"], tokenizer=Letters(8), resume=path, **more)
     rows = list(itertools.islice(trainer, iterations))
     trainer.close()
@@ -62,7 +62,11 @@ OTHERS = {
     "a function": ({}, {"reward": lambda p, r: 100.0}, "another reward.* and would score 100 now \\(4 of 4 replies"),
     "a function for a model": ({"reward": judge()}, {"reward": letters}, "reward was a model .*, is now absent"),
     "a model for a function": ({}, {"reward": judge()}, "reward was absent, is now a model"),
-    "documents": ({"documents": ["abc"]}, {"documents": ["abd"]}, "documents was 4 with checksum .*, is now 4 with"),
+    "documents": (
+        {"documents": [66 * "abc"]},
+        {"documents": [66 * "abd"]},
+        "documents was 199 with .*, is now 199 with",
+    ),
 }
 
 

@@ -1,5 +1,6 @@
 """Where a text begins and a reply ends, for tokenizers of all kinds; and that nothing of a text is lost between."""
 
+import random
 import string
 import time
 
@@ -256,6 +257,34 @@ def test_a_template_with_a_date_gives_the_same_prompt_every_day(tmp_path, monkey
     time.sleep(1.1)
     assert prompt_ids(load_tokenizer(folder / "model"), "Why?") == first
     assert shop.cli.main(["rlhf", "--output", f"{tmp_path / 'run'}", "--resume"]) == 0
+
+
+RANDOM = ["{{ ['Hello', 'Hi'] | random }} {{ text }}", "{{ lipsum(1) }}{{ text }}", "{{ text ~ range(9) | random }}"]
+
+
+@pytest.mark.parametrize("template", RANDOM)
+def test_a_template_that_draws_random_numbers_is_refused_even_when_they_come_out_alike(template):
+    """One conversation is one text: else a resumed run, or a second look at a held-out prompt, would be another."""
+    tokenizer = made(template="{% set text = messages[0].content %}" + template)
+    numbers = random.getstate()
+    for _ in range(9):
+        for look in (prompt_ids, lambda *given: pair_ids(*given, "So.")):
+            with pytest.raises(ValueError, match="chat template draws random numbers .* 'Why?' otherwise each time"):
+                look(tokenizer, "Why?")
+    assert random.getstate() == numbers, "and the program's own stay as they were"
+
+
+def test_a_template_that_draws_in_a_reply_alone_is_refused_where_it_draws():
+    begin = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}{{ 'ab' | random }}{% endif %}"
+    tokenizer = made(template=begin + "{% endfor %}")
+    prompt = Dialogue(
+        [
+            {"role": "user", "content": x} if i % 2 == 0 else {"role": "assistant", "content": x}
+            for i, x in enumerate("abc")
+        ]
+    )
+    with pytest.raises(ValueError, match="draws random numbers"):
+        prompt_ids(tokenizer, prompt)
 
 
 @pytest.mark.parametrize("start", ["\n a", " {% if true %} b{% endif %}", "{%- set x = 1 %}\n\n c", " \n{{ 1 }}"])
