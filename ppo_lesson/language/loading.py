@@ -147,9 +147,8 @@ def _refuse_codes(folder, model, unused: set[str]) -> None:
         stored |= {name: NUMBERS.get(x.dtype, str(x.dtype)) for name, x in weights.items()}
     spare = [*unused, *(name for name, _ in model.named_buffers())]
     ignored = [*(getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()), *map(re.escape, spare)]
-    codes = [
-        x for x, how in stored.items() if how not in NUMBERS.values() and not any(re.search(y, x) for y in ignored)
-    ]
+    codes = [x for x, how in stored.items() if how not in NUMBERS.values()]
+    codes = [x for x in codes if not any(re.search(known, x) for known in ignored)]
     require(not codes, ValueError, "model", "codes", folder, _some(codes), stored[codes[0]] if codes else "")
 
 

@@ -254,12 +254,10 @@ def test_so_are_those_of_a_trunk_and_of_a_head(dtype, tmp_path):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
 def test_weights_in_halves_are_weights_and_masks_beside_them_are_none(dtype, tmp_path):
-    """Older folders hold masks and positions, as whole numbers, which are no weights."""
+    """Older folders hold the causal mask, as whole numbers, which are no weights."""
     build("gpt2").to(dtype).save_pretrained(tmp_path)
     mask = torch.ones(1, 1, 64, 64, dtype=torch.uint8).tril()
-    edited(
-        tmp_path, **{"transformer__h__0__attn__bias": mask, "transformer__h__0__attn__masked_bias": mask[0, 0, 0, 0]}
-    )
+    edited(tmp_path, transformer__h__0__attn__bias=mask)
     assert load_language_model(tmp_path).dtype == torch.float32
 
 

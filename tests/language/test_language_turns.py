@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from course.desk.tiny import pretrain
 from ppo_lesson.hardware.decode import Decoder
 from ppo_lesson.language import reward, rlhf, supervised, text
+from ppo_lesson.language.data import Dialogue
 from ppo_lesson.language.models import Models, ScalarModel, without_dropout
 from ppo_lesson.language.rollout import roll_out
 from ppo_lesson.language.sampling import generate, response_mask
@@ -269,7 +270,7 @@ def test_a_template_that_draws_random_numbers_is_refused_even_when_they_come_out
     numbers = random.getstate()
     for _ in range(9):
         for look in (prompt_ids, lambda *given: pair_ids(*given, "So.")):
-            with pytest.raises(ValueError, match="chat template draws random numbers .* 'Why?' otherwise each time"):
+            with pytest.raises(ValueError, match=r"template draws random numbers .* 'Why\?' otherwise"):
                 look(tokenizer, "Why?")
     assert random.getstate() == numbers, "and the program's own stay as they were"
 
@@ -277,12 +278,9 @@ def test_a_template_that_draws_random_numbers_is_refused_even_when_they_come_out
 def test_a_template_that_draws_in_a_reply_alone_is_refused_where_it_draws():
     begin = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}{{ 'ab' | random }}{% endif %}"
     tokenizer = made(template=begin + "{% endfor %}")
-    prompt = Dialogue(
-        [
-            {"role": "user", "content": x} if i % 2 == 0 else {"role": "assistant", "content": x}
-            for i, x in enumerate("abc")
-        ]
-    )
+    roles = zip(["user", "assistant", "user"], "abc")
+    prompt = Dialogue([{"role": role, "content": said} for role, said in roles])
+    prompt_ids(tokenizer, "a")
     with pytest.raises(ValueError, match="draws random numbers"):
         prompt_ids(tokenizer, prompt)
 
