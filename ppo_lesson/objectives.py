@@ -82,7 +82,7 @@ def cispo(logp: Tensor, logp_old: Tensor, advantages: Tensor, eps_high: float) -
     >>> cispo(torch.tensor([-0.5, -0.5]), torch.tensor([-0.5, -3.0]), torch.tensor([1.0, -1.0]), eps_high=1.0)
     tensor([-0.5000,  1.0000])
     """
-    require(eps_high > 0, ValueError, "numbers", "eps_high", eps_high)
+    require(validate.as_float(eps_high) > 0, ValueError, "numbers", "eps_high", eps_high)
     return _ratio(logp, logp_old, advantages).detach().clamp(max=1 + eps_high) * advantages.detach() * logp
 
 
@@ -96,6 +96,8 @@ def binary_divergence(logp: Tensor, logp_old: Tensor, kind: str) -> Tensor:
     tensor([0.2500, 0.0010])
     """
     require(kind in ("tv", "kl"), ValueError, "numbers", "divergence", kind)
+    validate.same_shape({"logp": logp, "logp_old": logp_old}, reals=True)
+    validate.all_finite(logp + logp_old, {"logp": logp, "logp_old": logp_old})
     p, old = logp.exp().clamp(max=1), logp_old.exp().clamp(max=1)
     if kind == "tv":
         return (p - old).abs()
@@ -130,8 +132,10 @@ def sequence_log_ratio(logp: Tensor, logp_old: Tensor, mask: Tensor | None = Non
     tensor([[-1.5000, -1.5000,  0.0000]])
     """
     validate.same_shape({"logp": logp, "logp_old": logp_old, "mask": mask})
-    real = torch.ones_like(logp, dtype=torch.bool) if mask is None else mask.bool()
+    validate.same_shape({"logp": logp, "logp_old": logp_old}, reals=True)
+    real = torch.ones_like(logp, dtype=torch.bool) if mask is None else validate.flags("mask", mask)
     logp, logp_old = logp.where(real, 0), logp_old.detach().where(real, 0)
+    validate.all_finite(logp - logp_old, {"logp": logp, "logp_old": logp_old})
     mean = (logp - logp_old).sum(-1, keepdim=True) / real.sum(-1, keepdim=True).clamp(min=1)
     return (logp - logp.detach() + mean.detach() if token else mean.expand_as(logp)).where(real, 0)
 
@@ -146,6 +150,7 @@ def truncated_weight(logp: Tensor, logp_sampler: Tensor, cap: float) -> Tensor:
     tensor([1., 2.])
     """
     validate.number("cap", cap, 1.0)
+    validate.same_shape({"logp": logp, "logp_sampler": logp_sampler}, reals=True)
     return _ratio(logp, logp_sampler, torch.ones_like(logp)).clamp(max=cap)
 
 

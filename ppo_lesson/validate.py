@@ -98,22 +98,15 @@ def settings(config) -> None:
                 raise ValueError(f"{f.name} must be True or False; got {value!r}")
 
 
-def idle(config, **facts) -> dict[str, str]:
-    """{field: what to say} of fields that were set and that nothing reads: validate.toml. facts: critic=None, say."""
-    known, found = vars(config) | facts, {}
+def used(config, *, critic=...) -> None:
+    """ValueError that names a field which was set and that nothing reads: see validate.toml. critic: a trainer's."""
+    known = vars(config) | {"critic": critic}
     for f in fields(config):
         for other, wanted in _READ["idle"].get(type(config).__name__, {}).get(f.name, {}).items():
             reads = known.get(other, wanted) not in (None, 0) if wanted is True else known[other] == wanted
-            if not reads and known[f.name] != f.default:
-                meant = "change" if wanted is True else f"take {wanted!r} for"
-                found[f.name] = refusal("run", "no effect", f.name, known[f.name], other, known[other], meant)
-    return found
-
-
-def used(config, **facts) -> None:
-    """ValueError that names a field which was set and has no effect beside the others."""
-    for words in idle(config, **facts).values():
-        raise ValueError(words)
+            meant = "change" if wanted is True else f"take {wanted!r} for"
+            words = f.name, known[f.name], other, known.get(other), meant
+            require(reads or known[f.name] == f.default, ValueError, "run", "no effect", *words)
 
 
 def number(name: str, value, low: float = -math.inf, high: float = math.inf, *, why: str = "") -> float:
@@ -201,10 +194,9 @@ def not_negative(name: str, value, *, zero: bool = True, shape=None):
     """A number, or a tensor of them that fits `shape`, finite and not below 0 (zero=False: above it), or ValueError."""
     real = isinstance(value, Tensor) and not value.is_complex()
     x = value if real else torch.tensor(as_float(value), dtype=torch.float64)
-    wrong = [] if bool(x.isfinite().all()) else ["be a finite number"]
-    wrong += [] if bool((x >= 0 if zero else x > 0).all()) else ["not be negative" if zero else "be positive"]
-    if wrong:
-        raise ValueError(f"{name} must {wrong[0]}; got {value!r}")
+    require(bool(x.isfinite().all()), ValueError, "numbers", "infinite", name, value)
+    wrong = "negative" if zero else "not positive"
+    require(bool((x >= 0 if zero else x > 0).all()), ValueError, "numbers", wrong, name, value)
     sizes = zip(x.shape[::-1], () if shape is None else shape[::-1])
     good = shape is None or (x.ndim <= len(shape) and all(n in (1, m) for n, m in sizes))
     require(good, ValueError, "numbers", "no fit", name, shape and tuple(shape), tuple(x.shape))

@@ -9,7 +9,7 @@ from dataclasses import make_dataclass
 
 from .. import validate
 from ..kl import ZieglerKL
-from ..language.settings import RLHFConfig, check
+from ..language.settings import RLHFConfig
 from . import keys as known
 from .keys import ADV, CORRECTION, OFF, VERSIONS, A, C, K, Note, R, either
 
@@ -190,7 +190,6 @@ def _openrlhf(config, _, prompts, mean_length):
 
 def _begin(config, library):
     """What has one name there, what ours always does, and notes about what has none."""
-    check(config)
     keys = {theirs: getattr(config, ours) for ours, theirs in known.SAME[library].items()} | known.FIXED[library]
     keys |= {theirs: either(getattr(config, ours), OFF) for ours, theirs in known.LIMITS[library].items()}
     notes = []

@@ -1,7 +1,7 @@
 """Settings of verl, TRL and OpenRLHF as `RLHFConfig`, with notes about everything that did not go over as it was."""
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from .. import validate
 from ..kl import FixedKL, ZieglerKL
@@ -241,5 +241,10 @@ def _config(made: dict, library: str):
     except ValueError as error:
         theirs = known.SAME[library].get(str(error).split()[0])
         raise ValueError(f"{error} ({theirs})" if theirs else str(error)) from None
-    fresh = {f.name: f.default for f in fields(config)}
-    return replace(config, **{name: fresh[name] for name in validate.idle(config)})  # nothing reads it there either
+    while True:  # what nothing reads is not read there either: GAE's settings beside GRPO
+        try:
+            validate.used(config)
+            return config
+        except ValueError as error:
+            name = str(error).partition("=")[0]
+            config = replace(config, **{name: getattr(RLHFConfig, name)})

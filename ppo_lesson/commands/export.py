@@ -147,8 +147,8 @@ def _with_rates(config, began: dict, given: dict):
     """(config, notes): learning rates that nobody said follow from the size of the models that are to learn."""
     notes = []
     learners = {"lr": given["model"], "critic_lr": given["critic"] or given["model"]}
-    if config.advantages == "group":
-        validate.require(not given["critic"], ValueError, "command", "no critic", given["critic"])
+    if config.advantages != "gae":
+        validate.require(not given["critic"], ValueError, "command", "no critic", given["critic"], config.advantages)
         del learners["critic_lr"]
     for name, model in learners.items():
         size, who = options.SMALL, f"{model}, no folder here and so taken for a large model"

@@ -10,8 +10,8 @@ from pathlib import Path
 from tqdm import tqdm  # it comes with transformers
 
 from ..columns import COLUMNS
-from ..metrics import record
 from . import ctrl_c
+from .metrics import record
 from .options import SHOW_EVERY
 from .run_folder import saved
 

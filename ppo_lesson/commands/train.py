@@ -107,7 +107,7 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     config = options.with_kl(options.changed(start, given, names), given)
     config = _warmed(config, config.iterations, given)
     validate.used(config)
-    validate.require(not given["documents"] or config.ptx_coef, ValueError, "texts", "idle documents")
+    validate.require(not given["documents"] or config.ptx_coef, ValueError, "texts", "idle documents", config.ptx_coef)
     profile = _profile(given, team)
     actor = loading.language_model(given["model"])
     tokenizer = loading.tokenizer_of(given["tokenizer"], given["model"], actor)

@@ -49,8 +49,7 @@ def group_advantages(scores: Tensor, group_ids: Tensor, *, scale: bool = True) -
     tensor([-1.,  1.,  0.,  0.])
     """
     validate.same_shape({"scores": scores, "group_ids": group_ids})
-    good = group_ids.ndim == 1 and not group_ids.is_floating_point() and not group_ids.is_complex()
-    got = group_ids.dtype, tuple(group_ids.shape)
+    good, got = group_ids.ndim == 1 and not group_ids.is_floating_point(), (group_ids.dtype, tuple(group_ids.shape))
     validate.require(good, ValueError, "numbers", "no groups", len(scores) if scores.ndim else 1, *got)
     validate.not_empty("scores", scores)
     validate.finite("scores", scores)
@@ -73,8 +72,9 @@ def rloo_advantages(scores: Tensor, group_ids: Tensor) -> Tensor:
     >>> rloo_advantages(torch.tensor([1.0, 3.0, 5.0, 7.0]), torch.tensor([0, 0, 1, 2]))
     tensor([-2.,  2.,  0.,  0.])
     """
+    centred = group_advantages(scores, group_ids, scale=False)  # which looks at both
     size = (group_ids[:, None] == group_ids).sum(-1)
-    return group_advantages(scores, group_ids, scale=False) * (size / (size - 1).clamp(min=1))
+    return centred * (size / (size - 1).clamp(min=1))
 
 
 def varied_groups(scores: Tensor, group_ids: Tensor) -> Tensor:
@@ -85,6 +85,7 @@ def varied_groups(scores: Tensor, group_ids: Tensor) -> Tensor:
     >>> varied_groups(torch.tensor([1.0, 3.0, 5.0, 5.0]), torch.tensor([0, 0, 1, 1]))
     tensor([ True,  True, False, False])
     """
+    group_advantages(scores, group_ids)  # looks at both
     return ((group_ids[:, None] == group_ids) & (scores[:, None] != scores)).any(-1)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from ..kl import FixedKL, ZieglerKL
 from ..validate import refusal, require, used
-from . import settings
 from .data import LISTED
 from .models import KINDS, Models, ScalarModel
 from .sampling import context_limit
@@ -18,20 +17,17 @@ from .text import prompt_ids
 
 def own_controller(config, models: Models, prompts, documents) -> FixedKL | ZieglerKL | None:
     """Refuse settings that do not fit together; give this run its own copy of the KL controller."""
-    settings.check(config)
     used(config)
     actor, critic, reference, _ = models
-    if (config.advantages == "gae") != (critic is not None):
-        raise ValueError(
-            f"advantages='gae' needs a critic, 'group' and 'rloo' none; got {config.advantages!r}, {critic!r:.30}"
-        )
+    fits = (config.advantages == "gae") == (critic is not None)
+    require(fits, ValueError, "model", "gae and critic", config.advantages, critic)
     told = config.advantages, config.replies
     require(config.advantages == "gae" or config.replies >= 2, ValueError, "model", "few replies", *told)
     require(actor is not reference, ValueError, "model", "one object")
     if not prompts or isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
         raise ValueError(f"prompts must be a list of at least one text; got {prompts!r:.60}")
-    require(not config.ptx_coef or documents, ValueError, "texts", "no documents", config.ptx_coef)
-    require(not documents or config.ptx_coef, ValueError, "texts", "idle documents")
+    words = "no documents" if config.ptx_coef else "idle documents"
+    require(bool(documents) == bool(config.ptx_coef), ValueError, "texts", words, config.ptx_coef)
     return copy.deepcopy(config.kl)
 
 

@@ -148,10 +148,9 @@ class ScalarModel(nn.Module):
             raise ValueError(f"{folder} holds a {KINDS[said]}, where a {KINDS[kind]} is wanted")
         model = cls(load_complete(AutoModel, folder), init_std=0.0, kind=said or kind or "reward")
         own = {"weight": model.head.weight.data, "mean": model.mean, "std": model.std}
-        if {name: x.shape for name, x in head.items()} != {name: x.shape for name, x in own.items()}:
+        found = {name: (x.shape, x.dtype in NUMBERS) for name, x in head.items()}
+        if found != {name: (x.shape, True) for name, x in own.items()}:
             raise ValueError(f"{path} does not fit the trunk beside it: take the folder as `save` wrote it")
-        for name, x in head.items():
-            require(x.dtype in NUMBERS, ValueError, "model", "codes", folder, f"the {name} of the head", x.dtype)
         for name, x in own.items():
             x.copy_(head[name])
         with examined(folder, model.trunk):

@@ -36,15 +36,13 @@ def pairs_from_ranking(order: Sequence[int]) -> list[tuple[int, int]]:
     >>> pairs_from_ranking([1, 3, 0, 2])
     [(1, 3), (1, 0), (1, 2), (3, 0), (3, 2), (0, 2)]
     """
-    if len(set(order)) < len(order):
-        raise ValueError(f"order names something twice: {list(order)}")
+    validate.require(len(set(order)) == len(order), ValueError, "model", "order", list(order))
     return list(combinations(order, 2))
 
 
 def last_token_scores(model: ScalarModel, ids: Tensor, attention_mask: Tensor) -> Tensor:
     """The model's number at the last real token of each row, (B, L) -> (B,), wherever padding stands."""
-    if not bool(attention_mask.any(-1).all()):
-        raise ValueError("attention_mask: a row has no real token, so that there is nothing to score")
+    validate.require(bool(attention_mask.any(-1).all()), ValueError, "model", "empty row")
     out = model(ids, attention_mask, positions(attention_mask))
     places = torch.arange(ids.shape[-1], device=ids.device)
     last = torch.where(attention_mask.bool(), places, -1).amax(-1)

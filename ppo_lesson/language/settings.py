@@ -1,13 +1,13 @@
 """The settings of `rlhf`, and what each may be; a misspelled one is answered with the one that was meant.
 
-`check` looks at every field before anything is computed: a gradient norm of -1 would turn each step around, in silence.
+All are looked at when one is made: a gradient norm of -1, say, would turn each step around, in silence.
 Left out: what fits together with models and prompts, which `checks` looks at.
 """
 
 from dataclasses import dataclass, field
 
 from .. import validate
-from ..kl import FixedKL, PaperKL, ZieglerKL
+from ..kl import FixedKL, ZieglerKL
 from ..objectives import clip_range
 from .sampling import check_temperature
 
@@ -82,21 +82,13 @@ class RLHFConfig:
     seed: int = 0
 
     def __post_init__(self):
-        check(self)
-
-
-def check(config) -> None:
-    """ValueError that names field, value and what it may be, if an RLHFConfig or SupervisedConfig cannot work."""
-    validate.settings(config)
-    if isinstance(config, RLHFConfig):
-        check_temperature(config.temperature)
-        clip_range(config.eps, config.eps_high, config.dual_clip)
-        if not isinstance(config.kl, FixedKL | ZieglerKL | None):
-            about = " PaperKL is about the old policy and belongs to ppo" if isinstance(config.kl, PaperKL) else ""
-            raise TypeError(f"kl must be a FixedKL, a ZieglerKL or None; got {type(config.kl).__name__}.{about}")
-        if config.batch % config.replies or config.minibatches > config.batch:
-            raise ValueError(validate.refusal("model", "batch", config.replies, config.minibatches, config.batch))
-        _fits_together(config)
+        validate.settings(self)
+        check_temperature(self.temperature)
+        clip_range(self.eps, self.eps_high, self.dual_clip)
+        validate.require(isinstance(self.kl, FixedKL | ZieglerKL | None), TypeError, "model", "kl", self.kl)
+        fits = self.batch % self.replies == 0 and self.minibatches <= self.batch
+        validate.require(fits, ValueError, "model", "batch", self.replies, self.minibatches, self.batch)
+        _fits_together(self)
 
 
 def _fits_together(config: RLHFConfig) -> None:

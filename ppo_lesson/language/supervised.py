@@ -23,7 +23,6 @@ from .microbatch import split
 from .models import checksum, device
 from .optim import adamw, schedule
 from .sampling import full_mask, token_logps
-from .settings import check
 from .text import pad_left, pad_right, pair_ids
 
 
@@ -87,14 +86,10 @@ def train_steps(
     FloatingPointError, before the model is harmed, if a loss or a gradient is not finite. With float16 a step whose
     gradients alone are not is left out (`skipped` is 1, and there is no grad_norm), and losses are scaled less.
     """
-    check(config)
     validate.integer("seed", seed, 0)
-    if config.batch > len(examples):
-        raise ValueError(validate.refusal("model", "few examples", config.batch, len(examples)))
-    if config.lr == 0:
-        raise ValueError("lr must be above 0; with 0 nothing is learned")
-    if resume is not None and config.checkpoint_every is None:
-        raise ValueError("resume needs checkpoint_every=..., how many steps between two checkpoints, in the config")
+    validate.require(config.batch <= len(examples), ValueError, "model", "few examples", config.batch, len(examples))
+    validate.require(config.lr > 0, ValueError, "model", "no step")
+    validate.require(resume is None or config.checkpoint_every is not None, ValueError, "model", "no rhythm")
     parameters = [p for p in model.parameters() if p.requires_grad]
     terms, lengths = torch.tensor(sizes).T  # (n,) each
     optimizer, moments = adamw(parameters, config.lr, config.weight_decay)

@@ -19,11 +19,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from ppo_lesson import checkpoint
 from ppo_lesson.commands import main as cli
 from ppo_lesson.commands import options, train
+from ppo_lesson.commands.metrics import record
 from ppo_lesson.commands.progress import Progress
 from ppo_lesson.kl import FixedKL, ZieglerKL
 from ppo_lesson.language.models import ScalarModel
 from ppo_lesson.language.rlhf import RLHFConfig
-from ppo_lesson.metrics import record
 
 
 @pytest.fixture(scope="session")

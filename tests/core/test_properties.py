@@ -18,7 +18,6 @@ from vector_envs import KINDS, MODES, Answering
 
 from ppo_lesson import kl, objectives, returns, validate
 from ppo_lesson.language.settings import RLHFConfig
-from ppo_lesson.language.settings import check as check_language
 from ppo_lesson.language.supervised import SupervisedConfig
 from ppo_lesson.policies import MLPCritic, MLPPolicy
 from ppo_lesson.ppo import PPOConfig
@@ -451,7 +450,6 @@ def test_a_setting_outside_of_its_range_is_named(kind):
     def named(name, data):
         value = data.draw(outside(rules[name], name in optional), name)
         with pytest.raises((ValueError, TypeError), match=rf"^{name} must"):
-            config = kind(**{name: value})
-            check_language(config) if kind in (RLHFConfig, SupervisedConfig) else validate.settings(config)
+            kind(**{name: value})
 
     named()
