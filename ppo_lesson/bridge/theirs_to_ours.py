@@ -1,7 +1,6 @@
 """Settings of verl, TRL and OpenRLHF as `RLHFConfig`, with notes about everything that did not go over as it was."""
 
 import math
-from dataclasses import replace
 
 from .. import validate
 from ..kl import FixedKL, ZieglerKL
@@ -237,14 +236,11 @@ def _falls(keys: dict, key: str, notes: list) -> bool:
 def _config(made: dict, library: str):
     """RLHFConfig of these fields; ValueError that names their key beside ours if one of them cannot work."""
     try:
-        config = RLHFConfig(**made)
+        validate.used(config := RLHFConfig(**made))
     except ValueError as error:
-        theirs = known.SAME[library].get(str(error).split()[0])
+        field, _, idle = str(error).split()[0].partition("=")
+        if idle:  # nothing reads it there either: GAE's settings beside GRPO
+            return _config({name: x for name, x in made.items() if name != field}, library)
+        theirs = known.SAME[library].get(field)
         raise ValueError(f"{error} ({theirs})" if theirs else str(error)) from None
-    while True:  # what nothing reads is not read there either: GAE's settings beside GRPO
-        try:
-            validate.used(config)
-            return config
-        except ValueError as error:
-            name = str(error).partition("=")[0]
-            config = replace(config, **{name: getattr(RLHFConfig, name)})
+    return config

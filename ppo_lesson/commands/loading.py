@@ -71,9 +71,8 @@ def documents_of(path: str | None) -> list[str]:
     with refusing(UnicodeDecodeError, ValueError, "command", "no UTF-8", path):
         text = Path(path).read_text("utf-8-sig") if path else ""
     require(not re.match(r'\s*(\[\s*)?\{\s*"', text), ValueError, "command", "no texts", path, shlex.quote(str(path)))
-    texts = [line for line in text.splitlines() if line.strip()]
-    require(texts or not path, ValueError, "command", "no document", path)
-    return texts
+    require(text.strip() or not path, ValueError, "command", "no document", path)
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def _function(spec: str) -> Callable:

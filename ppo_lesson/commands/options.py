@@ -94,15 +94,14 @@ def changed(config, options: dict, names: tuple[str, ...]):
 def with_kl(config, options: dict):
     """RLHFConfig with --beta, --kl and --adaptive-kl."""
     from ..kl import FixedKL, ZieglerKL
-    from ..validate import require
 
     where, beta, target = options["kl"] or "reward", options["beta"], options["adaptive_kl"]
     if target is not None and where in ("loss", "none"):
         raise ValueError(f"--adaptive-kl sets the price in the reward; with --kl {where} there is none")
     if where == "none" and beta:
         raise ValueError(f"--beta {beta:g} is a price, and with --kl none nobody pays it; leave one of them out")
-    twice = options["kl"] not in (None, "reward") and said(options, "kl_loss")
-    require(not twice, ValueError, "command", "two prices", where)
+    if where != "reward" and said(options, "kl_loss"):
+        raise ValueError(f"--set kl_loss and --kl {where} both say what KL costs in the loss; keep one")
     beta = config.kl.beta if beta is None else FixedKL(beta).beta  # which refuses a negative one
     in_reward = FixedKL(beta) if target is None else ZieglerKL(beta, target)
     in_loss = {"kl_loss": beta} if where in ("loss", "both") else {}

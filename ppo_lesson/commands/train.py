@@ -119,8 +119,8 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     documents = loading.documents_of(given["documents"])
     reward_model = loading.reward_of(given["reward"], tokenizer, actor)  # last: it may go to another folder
     rates = options.rates(size := actor.num_parameters(), adapters=bool(profile.lora_rank))
-    rates = rates if config.advantages == "gae" else {"lr": rates["lr"]}
-    config = replace(config, **{name: x for name, x in rates.items() if not options.said(given, name)})
+    rates = {name: x for name, x in rates.items() if not options.said(given, name)}
+    config = replace(config, **rates | ({} if config.advantages == "gae" else {"critic_lr": config.critic_lr}))
     team.check(config)
     if profile.memory:
         memory.enough(actor.config, profile, config, prompt=max(lengths), reward=getattr(reward_model, "config", None))
