@@ -193,6 +193,7 @@ def test_the_model_is_as_large_as_its_file_says():
     assert round(counts[0], -7) == 30_000_000 and round(counts[0] / counts[1], -1) == 70
 
 
+@pytest.mark.slow
 def test_the_pipeline_keeps_to_its_seconds():
     """A clock that has run out leaves one step, or one iteration, of each stage, so that there is something to show."""
     found = dict(pipeline.run(replace(pipeline.SMALL, seconds=0.0)))

@@ -95,6 +95,7 @@ def cells(text):
     return found
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_comes_out():
     """Every cell to two digits, but for what float32 rounds as the machine's order of summing wants it."""
     libraries = {"ours": conformance.ours()} | {peers.TITLES[name]: library(name) for name in LIBRARIES}

@@ -93,7 +93,7 @@ def test_a_batch_smaller_than_the_processes_is_refused(command, folder, tmp_path
     assert begin(folder, tmp_path) == 2 and not (tmp_path / "run.json").exists()
 
 
-@pytest.mark.parametrize("command", ["sft", "reward", "rlhf"])
+@pytest.mark.parametrize("command", [*(pytest.param(x, marks=pytest.mark.slow) for x in ("sft", "reward")), "rlhf"])
 def test_a_gpu_that_is_too_small_is_refused_with_what_fits(command, folder, tmp_path, monkeypatch, capsys):
     """By the planner, before any weight is on the GPU, with its numbers and the nearest settings."""
     real = train.machine.choose

@@ -2,13 +2,14 @@
 
 import json
 import re
-import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 import shop
+
+from ppo_lesson.commands import main as cli
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "gsm8k"
@@ -160,6 +161,7 @@ def test_what_you_say_wins(tmp_path):
     assert train.words(given, ["--resume"]) == ["rlhf", "--output", str(tmp_path / "o"), "--resume"]
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_settings_and_what_to_expect():
     """Settings and minutes to the letter; memory within a tenth, for another torch may keep other activations."""
     page = (ROOT / "docs" / "gsm8k.md").read_text("utf-8")
@@ -173,11 +175,10 @@ def test_the_page_shows_the_settings_and_what_to_expect():
         assert (seconds, minutes) == (f"{took:.0f}", f"{took * expect.config().iterations / 60:.0f}")
 
 
-def test_every_option_has_a_reason_and_is_one_of_rlhfs():
-    run = subprocess.run(
-        [sys.executable, "-m", "ppo_lesson", "rlhf", "--help"], capture_output=True, text=True, cwd=ROOT
-    )
-    settings = train.settings()
-    assert all(f"--{option['name']} " in run.stdout for option in settings["option"])
+def test_every_option_has_a_reason_and_is_one_of_rlhfs(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["rlhf", "--help"])
+    said, settings = capsys.readouterr().out, train.settings()
+    assert all(f"--{option['name']} " in said for option in settings["option"])
     assert all(option["name"] in vars(expect.RLHFConfig()) for option in settings["set"])
     assert all(len(option["reason"].split()) > 3 for option in settings["option"] + settings["set"])

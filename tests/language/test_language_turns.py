@@ -155,11 +155,11 @@ def test_a_reply_may_end_with_every_end_that_the_model_has(said, ends):
         model.get_output_embeddings().weight.zero_()
     models_ = Models(model, None, actor_of(tokenizer), lambda prompt, reply: 0.0)
     config = rlhf.RLHFConfig(batch=64, replies=2, minibatches=1, advantages="group", max_new_tokens=30)
-    asked = [("?", prompt_ids(tokenizer, "?"))] * 2000
+    asked = [("?", prompt_ids(tokenizer, "?"))] * 500
     out = roll_out(models_, tokenizer, asked, config, torch.Generator().manual_seed(0))
     replies = [row[real].tolist() for row, real in zip(out.ids[:, -out.mask.shape[1] :], out.mask)]
     found = {reply[-1] for reply, ended in zip(replies, out.ended) if ended}
-    assert found == ends, "of 2000 replies each end stops some 200"
+    assert found == ends, "of 500 replies each end stops some 50"
     assert [reply[-1] in ends for reply in replies] == out.ended.tolist() and not out.ended.all()
     assert not any(ends & set(reply[:-1]) for reply in replies)
     for reply, ended, said in zip(replies, out.ended, out.texts):

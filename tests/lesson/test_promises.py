@@ -5,6 +5,7 @@ promises (four actions, an index inside of the table, a log-probability below 0)
 """
 
 import ast
+import functools
 import inspect
 import re
 import tomllib
@@ -107,12 +108,16 @@ def test_no_call_leaves_what_the_stub_promises(id):
     assert not alike, f"{alike} never change, so nothing was learned about them"
 
 
+@functools.cache
 def stubs():
+    """[(id, docstring)] of the stubs in the notebooks, read once for all tests."""
+    made = []
     for path in sorted((HERE.parents[1] / "notebooks").glob("*.ipynb")):
         for cell in nbformat.read(path, 4).cells:
             found = re.search(r'^@exercise\("([^"]+)"\)\n(def .*)', cell.source, re.DOTALL | re.MULTILINE)
             if cell.cell_type == "code" and found:
-                yield found[1], ast.get_docstring(ast.parse(found[2]).body[0])
+                made.append((found[1], ast.get_docstring(ast.parse(found[2]).body[0])))
+    return made
 
 
 @pytest.mark.parametrize("id", catalog())

@@ -41,11 +41,15 @@ def test_no_two_meanings_look_alike_in_black_and_white():
         assert looks[a][0] != looks[b][0] and looks[a][1] != looks[b][1]
 
 
-def test_a_figure_changes_no_setting_and_is_unknown_to_pyplot():
+def test_a_figure_changes_no_setting():
     before = dict(matplotlib.rcParams)
     _, axes = figure(2, 2, title="same on each")
     assert axes.shape == (2, 2) and {ax.get_title() for ax in axes.flat} == {"same on each"}
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.slow
+def test_pyplot_is_not_loaded():
     code = "import sys, course.pictures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

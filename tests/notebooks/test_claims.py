@@ -1,5 +1,6 @@
 """notebooks/CLAIMS.md: every claim about a paper names what checks it, and what it names exists."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -19,11 +20,17 @@ def rows():
     return [row for row in cells if re.fullmatch(r"\d\d", row[0])]
 
 
+@functools.cache
+def cells(path):
+    """The cells of a notebook, read once for all its rows."""
+    return nbformat.read(path, as_version=4).cells
+
+
 def exists(check):
     """Is `02#cell-id` a cell of notebook 02, or `tests/core/test_x.py::test_y` a test?"""
     if found := re.fullmatch(r"(\d\d)#([\w-]+)", check):
         paths = [path for path in notebooks.all_notebooks() if path.name.startswith(found[1])]
-        return any(cell.id == found[2] for path in paths for cell in nbformat.read(path, as_version=4).cells)
+        return any(cell.id == found[2] for path in paths for cell in cells(path))
     if found := re.fullmatch(r"(tests/\w+/\w+\.py)::(\w+)", check):
         file = ROOT / found[1]
         return file.is_file() and re.search(rf"^def {found[2]}\(", file.read_text("utf-8"), re.MULTILINE) is not None
@@ -40,8 +47,8 @@ def test_every_claim_names_its_source_and_its_check():
 
 
 def test_one_of_the_checks_asserts_something():
-    cells = [(path.name[:2], cell) for path in notebooks.all_notebooks() for cell in nbformat.read(path, 4).cells]
-    code = {f"{number}#{cell.id}": cell.source for number, cell in cells if cell.cell_type == "code"}
+    named = [(path.name[:2], cell) for path in notebooks.all_notebooks() for cell in cells(path)]
+    code = {f"{number}#{cell.id}": cell.source for number, cell in named if cell.cell_type == "code"}
     for row in rows():
         checks = re.findall(r"`([^`]+)`", row[3])
         faults = [fault(check, code) for check in checks]

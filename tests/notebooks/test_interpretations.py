@@ -9,6 +9,7 @@ Cells called `see`, `see-...`, `...-see` or `...-seen` interpret an output, so e
 """
 
 import ast
+import functools
 import re
 import tomllib
 from pathlib import Path
@@ -31,13 +32,18 @@ def asserts(source):
     return any(not isinstance(test, ast.Constant) for test in found)
 
 
+@functools.cache
+def parsed(path):
+    """What stands in a file of tests, read once for all that name one of them."""
+    return ast.parse(path.read_text("utf-8")).body if path.is_file() else []
+
+
 def fault(check, code):
     """Why `check` checks nothing, in words; "" where it does. code: {cell id: source} of the notebook's code cells."""
     file, is_test, name = check.partition("::")
     if not is_test:
         return "" if check in code and asserts(code[check]) else f"{check!r} is no code cell with an assert"
-    path = notebooks.ROOT / file
-    tests = ast.parse(path.read_text("utf-8")).body if path.is_file() else []
+    tests = parsed(notebooks.ROOT / file)
     sources = [ast.unparse(test) for test in tests if isinstance(test, ast.FunctionDef) and test.name == name]
     return "" if sources and asserts(sources[0]) else f"{check!r} is no test with an assert"
 

@@ -169,6 +169,7 @@ def test_executing_again_changes_nothing_but_seconds(executed, tmp_path):
     assert all("seconds" in line for line in differ)
 
 
+@pytest.mark.slow
 def test_what_makes_outputs_stale(executed, tmp_path):
     path = tmp_path / executed.name
     shutil.copy(executed, path)
@@ -283,6 +284,7 @@ def copy(tmp_path, executed):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_one_command_sets_the_address_everywhere(copy):
     set_repo_url.set_address("", copy)
     before = {path: path.read_text("utf-8") for path in copy.rglob("*.*") if path.is_file()}
@@ -307,6 +309,6 @@ def test_one_command_sets_the_address_everywhere(copy):
 
 
 @pytest.mark.parametrize("address", ["github.com/a/b", "https://gitlab.com/a/b", "https://github.com/a", "a b"])
-def test_a_wrong_address_is_refused(copy, address):
+def test_a_wrong_address_is_refused(address, tmp_path):
     with pytest.raises(ValueError, match=r"https://github\.com/OWNER/REPO"):
-        set_repo_url.set_address(address, copy)
+        set_repo_url.set_address(address, tmp_path)
