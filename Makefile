@@ -23,7 +23,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 # On both cores. A worker that has nothing left takes over tests of the other; the cells of a notebook stay together.
 JOBS ?= 2
 PYTEST := $(VENV) -m pytest -n $(JOBS) --dist worksteal
-LAX := --nbval-lax --nbval-current-env --nbval-cell-timeout 600
+LAX := --nbval-lax --nbval-current-env --nbval-cell-timeout 600 --nbval-kernel-startup-timeout 300
 NBVAL := $(VENV) -m pytest -n $(JOBS) --dist loadscope $(LAX)
 # Which instructions torch and oneDNN may use, and how many threads. Machines that lack one of them ignore it.
 MACHINES ?= ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=SSE41 ONEDNN_MAX_CPU_ISA=AVX2 \

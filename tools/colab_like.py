@@ -100,7 +100,8 @@ def run(path):
         cell.source = solved(cell.source)
     home = tempfile.mkdtemp(prefix="ppo_lesson_home_")
     places = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(nb, timeout=600, kernel_name="colab-like", coalesce_streams=True, resources=places)
+    patient = {"timeout": 600, **notebooks.PATIENT}
+    client = NotebookClient(nb, kernel_name="colab-like", coalesce_streams=True, resources=places, **patient)
     try:
         client.execute(env=notebooks.kernel_environment(home))
     finally:

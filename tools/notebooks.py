@@ -43,6 +43,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = {"ppo_lesson": ".", "course": "notebooks"}  # package: the folder it stands in
 MAX_BYTES = 1_500_000
 sys.path[:0] = [str(ROOT / folder) for folder in ROOMS.values()]
+PATIENT = {"startup_timeout": 300, "iopub_timeout": 60}  # seconds: on a loaded machine both come late
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py").read_text("utf-8")
@@ -253,6 +254,7 @@ def execute(path, timeout=600, root=ROOT):
     client = NotebookClient(
         nb,
         timeout=timeout,
+        **PATIENT,
         kernel_name="python3",
         store_widget_state=False,
         record_timing=False,

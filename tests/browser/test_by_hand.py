@@ -56,7 +56,8 @@ BOXES = """() => { const box = e => e.getBoundingClientRect();
   const image = box(document.querySelector('.jp-OutputArea img'));
   const all = [...document.querySelectorAll('.jp-OutputArea .noUi-target')].map(box);
   const page = box(document.querySelector('.jp-OutputArea'));
-  return { image: image.width, tracks: all.map(b => b.width), beyond: all.some(b => b.right > page.right) }; }"""
+  return { image: image.width, tracks: all.map(b => b.width), room: page.width,
+    beyond: all.some(b => b.right > page.right) }; }"""
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_a_drag_says_so_at_once_and_leaves_no_queue(notebook):
         page.wait_for_timeout(20)
     page.mouse.up()
     notebook._type(sliders[1], "End")
-    page.wait_for_function("() => window.seen.length > 2 && !window.seen.at(-1)[1]", timeout=20_000)
+    page.wait_for_function("() => window.seen.length > 2 && !window.seen.at(-1)[1]")
     seen = page.evaluate("() => window.seen")
     said = next(time for time, words, _ in seen if words)
     assert seen[0][1] is False and {words for _, words, _ in seen} == {False, "training 64 robots …"}
@@ -137,7 +138,7 @@ def test_sliders_are_about_as_long_as_the_picture_and_fit_a_narrow_page(notebook
     assert len(wide["tracks"]) == 3 and not wide["beyond"]
     assert all(0.65 * wide["image"] < track < wide["image"] for track in wide["tracks"])
     notebook.page.set_viewport_size({"width": 420, "height": 900})
-    notebook.page.wait_for_timeout(500)
+    notebook.page.wait_for_function(f"() => {{ const now = ({BOXES})(); return now.room < 420 && !now.beyond; }}")
     narrow = notebook.page.evaluate(BOXES)
     assert not narrow["beyond"] and min(narrow["tracks"]) > 80
 
@@ -154,7 +155,7 @@ def test_a_prediction_survives_run_all_and_its_answer_opens_in_place(notebook):
     before.locator("label", has_text=KEY.answer).click()
     before.locator("button", has_text="Record my answer").click()
     for cell in (before, after):
-        cell.get_by_text("You predicted:").wait_for(timeout=10_000)
+        cell.get_by_text("You predicted:").wait_for()
     assert not after.locator("button", has_text="Show the answer").is_visible()
     assert f"Recorded: {KEY.answer}" in before.inner_text()
     assert json.loads(record.read_text())["predictions"] == {"00.q1": {"choice": KEY.answer, "shown": True}}

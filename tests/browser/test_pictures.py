@@ -149,7 +149,7 @@ def test_a_panel_is_there_the_next_day(lab, folder):
     notebook.save()
     notebook.close()
     again = lab.open(path)
-    again.page.wait_for_selector(".jp-OutputArea-output .noUi-handle", timeout=20_000)
+    again.page.wait_for_selector(".jp-OutputArea-output .noUi-handle")
     assert again.faults(executed=False) == []
     spoken = again.page.evaluate(SPOKEN)
     assert "Panel: a line at 9." in spoken and "Letters: grey 9 & orange." in spoken
@@ -179,7 +179,7 @@ def test_notebook_00_is_there_the_next_day(lab, folder):
     notebook.save()
     notebook.close()
     again = lab.open(path)
-    again.page.wait_for_selector(".jp-OutputArea-output .noUi-handle", timeout=20_000)
+    again.page.wait_for_selector(".jp-OutputArea-output .noUi-handle")
     assert again.faults(executed=False) == []
     assert re.findall(r"\d of \d right|Recorded: [\w ]+", again.page.evaluate(SPOKEN)) == status
     assert [again.pictures(slider) for slider in again.sliders()] == before
@@ -195,7 +195,7 @@ def test_without_the_setting_the_message_is_the_one_that_the_help_names(lab, fol
         notebook.save()
         notebook.close()
         again = forgetful.open(path)
-        again.page.wait_for_function("() => document.body.textContent.includes('model not found')", timeout=20_000)
+        again.page.wait_for_function("() => document.body.textContent.includes('model not found')")
         message = "Error displaying widget: model not found"
         assert message in again.page.evaluate(SPOKEN)
         again.close()
