@@ -12,12 +12,14 @@ import torch
 
 from course.pictures.caught import BOTTOM, FAR, TOP, caught, frozen
 from course.pictures.cliff import FLOOR, LEFT, PLOTS, RIGHT, cliff, walked
+from course.pictures.doors import WALL, doors
+from course.pictures.lamps import lamps, lit_at
 from course.pictures.moving import Film, Reel
 from course.pictures.style import NEGATIVE, POSITIVE, number
 from course.pictures.svg import WIDTH
 from course.pictures.wave import wave
 from course.pictures.wind import pushes, wind
-from ppo_lesson.objectives import clip_fraction
+from ppo_lesson.objectives import clip_fraction, clipped_surrogate
 
 TAG = "{http://www.w3.org/2000/svg}"
 
@@ -219,3 +221,47 @@ def test_the_wind_blows_as_the_batches_do():
         off = np.sqrt(((some - exact) ** 2).sum((1, 2)).mean())
         assert f"{title}: typical error {number(off)}" in film.alt
     check_film(film, 140_000)
+
+
+def test_the_doors_open_where_the_objective_has_a_slope():
+    ratios, slopes = (0.5, 1.1, 1.5), []
+    for A in (1.0, -1.0):
+        for ratio in ratios:
+            x = torch.tensor(ratio, dtype=torch.float64, requires_grad=True)
+            value = clipped_surrogate(x.log(), torch.zeros_like(x), torch.tensor(A, dtype=torch.float64), 0.2)
+            slopes.append(torch.autograd.grad(value, x)[0].item())
+    guess = [False, True, True, False, False, False]
+    for film, shut in ((doors(guess), guess), (doors(guess, slopes), [False, False, True, True, False, False])):
+        walls = [x.get("fill") == WALL for x in group(film).iter(TAG + "rect")]
+        texts = [(x, "".join(x.itertext())) for x in group(film).iter(TAG + "text")]
+        arrows = [(x, word) for x, word in texts if word in ("→", "←")]
+        assert walls == shut and len(arrows) == 6 - sum(shut)
+        for arrow, word in arrows:
+            way = [float(x) for x in path(arrow, "x")]
+            assert way[:5] == sorted(way[:5], reverse=word == "←")
+            assert arrow.get("fill") == (POSITIVE if word == "→" else NEGATIVE)
+        check_film(film, 20_000)
+    assert "2 of 6 are shut; you had 4 right" in doors(guess, slopes).alt
+    assert [word for _, word in texts if word in ("✓", "✗")] == list("✓✗✓✗✓✓")
+
+
+def test_a_lamp_lights_at_the_first_number_outside_and_stays():
+    steps = np.arange(10.0)
+    values = {"calm": steps * 0, "late": np.where(steps == 6, 3, 0), "gap": np.where(steps < 2, np.nan, -2)}
+    bands = dict.fromkeys(values, (steps * 0 - 1, steps * 0 + 1))
+    assert lit_at(values, bands) == {"calm": None, "late": 7, "gap": 3}
+    for at in range(1, 11):
+        root = ET.fromstring(lamps(values, bands, at))
+        lights = [x.get("fill") == NEGATIVE for x in root.iter(TAG + "circle")]
+        assert lights == [False, at >= 7, at >= 3]
+        assert [len((x.get("points") or "").split()) // 2 for x in root.iter(TAG + "polyline")] == [
+            at,
+            at,
+            max(at - 2, 0),
+        ]
+        words = [x.text for x in root.iter(TAG + "text")]
+        assert f"update {at} of 10, {sum(lights)} of 3 lamps lit" in words
+        assert min(float(x.get("font-size")) for x in root.iter(TAG + "text")) >= 13.3
+    assert "it was sick. 6 updates saved" in lamps(values, bands, 4, True)
+    assert "it was healthy. 6 updates of a good run lost" in lamps(values, bands, 4, False)
+    assert "nan" not in lamps(values, bands, 1) and len(lamps(values, bands, 10)) < 8_000
