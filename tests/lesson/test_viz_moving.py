@@ -14,6 +14,8 @@ from course.pictures.caught import BOTTOM, FAR, TOP, caught, frozen
 from course.pictures.cliff import FLOOR, LEFT, PLOTS, RIGHT, cliff, walked
 from course.pictures.doors import WALL, doors
 from course.pictures.lamps import lamps, lit_at
+from course.pictures.leash import LEFT as MAP
+from course.pictures.leash import SIDE, leash
 from course.pictures.moving import Film, Reel
 from course.pictures.style import NEGATIVE, POSITIVE, number
 from course.pictures.svg import WIDTH
@@ -265,3 +267,25 @@ def test_a_lamp_lights_at_the_first_number_outside_and_stays():
     assert "it was sick. 6 updates saved" in lamps(values, bands, 4, True)
     assert "it was healthy. 6 updates of a good run lost" in lamps(values, bands, 4, False)
     assert "nan" not in lamps(values, bands, 1) and len(lamps(values, bands, 10)) < 8_000
+
+
+def test_the_leash_map_shows_each_policy_and_what_may_be_reached_from_the_one_before():
+    ways, heights = np.array([[0, 0], [0.5, 1], [1, 2.5]]), [-12.3, -9.0, -7.5]
+    circle = np.stack([np.cos(np.arange(0, 6, 0.5)), np.sin(np.arange(0, 6, 0.5))], -1)
+    regions = {"KL": ways[:, None] + circle, "clip": ways[:, None] + circle / 2}
+    J = np.add.outer(np.linspace(0, 2, 9), np.linspace(0, 1, 9))
+    film = leash(J, ways, heights, regions, edge=4, names=("a", "b"))
+
+    def data(x, y):
+        return (np.array([x, y], float).T - MAP - SIDE / 2) / SIDE * 8 * [1, -1]
+
+    _, old, now = group(film).findall(TAG + "circle")[:3]
+    assert data(path(now, "cx")[:3], path(now, "cy")[:3]) == pytest.approx(ways, abs=0.002)
+    assert data(path(old, "cx")[:3], path(old, "cy")[:3]) == pytest.approx(ways[[0, 0, 1]], abs=0.002)
+    for polygon, border in zip(group(film).iter(TAG + "polygon"), regions.values(), strict=True):
+        for drawn, real in zip(path(polygon, "points")[:3], border[[0, 0, 1]], strict=True):
+            x, y = np.array(drawn.split(), float).reshape(-1, 2).T
+            assert data(x, y) == pytest.approx(real, abs=0.002)
+    hills = [x for x in group(film).iter(TAG + "path") if x.get("stroke-opacity")]
+    assert sum(bool(x.get("d")) for x in hills) >= 5 and "J rises from −12.3 to −7.50" in film.alt
+    check_film(film, 60_000)

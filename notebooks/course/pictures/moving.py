@@ -14,6 +14,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from .page import still
 from .style import require_alt
 from .svg import svg
@@ -32,15 +34,15 @@ class Reel:
     def move(self, attributes: Mapping[str, Sequence], digits: int = 1) -> str:
         """The end of a tag: each attribute as in the last frame, and what animates it.
 
-        attributes: to each name `last` + 1 numbers, between which it glides, or texts, which change at once.
-        ValueError for another count. What never changes is not animated.
+        attributes: to each name `last` + 1 numbers (or arrays, a polygon's points), between which it glides, or texts,
+        which change at once. ValueError for another count. What never changes is not animated.
         """
         start, inside = "", ""
         for name, values in attributes.items():
             if len(values) != self.last + 1:
                 raise ValueError(f"{name} needs {self.last + 1} values, one a frame; got {len(values)}")
             jump = isinstance(values[0], str)
-            texts = [*values] if jump else [short(x, digits) for x in values]
+            texts = [*values] if jump else [" ".join(short(y, digits) for y in np.ravel(x)) for x in values]
             start += f' {name}="{texts[-1]}"'
             inside += self._change(name, texts, jump) if len(set(texts)) > 1 else ""
         return f"{start}>{inside}"
