@@ -6,15 +6,17 @@ from dataclasses import fields, replace
 import family as pages  # tools/family.py
 import pytest
 import torch
-from replies import PLAIN, Replies, setting
-from test_language_rlhf import SHORT, run, sampled
+from replies import PLAIN, setting, texts, walks
+from test_language_rlhf import SHORT, family, run, sampled
 
 from ppo_lesson.kl import FixedKL
 from ppo_lesson.language import rlhf
 from ppo_lesson.language.advantages import advantages_of, length_adaptive_lam, rloo_advantages, varied_groups
 from ppo_lesson.language.family import MEMBERS, member, policy_objective
 from ppo_lesson.language.microbatch import micro_batches
+from ppo_lesson.language.models import Models
 from ppo_lesson.language.settings import RLHFConfig, check
+from ppo_lesson.maze import Maze
 from ppo_lesson.objectives import binary_divergence, cispo, clipped_surrogate, dppo, sequence_log_ratio
 from ppo_lesson.returns import gae
 
@@ -34,12 +36,12 @@ def off(got, true):
 
 @pytest.fixture(scope="module")
 def replies():
-    return Replies()
+    return texts()
 
 
 @pytest.fixture(scope="module")
 def one_token():
-    return Replies(longest=1)
+    return texts(longest=1)
 
 
 # ---- on policy -----------------------------------------------------------------------------------------------------
@@ -91,9 +93,9 @@ def test_a_right_critic_has_the_policy_gradient_at_every_lambda(replies):
     old = replies.logits(0)
     p, columns = replies.logps(old).sum(-1).exp(), replies.mask.shape[1]
     values = torch.zeros(replies.mask.shape, dtype=torch.float64)
-    for i, y in enumerate(replies.all):
+    for i, y in enumerate(replies.steps):
         for t in range(len(y)):
-            same = torch.tensor([other[:t] == y[:t] and len(other) > t for other in replies.all])
+            same = torch.tensor([other[:t] == y[:t] and len(other) > t for other in replies.steps])
             values[i, t] = (p * replies.scores * same).sum() / (p * same).sum()
     assert columns == 3
     for changes in ({"lam": 0.0}, {"lam": 1.0}, {"lam_alpha": 0.7}):
@@ -103,6 +105,29 @@ def test_a_right_critic_has_the_policy_gradient_at_every_lambda(replies):
             assert 1e-6 < off(got, replies.true_gradient(old)) < 0.5
         else:
             close(got, replies.true_gradient(old))
+
+
+def test_in_the_maze_prompts_are_squares_and_replies_are_walks():
+    """J by backward induction; the gradient, and its variance once more, a group at a time by autograd."""
+    maze, old = Maze(), None
+    for start in (14, 10):
+        world = walks(start, 3, maze)
+        old = world.logits(0)
+        probs, V = old.softmax(-1), torch.zeros(maze.n_states, dtype=torch.float64)
+        for _ in range(3):
+            V = (probs * (maze.move_reward + V[maze.next_state])).sum(-1)
+            V[maze.goal] = 0.0
+        close(world.J(old), V[start])
+        close(world.gradient(setting(**SUM), old, old), world.true_gradient(old))
+    world = walks(14, 2, maze)
+    config = setting(advantages="group", eps=0.1)
+    x = (old + world.true_gradient(old)).requires_grad_()
+    value, p = world.groups(config, x, old)
+    each = torch.stack([torch.autograd.grad(v, x, retain_graph=True)[0] for v in value])
+    mean = (p[:, None, None] * each).sum(0)
+    found, variance = world.spread(config, x.detach(), old)
+    close(found, mean)
+    assert variance == pytest.approx((p * (each - mean).square().sum((-2, -1))).sum().item(), rel=1e-9)
 
 
 # ---- off policy ----------------------------------------------------------------------------------------------------
@@ -356,6 +381,21 @@ def test_while_the_critic_learns_first_the_actor_waits():
         and "policy_loss" in moves
         and any(p.grad is not None for p in actor.parameters()) is False
     )
+
+
+@pytest.mark.parametrize("name", ["vc-ppo", "dapo", "tis"])
+def test_a_run_of_a_member_that_was_interrupted_goes_on_as_if_it_had_not_been(name, tmp_path):
+    config, judge = small(name, checkpoint_every=1), lambda prompt, reply: float(reply.count("a") > 1)
+    whole, actor = run(config, judge, resume=tmp_path / "whole.pt")
+    for part in range(2):
+        actor_, critic, reference, tokenizer = family()
+        models = Models(actor_, critic if config.advantages == "gae" else None, reference, judge)
+        rows = rlhf.rlhf(config, models, ("ab", "c", "gfe"), tokenizer=tokenizer, resume=tmp_path / "parts.pt")
+        parts = [next(rows), next(rows)] if part == 0 else list(rows)
+    assert [{**row, "seconds": 0, "replies": 0} for row in parts] == [
+        {**row, "seconds": 0, "replies": 0} for row in whole
+    ]
+    assert all(torch.equal(a, b) for a, b in zip(actor.parameters(), actor_.parameters(), strict=True))
 
 
 def test_the_default_objective_is_the_clip_itself():
