@@ -86,7 +86,9 @@ def varied_groups(scores: Tensor, group_ids: Tensor) -> Tensor:
     tensor([ True,  True, False, False])
     """
     group_advantages(scores, group_ids)  # looks at both
-    return ((group_ids[:, None] == group_ids) & (scores[:, None] != scores)).any(-1)
+    _, group = group_ids.unique(return_inverse=True)
+    differs = (group_advantages(scores, group_ids, scale=False) != 0).float()  # exactly 0 where all are alike
+    return (torch.zeros_like(differs).index_add(0, group, differs) > 0)[group]
 
 
 def overlong_penalty(lengths: Tensor, longest: int, buffer: int) -> Tensor:
