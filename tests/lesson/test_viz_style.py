@@ -41,6 +41,19 @@ def test_no_two_meanings_look_alike_in_black_and_white():
         assert looks[a][0] != looks[b][0] and looks[a][1] != looks[b][1]
 
 
+def test_names_are_neutral_and_told_apart_in_black_and_white():
+    """A series that only has a name takes no colour that means something, and is not only told by colour."""
+    looks = {c: (str(stroke(c)["linestyle"]), dots(c)["marker"]) for c in style.NAMES}
+    assert len({line for line, _ in looks.values()}) == len({marker for _, marker in looks.values()}) == 3
+    for colour in style.NAMES:
+        rgb, white = (style.luminance(matplotlib.colors.to_rgba_array(c)[0, :3] * 255) for c in (colour, "white"))
+        assert (white + 0.05) / (rgb + 0.05) >= 3  # WCAG's least for graphics
+        for name in MEANINGS:
+            if name not in ("MUTED", "EXACT"):  # greys: those are told by being grey
+                far = matplotlib.colors.to_rgba_array([colour, getattr(style, name)])[:, :3]
+                assert np.abs(far[0] - far[1]).max() > 0.15
+
+
 def test_a_figure_changes_no_setting():
     before = dict(matplotlib.rcParams)
     _, axes = figure(2, 2, title="same on each")

@@ -7,7 +7,7 @@ Left out: matplotlib's own backends and windows, ipympl, and everything that com
 CONTRIBUTING.md shows a figure, a panel, a replay and a control each in use.
 
 Colours, always with the same meaning: POSITIVE (A > 0), NEGATIVE (A < 0), NEW, OLD and REFERENCE policy, ESTIMATE
-(sampled), EXACT (the truth), MUTED (guides), INK (text).
+(sampled), EXACT (the truth), MUTED (guides), INK (text); NAMES, three neutral ones, for series that only have a name.
 """
 
 from .curves import bars, cloud, distribution_bars, fan, histogram
@@ -16,5 +16,5 @@ from .panel import Panel, choice, slider, stops, text, toggle
 from .replay import Replay
 from .svg import stack
 
-from .style import ESTIMATE, EXACT, INK, MUTED, NEGATIVE, NEW, OLD, POSITIVE, REFERENCE  # isort: skip
+from .style import ESTIMATE, EXACT, INK, MUTED, NAMES, NEGATIVE, NEW, OLD, POSITIVE, REFERENCE  # isort: skip
 from .style import dots, figure, key, number, show, stroke  # isort: skip

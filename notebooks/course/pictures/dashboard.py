@@ -19,9 +19,9 @@ from matplotlib.ticker import MaxNLocator
 from ppo_lesson.columns import COLUMNS
 
 from .maze_figures import array
-from .style import INK, NEGATIVE, NEW, POSITIVE, REFERENCE, figure, number, stroke
+from .style import INK, NAMES, NEGATIVE, NEW, POSITIVE, figure, number, stroke
 
-LOOKS = (NEW, NEGATIVE, REFERENCE)  # of the first, second and third run
+LOOKS = (NEW, NEGATIVE, NAMES[1])  # of the first, second and third run
 Band = tuple[float | None, float | None]
 
 

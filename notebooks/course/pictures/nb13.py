@@ -17,13 +17,13 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.ticker import MaxNLocator
 
-from .style import EXACT, INK, MUTED, NEGATIVE, NEW, REFERENCE, dots, figure, key, stroke
+from .style import EXACT, INK, MUTED, NAMES, NEGATIVE, NEW, dots, figure, key, stroke
 from .svg import WIDTH, cut, svg, text, wrap
 
 GIB = 2**30
 PARTS = (  # name, fields of a plan, colour, opacity
-    ("weights", ("weights",), REFERENCE, 0.75),
-    ("gradients and Adam", ("gradients", "optimizer"), NEW, 0.75),
+    ("weights", ("weights",), NAMES[0], 0.75),
+    ("gradients and Adam", ("gradients", "optimizer"), NAMES[1], 0.75),
     ("activations, logits, cache: while it runs", (), MUTED, 0.45),
 )
 

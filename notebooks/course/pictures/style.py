@@ -33,6 +33,7 @@ ESTIMATE = "#E69F00"  # orange:       sampled, noisy
 EXACT = "#000000"  # black:        the truth, no error bar
 MUTED = "#8A8F98"  # grey:         guides, what is not the point
 INK = "#22262E"  # text
+NAMES = ("#37475A", "#A07B45", "#86813F")  # neutral, for series that have a name and no meaning: "from 100", "k2"
 
 _LOOKS = {  # line style, marker
     POSITIVE: ("-", "^"),
@@ -43,6 +44,9 @@ _LOOKS = {  # line style, marker
     REFERENCE: ((0, (1.2, 1.4)), "D"),
     ESTIMATE: ((0, (6, 1.5, 1.2, 1.5)), "."),
     MUTED: ((0, (2, 2)), "x"),
+    NAMES[0]: ("-", "P"),
+    NAMES[1]: ((0, (4, 2)), "X"),
+    NAMES[2]: ((0, (1, 1.5, 4, 1.5)), "p"),
 }
 
 _RC = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))  # matplotlib's settings
