@@ -114,7 +114,7 @@ def _still(pairs) -> str:
     a, e = (torch.cat([pair[i].flatten().double() for pair in pairs]) for i in (0, 1))
     if len(pairs) < 2 or e.unique().numel() < 2 or not a.numel() or not e.isfinite().all():
         return ""
-    if a.abs().max() <= 1e-6 * e.abs().max():
+    if a.abs().max() <= 1e-6 * min(1.0, e.abs().max()):  # small beside large numbers is not zero
         return "false comes back in every case." if pairs[0][0].dtype == torch.bool else "only zeros come back."
     if a.unique().numel() == 1:
         value = "true" if pairs[0][0].dtype == torch.bool else f"{a[0].item():.6g}"

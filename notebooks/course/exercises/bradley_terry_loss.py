@@ -14,7 +14,7 @@ def bradley_terry_loss(chosen, rejected):
 
 def cases():
     g = torch.Generator().manual_seed(11)
-    rows = [([1.0, 0.0], [0.0, 0.0]), ([0.0], [2.0]), ([-3.0, 5.0, 0.5], [-3.5, 5.5, -0.5])]
+    rows = [([1.25, 0.0], [0.0, 0.0]), ([0.0], [2.0]), ([-3.0, 5.0, 0.5], [-3.5, 5.5, -0.25])]
     few = [tuple(torch.tensor(x).double() for x in row) for row in rows]
     few += [tuple(2 * torch.randn(2, 7, generator=g, dtype=torch.float64)), tuple(torch.randn(2, 3, 4, generator=g))]
     return [*few, (torch.tensor([0.0, 30.0, -100.0]), torch.tensor([100.0, 0.0, 100.0]))]  # float32, far apart

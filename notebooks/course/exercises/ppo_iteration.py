@@ -36,10 +36,11 @@ def cases():
     return [situation(1, (0,), (1,), (2,)), situation(2), situation(3, dtype=torch.float32)]
 
 
+NAN_OUTSIDE = {"seed": 8, "epochs": 2, "outside": torch.nan}
 JUDGED = (  # settings of situations; between them every known mistake does something else than the solution
     {"seed": 7, "epochs": 4, "shared": True},
     {"seed": 10, "epochs": 3, "lr": 40.0},
-    {"seed": 8, "epochs": 2, "outside": torch.nan},
+    NAN_OUTSIDE,
     {"seed": 9, "epochs": 2, "lower": 200.0, "dtype": torch.float32},
     {"seed": 4},
     {"seed": 5, "pads": (3, 1), "prompts": (4, 4), "lengths": (5, 7), "beta": 0.5},
@@ -57,9 +58,10 @@ def everything(fn):
 
 def known(fn, said: str) -> str:
     """The name of the mistake that does what fn does, or what a property said."""
-    mine = [_ends(fn, settings) for settings in JUDGED]
+    mine = [(settings, _ends(fn, settings)) for settings in JUDGED]
+    mine = [pair for pair in mine if pair != (NAN_OUTSIDE, "broken")]  # NaN may leak besides: the rule says so
     for mistake in of_exercise("ppo_iteration", ppo_iteration)["mistakes"]:
-        if all(_alike(here, _ends(mistake.fn, settings)) for here, settings in zip(mine, JUDGED)):
+        if all(_alike(here, _ends(mistake.fn, settings)) for settings, here in mine):
             return mistake.fn.__name__
     return said
 
