@@ -109,9 +109,10 @@ def _diagnose(spec, failure, seen, expected) -> tuple[str, str]:
         for mistake, observed in wrong:
             if _same(spec, seen, observed, expected, types):
                 return mistake.hint, mistake.source
-    for mistake in spec.mistakes:
-        if failure.mistake and mistake.fn.__name__ == failure.mistake:
-            return mistake.hint, mistake.source
+    named = [m for m in spec.mistakes if m.fn.__name__ in failure.mistake.split()]
+    if named:
+        more = " And: ".join(m.hint for m in named)
+        return (named[0].hint, named[0].source) if len(named) == 1 else (f"Two slips at once. {more}", "")
     if not seen or any(o.error or o.value is None for o in [*seen, *expected]):
         return failure.tip, ""
     helps = _parts(spec, seen, wrong, expected) or _two_edits(spec, seen, expected)

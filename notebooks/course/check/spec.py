@@ -104,7 +104,7 @@ class Wrong(Exception):
     """Raised by a property. message "" means: the property's sentence says it.
 
     case: the arguments that showed it. got, want: the learner's value and the expected one. mistake: the name of the
-    function of one of the exercise's mistakes, if this property can tell that it is that one.
+    function of one of the exercise's mistakes, if this property can tell that it is that one; of two, with a space.
     """
 
     def __init__(self, message: str = "", *, case: tuple | None = None, got=None, want=None, mistake: str = ""):
