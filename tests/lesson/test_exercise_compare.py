@@ -103,6 +103,12 @@ def test_what_is_said_names_the_axis_and_the_argument(actual, expected, words):
     assert said.endswith(words) or (words in said and "cut off" in words)
 
 
+def test_small_beside_large_numbers_is_not_zero():
+    """16 bytes of one parameter, where those of billions are wanted: a number came back."""
+    few, all_of_them = torch.tensor([16.0, 4.0]), torch.tensor([16e10, 4e9])
+    assert "zero" not in familiar([(few, all_of_them, ()), (few, 2 * all_of_them, ())])
+
+
 def test_one_number_names_no_slip():
     """0.7 where 1.4 is expected once: half of it, a mean of two, 0.7 too little. Nobody can know."""
     assert familiar([(0.7, 1.4, (T,))]) == ""

@@ -217,6 +217,8 @@ def test_a_gradient_left_on_an_argument_is_a_change(use):
         ),
         (lambda x, scale: scale * max(x, 2 * x).sum(-1), "`torch.maximum`"),
         (lambda x, scale: scale * torch.as_tensor(np.sum(np.asarray(x), -1)), "NumPy met a tensor"),
+        (lambda x, scale: scale * x.view(7, -1, 11).sum(), "as many places as there are entries"),
+        (lambda x, scale: scale * x[torch.tensor([len(x)])].sum(), "the last of N is N - 1"),
     ],
 )
 def test_errors_of_habit_are_translated(use, fn, words):
