@@ -319,6 +319,7 @@ def J_of(policy):
     return solve(policy(torch.arange(16)).probs.detach().double(), 0.99).J.item()
 
 
+@pytest.mark.slow
 def test_ones_own_float32_network_beside_a_float64_table():
     better = 0
     for seed in range(8):

@@ -66,6 +66,7 @@ def alone(wheel, tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_a_wheel_holds_the_module_and_its_tables_alone(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].partition("-")[0] for name in names} == {"ppo_lesson"}

@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from course.desk import world
+from course.desk import tiny, world
 from course.desk.tiny import SPECIAL, train_tokenizer
 from ppo_lesson.language.text import CHAT, load_tokenizer, pad_left, pad_right, prompt_ids, reply_ids, reply_text
 
@@ -40,7 +40,10 @@ def trained():
     documents = [world.document(rng) for _ in range(1500)]
     cases = [world.draw_case(rng) for _ in range(700)]
     pairs = [(world.prompt(case, rng), world.demonstration(case, rng)) for case in cases]
-    return train_tokenizer([*documents, *(p for p, _ in pairs), *(" " + r for _, r in pairs)], vocab_size=1024)
+    texts = [*documents, *(p for p, _ in pairs), *(" " + r for _, r in pairs)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny, "OFTEN", 1500)  # as often as there are documents: in a sixth of the time
+        return train_tokenizer(texts, vocab_size=1024)
 
 
 @pytest.fixture(scope="module")

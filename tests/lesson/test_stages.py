@@ -74,7 +74,9 @@ def test_the_first_two_stages_again_lie_in_the_stored_spread(material):
         {},
         {"micro_tokens": 200, "gradient_checkpointing": True},
         {"lora_rank": 4, "half": torch.bfloat16, "micro_tokens": 200, "gradient_checkpointing": True},
-        {"lora_rank": 4, "half": torch.float16, "loss_scaling": True, "static_decode": True},
+        pytest.param(
+            {"lora_rank": 4, "half": torch.float16, "loss_scaling": True, "static_decode": True}, marks=pytest.mark.slow
+        ),
     ],
     ids=["cpu", "micro-batches", "LoRA in bfloat16", "as on a T4"],
 )

@@ -81,6 +81,7 @@ def test_a_full_or_forbidden_disk_costs_a_sentence(lab, monkeypatch, code):
     assert widget_state.kept() is None
 
 
+@pytest.mark.slow
 def test_the_doctor_says_it_and_mends_it_when_told(lab):
     (finding,) = doctor.next_day()
     assert "doctor --fix" in finding.advice and not finding.breaks
