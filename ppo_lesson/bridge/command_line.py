@@ -10,11 +10,11 @@ from ..language.settings import RLHFConfig
 from ..validate import refusing, require
 from .keys import DEFAULTS, FOLLOWS, ROWS, VERSIONS
 
-LIBRARIES = {"verl": "verl", "trl": "TRL 1.12", "openrlhf": "OpenRLHF"}
+LIBRARIES = {"verl": "verl", "trl": "TRL 1.16", "openrlhf": "OpenRLHF"}
 
 
 def table() -> list[dict[str, str]]:
-    """One row a setting: ours, its default, the keys of verl, TRL 1.12 and OpenRLHF with theirs, meaning, and trap.
+    """One row a setting: ours, its default, the keys of verl, TRL 1.16 and OpenRLHF with theirs, meaning, and trap.
 
     A dash says that a library has no such setting. Fields that none of them has are in NO_COUNTERPART.
     """

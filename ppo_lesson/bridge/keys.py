@@ -1,4 +1,4 @@
-"""The words of verl 0.9.1, TRL 1.12.0 and OpenRLHF 0.11.2 for what `RLHFConfig` says: data alone, read from keys.toml.
+"""The words of verl 0.9.1, TRL 1.16.0 and OpenRLHF 0.11.2 for what `RLHFConfig` says: data alone, read from keys.toml.
 
 The bridge translates with it. Every name and every default was read in the libraries' own wheels, and a test reads them
 there again. Left out: the hundreds of their settings that say on which machines a run takes place, not what it does.
@@ -28,6 +28,18 @@ class Note(NamedTuple):
     def __str__(self):
         return f"{self.kind}: {self.key}={self.value!r}: {self.why}"
 
+    @property
+    def severity(self) -> str:
+        """What it does to the run: "changes what is learned", or less."""
+        kind = "launch" if self.key in _READ["harmless"]["ours"] else self.kind
+        return next(words for words, kinds in _READ["severity"].items() if kind in kinds)
+
+
+def by_severity(notes: list[Note]) -> list[Note]:
+    """Each once, and first those that change what is learned."""
+    order = list(_READ["severity"])
+    return sorted({str(note): note for note in notes}.values(), key=lambda note: order.index(note.severity))
+
 
 class Row(NamedTuple):
     """One line of the key map. ours: a field of RLHFConfig, or "" for what we have no field for; theirs likewise."""
@@ -56,6 +68,8 @@ LOST = {name: NO_COUNTERPART | why for name, why in _READ["lost"].items()}  # li
 NEUTRAL = dict.fromkeys(_READ["nothing"]["neutral"]) | _READ["neutral"]  # ours: a value that loses nothing
 MATTERS_WITH = _READ["matters_with"]  # ours: another field of ours, without which it is idle
 DEFAULTS = {name: dict.fromkeys(_READ["nothing"][name]) | known for name, known in _READ["defaults"].items()}
+GRPO_ONLY = _READ["grpo_only"]["trl"]  # theirs, of which their RLOOConfig knows nothing
+WITH_CRITIC = _READ["with_critic"]["ours"]  # ours: idle without a critic
 LAUNCH = _READ["launch"]  # arguments of `to_verl` about the machine: theirs
 
 

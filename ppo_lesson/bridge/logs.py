@@ -1,15 +1,9 @@
 """Logs of other trainers as rows of ours, by a table of their metrics.
 
-    log = read_log(open("verl.log").read())
-    print(log.title, len(log.rows), log.read)          # verl 0.9.1 60 {'actor/pg_loss': 'policy_loss', ...}
-
-Read are our metrics.jsonl; verl's console and its file logger; TRL's trainer_state.json, or the lines it prints;
-OpenRLHF's console; and a CSV of wandb of any of these. Which one it is, its metrics tell, never its name. What each
-metric is in ours stands in logs.toml. Left out: everything that is judged, and files of events (TensorBoard, .wandb).
+Its metrics tell whose log it is, never its name; logs.toml has them for each library and version. Left out: reading
+files, and everything that is judged.
 """
 
-import csv
-import json
 import re
 from typing import NamedTuple
 
@@ -21,17 +15,11 @@ OTHERS = _READ.pop("others")
 WRITERS = _READ  # name -> title, some, columns
 WRITERS["ours"]["columns"] = dict.fromkeys(COLUMNS, "")
 NUMBER = r"(?:[\w.]+\()?([-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|nan|inf))\)?"  # also np.float64(0.5)
-IN_DICT = re.compile(rf"['\"]([^'\"]+)['\"]: ['\"]?{NUMBER}['\"]?(?=[,}}])")  # what print(a_dict) writes
-IN_LINE = re.compile(rf"(\S+):{NUMBER}(?= - |\s*$)")  # verl's console
-COLOURS = re.compile(r"\x1b\[[\d;]*m")
 STEPS = ("step", "iteration", "global_step", "training/global_step", "_step", "Step", "train/global_step")
 
 
 class Log(NamedTuple):
-    """library: a name in logs.toml, title: with its version. rows: in our words. read: their metric -> our column.
-
-    left_out: sentences about what was not read.
-    """
+    """title: library and version. rows: in our words. read: their metric -> our column. left_out: what was not read."""
 
     library: str
     title: str
@@ -40,11 +28,9 @@ class Log(NamedTuple):
     left_out: list[str]
 
 
-def read_log(text: str) -> Log:
-    """What the text of a log holds. ValueError with the remedy for one that is empty, broken or of another kind."""
-    require(text.strip(), ValueError, "log", "empty")
-    left_out: list[str] = []
-    rows = [{_plain(name): x for name, x in row.items()} for row in _rows(text, left_out)]
+def in_our_words(rows: list[dict], left_out: list[str]) -> Log:
+    """The log whose lines hold these metrics. ValueError if none is a number, or they are of another trainer."""
+    rows = [{_plain(name): x for name, x in _numbers(row).items()} for row in rows]
     names = {name for row in rows for name in row}
     require(names, ValueError, "log", "no numbers")
     known = {library: names & of["columns"].keys() for library, of in WRITERS.items() if names & set(of["some"])}
@@ -53,68 +39,10 @@ def read_log(text: str) -> Log:
         raise ValueError(refusal("log", "another trainer", ", ".join(sorted(names)[:8]), who))
     library = max(known, key=lambda name: len(known[name]))
     table = WRITERS[library]["columns"]
-    theirs = [row for row in rows if row.keys() & table.keys()]
-    theirs = _in_order(theirs, left_out)
-    if library == "ours":
-        return Log(library, WRITERS[library]["title"], theirs, {}, left_out)
-    read = {name: " and ".join(columns_in(table[name])) for name in table if name in names}
-    return Log(library, WRITERS[library]["title"], [_ours(row, table) for row in theirs], read, left_out)
-
-
-def _rows(text: str, left_out: list[str]) -> list[dict]:
-    """{their metric: number} of every line or entry that has some."""
-    try:
-        whole = json.loads(text)
-    except ValueError:
-        require('"log_history"' not in text, ValueError, "log", "half a file")
-        return _lines(text, left_out) or _table(text, left_out)
-    whole = whole.get("log_history", [whole]) if isinstance(whole, dict) else whole
-    require(isinstance(whole, list), ValueError, "log", "no numbers")
-    return [_numbers(row) for row in whole if isinstance(row, dict)]
-
-
-def _lines(text: str, left_out: list[str]) -> list[dict]:
-    """Rows of JSON Lines, or of a console, whose other lines are passed over."""
-    rows, lines = [], COLOURS.sub("", text).splitlines()
-    for number, line in enumerate(lines, 1):
-        start = re.search(r"(?:^|\s)(step:\d+) - |Global step (\d+): (?=\{)|^\s*(?=\{)", line)
-        if start is None:
-            continue
-        whole, rest = line.rstrip().endswith("}"), line[start.end() :]
-        if start[1]:
-            row, whole = dict(IN_LINE.findall(line)), number < len(lines) or text.endswith("\n")
-        elif start[2]:
-            row = {"step": start[2], **dict(IN_DICT.findall(rest))}
-        else:
-            try:
-                row = json.loads(rest)
-            except ValueError:
-                row = dict(IN_DICT.findall(rest)) if rest.startswith("{'") else {}
-                whole = whole and bool(row)
-        if whole:
-            rows.append(_numbers(row))
-        else:
-            require(number == len(lines), ValueError, "log", "broken line", number, line[:60])
-            left_out.append(f"the last line, {number}, is half written")
-    return rows
-
-
-def _table(text: str, left_out: list[str]) -> list[dict]:
-    """Rows of a CSV; wandb writes the run's name before a metric, and its least and largest beside it."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    head = next(csv.reader(lines[:1]))
-    require(len(head) > 1, ValueError, "log", "no numbers")
-    runs = sorted({run for name in head for run, dash, _ in [name.rpartition(" - ")] if dash})
-    require(len(runs) < 2, ValueError, "log", "several runs", ", ".join(runs))
-    rows = list(csv.reader(lines[1:]))
-    if rows and (len(rows[-1]) < len(head) or not text.endswith("\n")):
-        rows.pop()
-        left_out.append(f"the last line, {len(rows) + 2}, is half written")
-    for number, row in enumerate(rows, 2):
-        require(len(row) == len(head), ValueError, "log", "broken line", number, ",".join(row)[:60])
-    names = [name.rpartition(" - ")[2] for name in head]
-    named = [(i, name) for i, name in enumerate(names) if not name.endswith(("__MIN", "__MAX"))]
-    return [_numbers({name: row[i] for i, name in named}) for row in rows]
+    theirs = _in_order([row for row in rows if row.keys() & table.keys()], left_out)
+    read = {name: " and ".join(columns_in(table[name])) for name in table if name in names and library != "ours"}
+    theirs = [_ours(row, table) for row in theirs] if read else theirs
+    return Log(library, WRITERS[library]["title"], theirs, read, left_out)
 
 
 def _numbers(row: dict) -> dict:
@@ -122,9 +50,10 @@ def _numbers(row: dict) -> dict:
     row = row | row["data"] if isinstance(row.get("data"), dict) else row
     found = {}
     for name, x in row.items():
-        match = re.fullmatch(NUMBER, x.strip(), re.IGNORECASE) if isinstance(x, str) else None
-        if match or (isinstance(x, int | float | list) and not isinstance(x, bool)):
-            found[name] = x if match is None else float(match[1])
+        if isinstance(x, str) and (match := re.fullmatch(NUMBER, x.strip(), re.IGNORECASE)):
+            found[name] = float(match[1])
+        elif isinstance(x, int | float | list) and not isinstance(x, bool):
+            found[name] = x
     return found
 
 
@@ -136,24 +65,22 @@ def _plain(name: str) -> str:
 
 def _in_order(rows: list[dict], left_out: list[str]) -> list[dict]:
     """One row a step. A run that went on from a checkpoint tells some again: the later ones count."""
-    kept, steps, again = [], [], 0
+    kept, again = [], 0  # (step, row)
     for row in rows:
-        step = next((row[name] for name in STEPS if name in row), None)
-        while step is not None and steps and steps[-1] is not None and steps[-1] > step:
-            steps.pop(), kept.pop()
+        step = next((row[name] for name in STEPS if name in row), float("nan"))
+        while kept and kept[-1][0] > step:
+            kept.pop()
             again += 1
-        if step is not None and steps and steps[-1] == step:
-            again += bool(kept[-1].keys() & row.keys() - set(STEPS))
-            kept[-1] = kept[-1] | row
-        else:
-            kept.append(row), steps.append(step)
+        same = bool(kept) and kept[-1][0] == step
+        again += same and bool(kept[-1][1].keys() & row.keys() - set(STEPS))
+        kept[len(kept) - same :] = [(step, kept[-1][1] | row if same else row)]
     if again:
         left_out.append(f"{again} rows whose steps come again later (a run that went on, or a second run: split those)")
-    return kept
+    return [row for _, row in kept]
 
 
 def columns_in(entry: str) -> list[str]:
-    """The columns of ours in an entry of logs.toml, without what is done to the number.
+    """The columns of ours in an entry of logs.toml.
 
     >>> columns_in("|approx_kl|, update_k1"), columns_in("1 - ended"), columns_in("kl_ref / response_length/mean")
     (['approx_kl', 'update_k1'], ['ended'], ['kl_ref'])

@@ -17,6 +17,7 @@ KL_LOSS = {"k1": "kl", "k2": "mse", "k3": "low_var_kl"}  # ours: the name verl k
 ESTIMATOR = {"gae": "gae", "group": "grpo", "rloo": "rloo"}
 LOSS = {("clip", "token"): "vanilla", ("clip", "sequence-token"): "gspo"}  # objective and ratio: verl's loss_mode
 LOSS |= {(ours, "token"): ours.replace("-", "_") for ours in ("cispo", "dppo-tv", "dppo-kl")}
+LOSS_TYPE = {"token-mean": "dapo", "seq-mean-token-mean": "grpo", "seq-mean-token-sum": "dr_grpo"}  # of TRL's GRPO
 LINE, FLAT = "linear", "constant_with_warmup"  # learning rates, as transformers calls them
 
 
@@ -39,7 +40,10 @@ def to_verl(
 
 
 def to_trl(config: RLHFConfig, *, gpus: int = 1) -> dict:
-    """Arguments of TRL 1.12's PPOConfig (`trl.experimental.ppo`, removed in 1.13); a warning for what is lost."""
+    """Arguments of TRL 1.16's GRPOConfig for advantages="group", RLOOConfig for "rloo"; a warning for what is lost.
+
+    ValueError for a run with a critic: TRL has no PPO since 1.13.
+    """
     return _warned("trl", *_trl(config, Launch(gpus=gpus)))
 
 
@@ -49,10 +53,10 @@ def to_openrlhf(config: RLHFConfig, *, prompts: int | None = None, mean_length: 
 
 
 def differences(config: RLHFConfig, library: str, *, gpus: int = 1, prompts=None, mean_length=None) -> list[Note]:
-    """What "verl", "trl" or "openrlhf" cannot say of `config`, or says a little differently."""
+    """What "verl", "trl" or "openrlhf" cannot say of `config`, or says a little differently; the most severe first."""
     validate.require(library in VERSIONS, ValueError, "bridge", "library", tuple(VERSIONS), library)
     said = {"verl": _verl, "trl": _trl, "openrlhf": _openrlhf}[library]
-    return said(config, Launch(gpus=gpus), prompts, mean_length)[1]
+    return known.by_severity(said(config, Launch(gpus=gpus), prompts, mean_length)[1])
 
 
 def optimizer_steps(
@@ -97,8 +101,8 @@ def _verl(config, launch, prompts, mean_length):
     keys |= {A + "use_kl_loss": config.kl_loss > 0, A + "kl_loss_type": KL_LOSS[config.kl_loss_kind]}
     keys[CORRECTION + "bypass_mode"] = not config.rescore
     keys["algorithm.adv_estimator"] = ESTIMATOR[config.advantages]
-    form = "token" if config.ratio == "token" else "sequence-token"
-    keys[A + "policy_loss.loss_mode"] = LOSS.get((config.objective, form), "vanilla")
+    form = config.objective, "token" if config.ratio == "token" else "sequence-token"
+    keys[A + "policy_loss.loss_mode"] = LOSS.get(form, "vanilla")
     said = {"objective"} if config.objective != "plain" else set()
     said |= {"ratio"} if config.ratio == "sequence-token" and config.objective == "clip" else set()
     notes = [note for note in notes if note.key not in said]
@@ -126,26 +130,40 @@ def _verl(config, launch, prompts, mean_length):
 
 
 def _trl(config, launch, *_):
+    check(config)
+    validate.require(config.advantages != "gae", ValueError, "bridge", "no PPO")
     keys, notes = _begin(config, "trl")
-    if config.batch % (gpus := validate.integer("gpus", launch.gpus, 1)):
-        raise ValueError(f"batch must be a multiple of gpus={gpus}; got {config.batch}")
-    micro = _divisor(config.batch // gpus, config.micro_batch, "micro_batch", notes)
-    keys |= {"per_device_train_batch_size": micro, "gradient_accumulation_steps": config.batch // gpus // micro}
-    if config.aggregate == "token-mean" and keys["gradient_accumulation_steps"] > 1:
-        notes.append(Note("changed", "aggregate", "token-mean", f"a mean over each {micro} replies, then over those"))
-    keys |= {"total_episodes": config.iterations * config.batch, "num_mini_batches": 1}
-    keys["kl_coef"] = 0.0 if config.kl is None else config.kl.beta
-    if isinstance(config.kl, ZieglerKL):
-        notes.append(Note("lost", "kl", config.kl, "kl_coef stays what it is"))
-    if config.critic_lr != config.lr:
-        notes.append(Note("lost", "critic_lr", config.critic_lr, "the critic learns at the actor's rate"))
-    if config.rescore:
-        notes.append(Note("changed", "rescore", True, "TRL takes the sampler's log-probabilities"))
-    notes.append(Note("lost", "max_grad_norm", config.max_grad_norm, "TRL's PPO never clips gradients"))
-    keys |= {"lr_scheduler_type": LINE if config.anneal else FLAT, "warmup_steps": _warmup(config, notes)}
-    keys["missing_eos_penalty"] = config.no_eos_penalty or None
-    every = config.checkpoint_every
-    return keys | ({"save_strategy": "no"} if every is None else {"save_strategy": "steps", "save_steps": every}), notes
+    gpus, steps = validate.integer("gpus", launch.gpus, 1), config.epochs * config.minibatches
+    if (step := config.batch // config.minibatches) * config.minibatches != config.batch or step % gpus:
+        raise ValueError(validate.refusal("bridge", "unequal steps", config.batch, config.minibatches, gpus))
+    micro = _divisor(step // gpus, config.micro_batch, "micro_batch", notes)
+    keys |= {"per_device_train_batch_size": micro, "gradient_accumulation_steps": step // gpus // micro}
+    keys |= {"generation_batch_size": config.batch, "max_steps": config.iterations * steps}
+    keys |= {"lr_scheduler_type": LINE if config.anneal else FLAT, "warmup_steps": _warmup(config, notes) * steps}
+    every, kl, rloo = config.checkpoint_every, config.kl, config.advantages == "rloo"
+    keys |= {"save_strategy": "no"} if every is None else {"save_strategy": "steps", "save_steps": every * steps}
+    keys |= {"loss_type": LOSS_TYPE[config.aggregate], "scale_rewards": "group" if config.scale_groups else "none"}
+    keys["importance_sampling_level"] = "sequence" if config.ratio == "sequence" else "token"
+    notes = [note for note in notes if note[1:3] != ("ratio", "sequence") and (note.key != "score_clip" or not rloo)]
+    if rloo:
+        clip = config.score_clip and [-config.score_clip, config.score_clip]
+        keys = {key: x for key, x in keys.items() if key not in known.GRPO_ONLY} | {"reward_clip_range": clip}
+        keys["beta"] = kl.beta if kl else 0.0
+    sum_, k3 = config.aggregate == "seq-mean-token-sum", config.kl_loss_kind == "k3" or not config.kl_loss
+    for bad, kind, name, why in (
+        (rloo, "changed", "ratio", "that of a whole reply, a product over its tokens"),
+        *(
+            (rloo and getattr(config, x), "lost", x, "not in RLOOConfig")
+            for x in ("kl_loss", "entropy_coef", "dual_clip")
+        ),
+        (rloo and not sum_, "lost", "aggregate", "RLOO's is seq-mean-token-sum"),
+        (sum_ and not rloo, "changed", "aggregate", "dr_grpo divides by max_completion_length too"),
+        (kl is not None and not rloo, "lost", "kl", "GRPO's price of KL is in the loss: kl_loss"),
+        (isinstance(kl, ZieglerKL) and rloo, "lost", "kl", "beta stays what it is"),
+        (not k3 and not rloo, "changed", "kl_loss_kind", "k3 alone, of the same mean"),
+    ):
+        notes += [Note(kind, name, getattr(config, name), why)] if bad else []
+    return keys, notes
 
 
 def _openrlhf(config, _, prompts, mean_length):
@@ -195,11 +213,9 @@ def _begin(config, library):
     notes = []
     for ours, why in known.LOST[library].items():
         value = getattr(config, ours)
-        if ours in known.MATTERS_WITH:
-            continue  # said with the field that it belongs to
-        idle = ours == "whiten_advantages" and config.advantages != "gae"
-        same = ours == "eps_high" and value == config.eps
-        if value != known.NEUTRAL[ours] and not idle and not same:
+        if ours in known.MATTERS_WITH or (ours in known.WITH_CRITIC and config.advantages != "gae"):
+            continue  # said with the field that it belongs to, or idle
+        if value != known.NEUTRAL[ours] and not (ours == "eps_high" and value == config.eps):
             notes.append(Note("lost", ours, value, why))
     if library != "trl" and config.kl_loss and config.kl_loss_ratio:
         notes.append(Note("lost", "kl_loss_ratio", True, known.LOST[library]["kl_loss_ratio"]))

@@ -8,7 +8,7 @@ from ..language.settings import RLHFConfig
 from . import keys as known
 from .command_line import flat
 from .keys import ADV, CORRECTION, OFF, A, K, Note, R, either
-from .ours_to_theirs import LOSS, optimizer_steps
+from .ours_to_theirs import ESTIMATOR, LOSS, LOSS_TYPE, optimizer_steps
 
 PAIRS = {"actor.eps_clip_low_high"}  # of numbers, but None by default
 MAY_BE_NULL = {A + "clip_ratio_low", A + "clip_ratio_high"}  # then clip_ratio counts
@@ -50,9 +50,8 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
     made["kl_loss"] = keys[A + "kl_loss_coef"] if keys[A + "use_kl_loss"] else 0.0
     made["kl_loss_kind"] = _kind(keys[A + "kl_loss_type"], made["kl_loss"], notes)
     made |= {"kl_loss_ratio": False} if made["kl_loss"] else {}
-    made["advantages"] = _one_of(
-        keys, "algorithm.adv_estimator", {"gae": "gae", "grpo": "group", "rloo": "rloo"}, notes
-    )
+    estimators = {theirs: ours for ours, theirs in ESTIMATOR.items()}
+    made["advantages"] = _one_of(keys, "algorithm.adv_estimator", estimators, notes)
     modes = {mode: ours for ours, mode in LOSS.items()}
     made["objective"], made["ratio"] = _one_of(keys, A + "policy_loss.loss_mode", modes, notes)
     modes = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum")
@@ -63,25 +62,31 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
         made["kl"] = _controller(keys[K + "kl_coef"], K + "target_kl", target, keys[K + "horizon"], mean_length, notes)
     made["seed"] = either(keys["data.seed"], keys[A + "data_loader_seed"])
     made["checkpoint_every"] = keys["trainer.save_freq"] if keys["trainer.save_freq"] > 0 else None
-    return _config(made, "verl"), notes
+    return _config(made, "verl"), known.by_severity(notes)
 
 
 def from_trl(settings: dict, *, gpus: int = 1):
-    """(RLHFConfig, notes) of arguments for TRL 1.12's PPOConfig; what they leave out has TRL's default."""
+    """(RLHFConfig, notes) of arguments for TRL 1.16's GRPOConfig; what they leave out has TRL's default."""
     keys, made, notes = _read("trl", settings)
     micro = keys["per_device_train_batch_size"]
-    made |= {"micro_batch": micro, "batch": micro * keys["gradient_accumulation_steps"] * gpus, "minibatches": 1}
-    if (total := _whole(keys, "total_episodes")) is None:
-        why = "replies in all; without it TRL makes num_train_epochs passes; ours keeps its own number of iterations"
-        notes.append(Note("changed", "total_episodes", None, why))
+    step = micro * keys["gradient_accumulation_steps"] * gpus
+    batch = micro * gpus * (_whole(keys, "steps_per_generation") or keys["gradient_accumulation_steps"])
+    batch = _whole(keys, "generation_batch_size") or batch
+    made |= {"batch": batch, "micro_batch": micro, "minibatches": max(1, batch // step)}
+    steps = made["minibatches"] * keys["num_iterations"]
+    if keys["max_steps"] > 0:
+        made["iterations"] = math.ceil(keys["max_steps"] / steps)
     else:
-        made["iterations"] = math.ceil(total / made["batch"])
-    made |= {"critic_lr": keys["learning_rate"], "rescore": False}
-    made["kl"] = FixedKL(keys["kl_coef"]) if keys["kl_coef"] else None
-    made["no_eos_penalty"] = either(keys["missing_eos_penalty"], 0.0)
-    made |= {"anneal": _falls(keys, "lr_scheduler_type", notes), "warmup": int(keys["warmup_steps"])}
-    made["checkpoint_every"] = keys["save_steps"] if keys["save_strategy"] == "steps" else None
-    return _config(made, "trl"), notes
+        notes.append(
+            Note("changed", "max_steps", -1, "num_train_epochs passes; ours keeps its own number of iterations")
+        )
+    made |= {"advantages": "group", "kl": None, "kl_loss_kind": "k3"}
+    made["ratio"] = _one_of(keys, "importance_sampling_level", {"token": "token", "sequence": "sequence"}, notes)
+    made["aggregate"] = _one_of(keys, "loss_type", {x: ours for ours, x in LOSS_TYPE.items()}, notes)
+    made["scale_groups"] = _one_of(keys, "scale_rewards", {"group": True, "none": False}, notes)
+    made |= {"anneal": _falls(keys, "lr_scheduler_type", notes), "warmup": int(keys["warmup_steps"]) // steps}
+    made["checkpoint_every"] = max(1, keys["save_steps"] // steps) if keys["save_strategy"] == "steps" else None
+    return _config(made, "trl"), known.by_severity(notes)
 
 
 def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: float | None = None):
@@ -126,7 +131,7 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
     made["anneal"] = _falls(keys, "actor.lr_scheduler", notes)
     made["warmup"] = round(keys["actor.lr_warmup_ratio"] * made.get("iterations", 0))
     made["checkpoint_every"] = keys["ckpt.save_steps"] if keys["ckpt.save_steps"] > 0 else None
-    return _config(made, "openrlhf"), notes
+    return _config(made, "openrlhf"), known.by_severity(notes)
 
 
 def _read(library: str, settings: dict) -> tuple[dict, dict, list[Note]]:

@@ -8,12 +8,16 @@ questions that people ask most, each with its reason and the cell of the course 
 limits, in explain.toml. Left out: settings, which no log tells.
 """
 
+import contextlib
+import csv
+import json
 import operator
+import re
 from pathlib import Path
 
 import numpy as np
 
-from ..bridge.logs import Log, read_log
+from ..bridge.logs import NUMBER, Log, in_our_words
 from ..columns import ENOUGH, History
 from ..diagnose import RULES, asked, diagnose, report
 from ..validate import number, read_toml, refusing, require
@@ -21,6 +25,9 @@ from ..validate import number, read_toml, refusing, require
 _READ = read_toml(__package__, "explain.toml")
 QUESTIONS, VERDICTS, KLS = _READ["question"], _READ["verdicts"], _READ["kl"]
 IN_FOLDER = ("metrics.jsonl", "trainer_state.json")  # in a folder
+IN_DICT = re.compile(rf"['\"]([^'\"]+)['\"]: ['\"]?{NUMBER}['\"]?(?=[,}}])")  # what print(a_dict) writes
+IN_LINE = re.compile(rf"(\S+):{NUMBER}(?= - |\s*$)")  # verl's console
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
 ONE_STEP = 1e-7  # a KL of an update below this is rounding: one optimizer step an iteration, whose ratio is 1
 
 
@@ -38,7 +45,7 @@ def execute(given: dict) -> int:
 
 
 def explain(text: str, *, eps: float = 0.2) -> str:
-    """The whole answer to the text of a log. ValueError where it cannot be read; see `bridge.logs.read_log`."""
+    """The whole answer to the text of a log. ValueError where it cannot be read; see `read_log`."""
     log = read_log(text)
     table = history(log)
     unasked = {rule.name for rule in RULES} - {rule.name for rule, *_ in asked(table, eps=eps)}
@@ -51,6 +58,64 @@ def explain(text: str, *, eps: float = 0.2) -> str:
         lines = [f"{i}. {question['title']} [{VERDICTS[verdict]}]", said, "See " + "; ".join(question["cells"]) + "."]
         parts.append("\n    ".join(lines))
     return "\n\n".join(parts)
+
+
+def read_log(text: str) -> Log:
+    """What the text of a log holds. ValueError with the remedy for one that is empty, broken or of another kind."""
+    require(text.strip(), ValueError, "log", "empty")
+    left_out: list[str] = []
+    return in_our_words(_rows(text, left_out), left_out)
+
+
+def _rows(text: str, left_out: list[str]) -> list[dict]:
+    """{their metric: number} of every line or entry that has some."""
+    try:
+        whole = json.loads(text)
+    except ValueError:
+        require('"log_history"' not in text, ValueError, "log", "half a file")
+        return _lines(text, left_out) or _table(text, left_out)
+    whole = whole.get("log_history", [whole]) if isinstance(whole, dict) else whole
+    require(isinstance(whole, list), ValueError, "log", "no numbers")
+    return [row for row in whole if isinstance(row, dict)]
+
+
+def _lines(text: str, left_out: list[str]) -> list[dict]:
+    """Rows of JSON Lines, or of a console, whose other lines are passed over."""
+    rows, lines = [], COLOURS.sub("", text).splitlines()
+    for where, line in enumerate(lines, 1):
+        start = re.search(r"(?:^|\s)(step:\d+) - |Global step (\d+): (?=\{)|^\s*(?=\{)", line)
+        if start is None:
+            continue
+        whole, rest = line.rstrip().endswith("}"), line[start.end() :]
+        row = {"step": start[2]} if start[2] else {}
+        if start[1]:
+            row, whole = dict(IN_LINE.findall(line)), where < len(lines) or text.endswith("\n")
+        elif rest.startswith("{'"):
+            row |= IN_DICT.findall(rest)
+        else:
+            with contextlib.suppress(ValueError):
+                row = json.loads(rest)
+        if whole and row:
+            rows.append(row)
+        else:
+            require(where == len(lines), ValueError, "log", "broken line", where, line[:60])
+            left_out.append(f"the last line, {where}, is half written")
+    return rows
+
+
+def _table(text: str, left_out: list[str]) -> list[dict]:
+    """Rows of a CSV; wandb writes the run's name before a metric, and its least and largest beside it."""
+    head, *rows = csv.reader(line for line in text.splitlines() if line.strip())
+    require(len(head) > 1, ValueError, "log", "no numbers")
+    runs = sorted({name.rpartition(" - ")[0] for name in head if " - " in name})
+    require(len(runs) < 2, ValueError, "log", "several runs", ", ".join(runs))
+    if rows and (len(rows[-1]) < len(head) or not text.endswith("\n")):
+        rows.pop()
+        left_out.append(f"the last line, {len(rows) + 2}, is half written")
+    for where, row in enumerate(rows, 2):
+        require(len(row) == len(head), ValueError, "log", "broken line", where, ",".join(row)[:60])
+    names = [name.rpartition(" - ")[2] for name in head]
+    return [{k: x for k, x in zip(names, row) if not k.endswith(("__MIN", "__MAX"))} for row in rows]
 
 
 def history(log: Log) -> History:

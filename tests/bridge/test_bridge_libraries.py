@@ -154,25 +154,40 @@ def class_fields(code, name):
     return found
 
 
-def test_trl_has_every_argument_with_that_default():
+def test_verl_wants_an_older_python_as_the_export_says():
+    with wheel("verl") as files:
+        (name,) = [name for name in files.namelist() if name.endswith(".dist-info/METADATA")]
+        wanted = re.search(r"(?m)^Requires-Python: (.*)$", files.read(name).decode())[1]
+    assert "<3.13" in wanted
+    said = (ROOT / "ppo_lesson" / "commands" / "export.toml").read_text("utf-8")
+    assert "Python below 3.13" in said and "Python below 3.13" in (ROOT / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("advantages", "kind"), [("group", "grpo"), ("rloo", "rloo")])
+def test_trl_has_every_argument_with_that_default(advantages, kind):
     from transformers import TrainingArguments
 
     with wheel("trl") as files:
-        code = files.read("trl/experimental/ppo/ppo_config.py").decode()
-        trainer = files.read("trl/experimental/ppo/ppo_trainer.py").decode()
+        assert not [name for name in files.namelist() if "/ppo/" in name or "ppo_trainer" in name], "it has PPO again"
+        code = files.read(f"trl/trainer/{kind}_config.py").decode()
+        base = files.read("trl/trainer/base_config.py").decode()
     theirs = {field.name: field.default for field in dataclasses.fields(TrainingArguments)}
-    theirs |= class_fields(code, "PPOConfig")
-    with pytest.warns(UserWarning):
-        settings = bridge.to_trl(replace(PLAIN, checkpoint_every=5, no_eos_penalty=1.0))
+    theirs |= class_fields(base, "_BaseConfig") | class_fields(code, f"{kind.upper()}Config")
+    config = replace(
+        PLAIN, checkpoint_every=5, advantages=advantages, replies=4, score_clip=2.0, aggregate="seq-mean-token-sum"
+    )
+    config = replace(config, kl=None, score_clip=None) if kind == "grpo" else config
+    settings = bridge.to_trl(config)
     assert {key for key in settings if key not in theirs} == set()
     assert {key: theirs[key] for key, value in settings.items() if not same_kind(value, theirs[key])} == {}
+    assert (words.GRPO_ONLY[0] in theirs) == (kind == "grpo") and set(words.GRPO_ONLY) & theirs.keys() in (
+        set(words.GRPO_ONLY) if kind == "grpo" else set(),
+    )
+    others = {"num_generations", "beta"} if kind == "rloo" else set()  # its own: 2 and 0.05
     for key, ours in words.DEFAULTS["trl"].items():
-        theirs_plain = getattr(theirs[key], "value", theirs[key])  # an enum of transformers
-        assert theirs_plain == ours or (key == "warmup_steps" and not theirs_plain), key
-    # one optimizer step a pass: accelerate is told to accumulate over the whole local batch, mini-batches or not
-    assert "Accelerator(gradient_accumulation_steps=args.gradient_accumulation_steps)" in trainer
-    assert "args.local_batch_size = args.per_device_train_batch_size * args.gradient_accumulation_steps" in trainer
-    assert "clip_grad_norm" not in trainer
+        if key in theirs and key not in others:
+            theirs_plain = getattr(theirs[key], "value", theirs[key])  # an enum of transformers
+            assert theirs_plain == ours or (key == "warmup_steps" and not theirs_plain), key
 
 
 def flags_of_openrlhf():

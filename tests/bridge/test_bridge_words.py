@@ -19,7 +19,8 @@ TO = {"verl": bridge.to_verl, "trl": bridge.to_trl, "openrlhf": bridge.to_openrl
 @pytest.mark.filterwarnings("ignore:trl")
 @pytest.mark.parametrize("library", TO)
 def test_settings_survive_being_written_as_a_command(library):
-    settings = TO[library](replace(PLAIN, max_grad_norm=0.5), **({"prompts": 192} if library == "openrlhf" else {}))
+    config = replace(PLAIN, max_grad_norm=0.5, advantages="group", replies=4, kl=None)
+    settings = TO[library](config, **({"prompts": 192} if library == "openrlhf" else {}))
     written = bridge.read_settings(" \\\n  ".join(bridge.arguments(library, settings)))
     unsaid = {key for key, value in settings.items() if value is None or (library == "openrlhf" and value is False)}
     assert written == {key: value for key, value in settings.items() if library == "verl" or key not in unsaid}
@@ -63,7 +64,7 @@ def test_the_table_knows_every_field():
     assert {*ours, *bridge.NO_COUNTERPART} == {field.name for field in fields(RLHFConfig)}
     assert all(row["meaning"] and set(row) == set(rows[0]) for row in rows)
     clip = next(row for row in rows if row["ours"] == "dual_clip")
-    assert clip["verl default"] == "3.0" and clip["OpenRLHF default"] == "None" and clip["TRL 1.12"] == "-"
+    assert clip["verl default"] == "3.0" and clip["OpenRLHF default"] == "None" and clip["TRL 1.16"] == "delta"
 
 
 @pytest.mark.parametrize("library", words.SAME)
@@ -71,7 +72,7 @@ def test_translation_and_table_say_the_same(library):
     rows = {row.ours: getattr(row, library) for row in words.ROWS}
     assert {ours: key for ours, key in words.SAME[library].items() if key not in rows[ours]} == {}
     lost = {ours for ours, keys in rows.items() if ours and not keys}
-    assert lost <= {*words.LOST[library], "rescore", "critic_lr"} | ({"replies"} if library == "trl" else set())
+    assert lost <= {*words.LOST[library], "rescore"} | ({"kl"} if library == "trl" else set())
 
 
 # ---- configuration files ---------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from conform import peers, wheels  # noqa: E402
 
-from ppo_lesson.bridge.logs import WRITERS, columns_in, read_log  # noqa: E402
+from ppo_lesson.bridge.logs import WRITERS, columns_in  # noqa: E402
 from ppo_lesson.columns import COLUMNS  # noqa: E402
+from ppo_lesson.commands.explain import read_log  # noqa: E402
 
 LOGS = Path(__file__).with_name("logs")
 WHEELS = {"verl": "verl", "trl": "trl", "openrlhf": "openrlhf"}

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ppo_lesson.bridge.logs import read_log
-from ppo_lesson.commands.explain import QUESTIONS, VERDICTS, answers, explain, history
+from ppo_lesson.commands.explain import QUESTIONS, VERDICTS, answers, explain, history, read_log
 from ppo_lesson.commands.main import main
 from ppo_lesson.diagnose import RULES, diagnose
 
