@@ -4,6 +4,9 @@ Its metrics tell whose log it is, never its name; logs.toml has them for each li
 files, and everything that is judged.
 """
 
+import contextlib
+import csv
+import json
 import re
 from typing import NamedTuple
 
@@ -15,7 +18,9 @@ OTHERS = _READ.pop("others")
 WRITERS = _READ  # name -> title, some, columns
 WRITERS["ours"]["columns"] = dict.fromkeys(COLUMNS, "")
 NUMBER = r"(?:[\w.]+\()?([-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|nan|inf))\)?"  # also np.float64(0.5)
-STEPS = ("step", "iteration", "global_step", "training/global_step", "_step", "Step", "train/global_step")
+IN_DICT = re.compile(rf"['\"]([^'\"]+)['\"]: ['\"]?{NUMBER}['\"]?(?=[,}}])")  # what print(a_dict) writes
+IN_LINE = re.compile(rf"(\S+):{NUMBER}(?= - |\s*$)")  # verl's console
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
 class Log(NamedTuple):
@@ -28,9 +33,11 @@ class Log(NamedTuple):
     left_out: list[str]
 
 
-def in_our_words(rows: list[dict], left_out: list[str]) -> Log:
-    """The log whose lines hold these metrics. ValueError if none is a number, or they are of another trainer."""
-    rows = [{_plain(name): x for name, x in _numbers(row).items()} for row in rows]
+def read_log(text: str) -> Log:
+    """What the text of a log holds. ValueError with the remedy for one that is empty, broken or of another kind."""
+    require(text.strip(), ValueError, "log", "empty")
+    left_out: list[str] = []
+    rows = [{_plain(name): x for name, x in _numbers(row).items()} for row in _rows(text, left_out)]
     names = {name for row in rows for name in row}
     require(names, ValueError, "log", "no numbers")
     known = {library: names & of["columns"].keys() for library, of in WRITERS.items() if names & set(of["some"])}
@@ -39,10 +46,61 @@ def in_our_words(rows: list[dict], left_out: list[str]) -> Log:
         raise ValueError(refusal("log", "another trainer", ", ".join(sorted(names)[:8]), who))
     library = max(known, key=lambda name: len(known[name]))
     table = WRITERS[library]["columns"]
-    theirs = _in_order([row for row in rows if row.keys() & table.keys()], left_out)
+    theirs = [row for row in rows if row.keys() & table.keys()]
     read = {name: " and ".join(columns_in(table[name])) for name in table if name in names and library != "ours"}
     theirs = [_ours(row, table) for row in theirs] if read else theirs
     return Log(library, WRITERS[library]["title"], theirs, read, left_out)
+
+
+def _rows(text: str, left_out: list[str]) -> list[dict]:
+    """{their metric: number} of every line or entry that has some."""
+    try:
+        whole = json.loads(text)
+    except ValueError:
+        require('"log_history"' not in text, ValueError, "log", "half a file")
+        return _lines(text, left_out) or _table(text, left_out)
+    whole = whole.get("log_history", [whole]) if isinstance(whole, dict) else whole
+    require(isinstance(whole, list), ValueError, "log", "no numbers")
+    return [row for row in whole if isinstance(row, dict)]
+
+
+def _lines(text: str, left_out: list[str]) -> list[dict]:
+    """Rows of JSON Lines, or of a console, whose other lines are passed over."""
+    rows, lines = [], COLOURS.sub("", text).splitlines()
+    for where, line in enumerate(lines, 1):
+        start = re.search(r"(?:^|\s)(step:\d+) - |Global step (\d+): (?=\{)|^\s*(?=\{)", line)
+        if start is None:
+            continue
+        whole, rest = line.rstrip().endswith("}"), line[start.end() :]
+        row = {"step": start[2]} if start[2] else {}
+        if start[1]:
+            row, whole = dict(IN_LINE.findall(line)), where < len(lines) or text.endswith("\n")
+        elif rest.startswith("{'"):
+            row |= IN_DICT.findall(rest)
+        else:
+            with contextlib.suppress(ValueError):
+                row = json.loads(rest)
+        if whole and row:
+            rows.append(row)
+        else:
+            require(where == len(lines), ValueError, "log", "broken line", where, line[:60])
+            left_out.append(f"the last line, {where}, is half written")
+    return rows
+
+
+def _table(text: str, left_out: list[str]) -> list[dict]:
+    """Rows of a CSV; wandb writes the run's name before a metric, and its least and largest beside it."""
+    head, *rows = csv.reader(line for line in text.splitlines() if line.strip())
+    require(len(head) > 1, ValueError, "log", "no numbers")
+    runs = sorted({name.rpartition(" - ")[0] for name in head if " - " in name})
+    require(len(runs) < 2, ValueError, "log", "several runs", ", ".join(runs))
+    if rows and (len(rows[-1]) < len(head) or not text.endswith("\n")):
+        rows.pop()
+        left_out.append(f"the last line, {len(rows) + 2}, is half written")
+    for where, row in enumerate(rows, 2):
+        require(len(row) == len(head), ValueError, "log", "broken line", where, ",".join(row)[:60])
+    names = [name.rpartition(" - ")[2] for name in head]
+    return [{k: x for k, x in zip(names, row) if not k.endswith(("__MIN", "__MAX"))} for row in rows]
 
 
 def _numbers(row: dict) -> dict:
@@ -61,22 +119,6 @@ def _plain(name: str) -> str:
     """wandb writes what transformers and OpenRLHF log as train/..."""
     short = name.removeprefix("train/")
     return short if any(short in of["columns"] or short in of["some"] for of in WRITERS.values()) else name
-
-
-def _in_order(rows: list[dict], left_out: list[str]) -> list[dict]:
-    """One row a step. A run that went on from a checkpoint tells some again: the later ones count."""
-    kept, again = [], 0  # (step, row)
-    for row in rows:
-        step = next((row[name] for name in STEPS if name in row), float("nan"))
-        while kept and kept[-1][0] > step:
-            kept.pop()
-            again += 1
-        same = bool(kept) and kept[-1][0] == step
-        again += same and bool(kept[-1][1].keys() & row.keys() - set(STEPS))
-        kept[len(kept) - same :] = [(step, kept[-1][1] | row if same else row)]
-    if again:
-        left_out.append(f"{again} rows whose steps come again later (a run that went on, or a second run: split those)")
-    return [row for _, row in kept]
 
 
 def columns_in(entry: str) -> list[str]:

@@ -40,10 +40,7 @@ def to_verl(
 
 
 def to_trl(config: RLHFConfig, *, gpus: int = 1) -> dict:
-    """Arguments of TRL 1.16's GRPOConfig for advantages="group", RLOOConfig for "rloo"; a warning for what is lost.
-
-    ValueError for a run with a critic: TRL has no PPO since 1.13.
-    """
+    """Arguments of TRL 1.16's GRPOConfig or RLOOConfig; a warning for losses, ValueError for a run with a critic."""
     return _warned("trl", *_trl(config, Launch(gpus=gpus)))
 
 
@@ -71,10 +68,9 @@ def optimizer_steps(
     >>> optimizer_steps(1024, 1, 256, ppo_epochs=2, gpus=8, micro=4)["steps"]
     8
     """
-    arguments = {"train_batch_size": train_batch_size, "n": n, "ppo_mini_batch_size": ppo_mini_batch_size}
-    arguments |= {"ppo_epochs": ppo_epochs, "gpus": gpus} | ({} if micro is None else {"micro": micro})
-    for name, value in arguments.items():
-        validate.integer(name, value, 1)
+    for name, value in locals().copy().items():
+        if name != "micro" or value is not None:
+            validate.integer(name, value, 1)
     replies, step = train_batch_size * n, ppo_mini_batch_size * n
     if train_batch_size < ppo_mini_batch_size:
         raise ValueError(validate.refusal("bridge", "mini-batch", train_batch_size, ppo_mini_batch_size))
@@ -130,7 +126,6 @@ def _verl(config, launch, prompts, mean_length):
 
 
 def _trl(config, launch, *_):
-    check(config)
     validate.require(config.advantages != "gae", ValueError, "bridge", "no PPO")
     keys, notes = _begin(config, "trl")
     gpus, steps = validate.integer("gpus", launch.gpus, 1), config.epochs * config.minibatches

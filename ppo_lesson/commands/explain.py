@@ -3,21 +3,17 @@
     python -m ppo_lesson explain runs/rlhf        a folder that `rlhf` wrote, or its metrics.jsonl
     python -m ppo_lesson explain verl.log         verl's or OpenRLHF's console, TRL's trainer_state.json, wandb's CSV
 
-First the symptoms of `diagnose`; then what could not be judged, for the log has no number for it; then the eight
-questions that people ask most, each with its reason and the cell of the course that shows it. They stand, with their
-limits, in explain.toml. Left out: settings, which no log tells.
+The symptoms of `diagnose`, what could not be judged, and the eight questions that people ask most, each with its reason
+and the cell that shows it; they stand, with their limits, in explain.toml. Left out: settings, which no log tells.
 """
 
-import contextlib
-import csv
-import json
 import operator
-import re
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from ..bridge.logs import NUMBER, Log, in_our_words
+from ..bridge.logs import Log, read_log
 from ..columns import ENOUGH, History
 from ..diagnose import RULES, asked, diagnose, report
 from ..validate import number, read_toml, refusing, require
@@ -25,9 +21,6 @@ from ..validate import number, read_toml, refusing, require
 _READ = read_toml(__package__, "explain.toml")
 QUESTIONS, VERDICTS, KLS = _READ["question"], _READ["verdicts"], _READ["kl"]
 IN_FOLDER = ("metrics.jsonl", "trainer_state.json")  # in a folder
-IN_DICT = re.compile(rf"['\"]([^'\"]+)['\"]: ['\"]?{NUMBER}['\"]?(?=[,}}])")  # what print(a_dict) writes
-IN_LINE = re.compile(rf"(\S+):{NUMBER}(?= - |\s*$)")  # verl's console
-COLOURS = re.compile(r"\x1b\[[\d;]*m")
 ONE_STEP = 1e-7  # a KL of an update below this is rounding: one optimizer step an iteration, whose ratio is 1
 
 
@@ -45,7 +38,7 @@ def execute(given: dict) -> int:
 
 
 def explain(text: str, *, eps: float = 0.2) -> str:
-    """The whole answer to the text of a log. ValueError where it cannot be read; see `read_log`."""
+    """The whole answer to the text of a log. ValueError where it cannot be read; see `bridge.logs.read_log`."""
     log = read_log(text)
     table = history(log)
     unasked = {rule.name for rule in RULES} - {rule.name for rule, *_ in asked(table, eps=eps)}
@@ -60,64 +53,6 @@ def explain(text: str, *, eps: float = 0.2) -> str:
     return "\n\n".join(parts)
 
 
-def read_log(text: str) -> Log:
-    """What the text of a log holds. ValueError with the remedy for one that is empty, broken or of another kind."""
-    require(text.strip(), ValueError, "log", "empty")
-    left_out: list[str] = []
-    return in_our_words(_rows(text, left_out), left_out)
-
-
-def _rows(text: str, left_out: list[str]) -> list[dict]:
-    """{their metric: number} of every line or entry that has some."""
-    try:
-        whole = json.loads(text)
-    except ValueError:
-        require('"log_history"' not in text, ValueError, "log", "half a file")
-        return _lines(text, left_out) or _table(text, left_out)
-    whole = whole.get("log_history", [whole]) if isinstance(whole, dict) else whole
-    require(isinstance(whole, list), ValueError, "log", "no numbers")
-    return [row for row in whole if isinstance(row, dict)]
-
-
-def _lines(text: str, left_out: list[str]) -> list[dict]:
-    """Rows of JSON Lines, or of a console, whose other lines are passed over."""
-    rows, lines = [], COLOURS.sub("", text).splitlines()
-    for where, line in enumerate(lines, 1):
-        start = re.search(r"(?:^|\s)(step:\d+) - |Global step (\d+): (?=\{)|^\s*(?=\{)", line)
-        if start is None:
-            continue
-        whole, rest = line.rstrip().endswith("}"), line[start.end() :]
-        row = {"step": start[2]} if start[2] else {}
-        if start[1]:
-            row, whole = dict(IN_LINE.findall(line)), where < len(lines) or text.endswith("\n")
-        elif rest.startswith("{'"):
-            row |= IN_DICT.findall(rest)
-        else:
-            with contextlib.suppress(ValueError):
-                row = json.loads(rest)
-        if whole and row:
-            rows.append(row)
-        else:
-            require(where == len(lines), ValueError, "log", "broken line", where, line[:60])
-            left_out.append(f"the last line, {where}, is half written")
-    return rows
-
-
-def _table(text: str, left_out: list[str]) -> list[dict]:
-    """Rows of a CSV; wandb writes the run's name before a metric, and its least and largest beside it."""
-    head, *rows = csv.reader(line for line in text.splitlines() if line.strip())
-    require(len(head) > 1, ValueError, "log", "no numbers")
-    runs = sorted({name.rpartition(" - ")[0] for name in head if " - " in name})
-    require(len(runs) < 2, ValueError, "log", "several runs", ", ".join(runs))
-    if rows and (len(rows[-1]) < len(head) or not text.endswith("\n")):
-        rows.pop()
-        left_out.append(f"the last line, {len(rows) + 2}, is half written")
-    for where, row in enumerate(rows, 2):
-        require(len(row) == len(head), ValueError, "log", "broken line", where, ",".join(row)[:60])
-    names = [name.rpartition(" - ")[2] for name in head]
-    return [{k: x for k, x in zip(names, row) if not k.endswith(("__MIN", "__MAX"))} for row in rows]
-
-
 def history(log: Log) -> History:
     """The log's rows for `diagnose`."""
     table = History(log.rows)
@@ -130,7 +65,8 @@ def history(log: Log) -> History:
 def answers(log: Log, table: History, *, eps: float = 0.2) -> list[tuple[dict, str, str]]:
     """(question, verdict, answer) of each question: "sick", "fine", or "open" where the log cannot say."""
     found, said = {symptom.name for symptom in diagnose(table, eps=eps)}, []
-    kls = " ".join(f"{_called(name, log)}: {words}." for name, words in KLS.items() if _there(name, table))
+    called = {ours: theirs for theirs, both in reversed(log.read.items()) for ours in both.split(" and ")}
+    kls = " ".join(f"{called.get(name, name)}: {words}." for name, words in KLS.items() if _there(name, table))
     for question in QUESTIONS:
         if not any(_there(name, table) for name in question["columns"]):
             said.append((question, "open", question["missing"]))
@@ -154,24 +90,16 @@ def _judged(conditions, table: History) -> tuple[bool, list[float]]:
     return holds, numbers
 
 
-def _statistic(name: str, column: str, table: History) -> float:
-    """See explain.toml; NaN where the column has no number, or too few."""
-    x = table[column]
-    if not _there(column, table):
-        return float("nan")
-    if name in ("growth", "rise"):
-        start, end = (np.median(part) for part in table.trend(x))
-        return float(end / start if name == "growth" and start else end - start)
-    late = x[len(x) // 2 :]
-    of = {"size": np.abs(x), "wide": np.abs(x), "late": late if np.isfinite(late).any() else x}.get(name, x)
-    how = {"least": np.nanmin, "most": np.nanmax, "wide": np.nanmax}.get(name, np.nanmedian)
-    return float(how(of))
-
-
 def _there(column: str, table: History) -> bool:
     return bool(np.isfinite(table[column]).any())
 
 
-def _called(column: str, log: Log) -> str:
-    """What the log itself calls our column."""
-    return " or ".join(theirs for theirs, ours in log.read.items() if column in ours.split(" and ")) or column
+def _statistic(name: str, column: str, table: History) -> float:
+    """See explain.toml; NaN where the column has no number, or too few."""
+    x = table[column]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # "all NaN": nothing to judge
+        start, end = (np.nanmedian(part) for part in table.trend(x))
+        found = {"size": np.nanmedian(np.abs(x)), "wide": np.nanmax(np.abs(x)), "late": np.nanmedian(x[len(x) // 2 :])}
+        found |= {"least": np.nanmin(x), "most": np.nanmax(x), "growth": end / start, "rise": end - start}
+    return float(found[name])

@@ -14,9 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from conform import peers, wheels  # noqa: E402
 
-from ppo_lesson.bridge.logs import WRITERS, columns_in  # noqa: E402
+from ppo_lesson.bridge.logs import WRITERS, columns_in, read_log  # noqa: E402
 from ppo_lesson.columns import COLUMNS  # noqa: E402
-from ppo_lesson.commands.explain import read_log  # noqa: E402
 
 LOGS = Path(__file__).with_name("logs")
 WHEELS = {"verl": "verl", "trl": "trl", "openrlhf": "openrlhf"}
@@ -140,13 +139,6 @@ def test_a_broken_line_before_the_last_is_refused_by_its_number(name):
     lines[4] = lines[4][: len(lines[4]) // 2]
     with pytest.raises(ValueError, match="line 5 of the log is broken"):
         read_log("\n".join(lines) + "\n")
-
-
-def test_steps_that_come_again_count_once():
-    lines = text_of("verl_healthy.jsonl").splitlines()
-    log = read_log("\n".join(lines[:10] + lines[6:]) + "\n")
-    assert log.rows == read_log(text_of("verl_healthy.jsonl")).rows
-    assert log.left_out == ["4 rows whose steps come again later (a run that went on, or a second run: split those)"]
 
 
 @pytest.mark.parametrize(
