@@ -78,7 +78,9 @@ def _ask_once(envs, policy, critic) -> None:
     got = tuple(distribution.batch_shape)
     require(got == steps, ValueError, "network", "batch shape", steps, distribution, got)
     with refusing(NotImplementedError, TypeError, "network", "no entropy", distribution):
-        distribution.entropy(), kl_divergence(distribution, distribution)
+        distribution.entropy(), (same := kl_divergence(distribution, distribution))
+    once_more = kl_divergence(distribution, ask("policy", policy, x))  # to the last bit: a new policy says little
+    require(torch.equal(same.nan_to_num(), once_more.nan_to_num()), ValueError, "network", "two answers")
     if vector and isinstance(space := envs.action_space, Box):
         with contextlib.suppress(NotImplementedError):  # not every distribution tells
             mean, spread = distribution.mean, 4 * distribution.stddev

@@ -142,7 +142,8 @@ def _where(error: BaseException, path: Path) -> str:
     steps = traceback.extract_tb(error.__traceback__)
     last = [*steps[-1:], *(step for step in steps if Path(step.filename) == path)][-1]
     words = traceback.format_exception_only(error)[-1].strip()  # even if it cannot say what it is
-    return f"{words} (line {last.lineno} of {Path(last.filename).name})"
+    called = "it must take two texts, (prompt, reply)" if len(steps) == 1 else ""  # and takes others
+    return f"{words} ({called or f'line {last.lineno} of {Path(last.filename).name}'})"
 
 
 def _folder_or_name(option: str, name: str, kind: str) -> None:

@@ -24,8 +24,7 @@ def record(rows: Iterable[dict], path, *, tensorboard=None) -> Iterator[dict]:
     with open(path, "r+b") as file:
         for count, row in enumerate(rows):
             numbers = {name: plain(x) for name, x in row.items() if _is_number(x)}
-            line = (json.dumps(numbers) + "\n").encode()
-            place = file.tell()
+            line, place = (json.dumps(numbers) + "\n").encode(), file.tell()
             if file.readline() != line:
                 file.seek(place)
                 file.truncate()

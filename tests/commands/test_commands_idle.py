@@ -129,3 +129,23 @@ def test_an_export_refuses_what_its_run_would_not_use(config, more, words, folde
     with pytest.raises(ValueError, match=words):
         export.execute(given | {"config": f"{tmp_path / 'settings.json'}"})
     assert not (tmp_path / "verl").exists()
+
+
+SIGNATURES = ["prompt", "", "prompt, reply, more", "*, prompt, reply", "prompt, /, *, reply"]
+
+
+@pytest.mark.parametrize("takes", SIGNATURES)
+def test_a_reward_function_with_other_parameters_is_told_which_it_must_take(takes, folder, tmp_path, capsys):
+    """Not a line of a file of ours, where it is called."""
+    (folder / "other.py").write_text(f"def score({takes}):\n    return 1.0\n")
+    assert shop.rlhf(folder, tmp_path / "run", reward="other.py:score") == 2
+    said = capsys.readouterr().err
+    assert "it must take two texts, (prompt, reply)" in said and "TypeError: score() " in said, said
+    assert "loading.py" not in said
+
+
+def test_an_error_inside_of_a_reward_function_still_has_its_line(folder, tmp_path, capsys):
+    (folder / "inside.py").write_text("def score(prompt, reply):\n    return len(1)\n")
+    assert shop.rlhf(folder, tmp_path / "run", reward="inside.py:score") == 2
+    said = capsys.readouterr().err
+    assert "line 2 of inside.py" in said and "must take" not in said

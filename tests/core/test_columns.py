@@ -4,11 +4,15 @@ import ast
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 import course
 import ppo_lesson
 from course.desk import sweep
 from course.pictures.dashboard import DIALS
 from course.pictures.nb12 import CURVES, LIVE
+from ppo_lesson import diagnose
 from ppo_lesson.columns import ALWAYS, COLUMNS
 from ppo_lesson.commands import report
 
@@ -58,3 +62,10 @@ def test_the_words_are_what_they_were():
     assert ALWAYS == ("policy_loss", "value_loss", "entropy", "grad_norm", "kl", "approx_kl")
     stored = json.loads(sweep.FILE.read_text("utf-8"))["runs"]
     assert {name for run in stored for name in run["rows"]} <= set(sweep.COLUMNS)
+
+
+@pytest.mark.parametrize("text", ["0.1", "", "x", b"1", ["1", "2"], np.array(["0.1"])])
+def test_a_number_in_quotes_is_named(text):
+    """As csv.DictReader gives them: read, "" would be no number, and "1" may be a slip."""
+    with pytest.raises(ValueError, match=r"history: kl must be a number in every row .* is a text; convert .* float"):
+        diagnose.report([{"kl": 0.1}, {"kl": text}])

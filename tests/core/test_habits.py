@@ -22,6 +22,7 @@ from torch.distributions import (
     kl_divergence,
     register_kl,
 )
+from torch.nn import functional
 from vector_envs import MODES, OneState, Target, copies
 
 from ppo_lesson.maze import Maze
@@ -535,3 +536,34 @@ def test_checkpoints_that_hide_every_end_are_refused(tmp_path):
             go(long, path, config)
         assert "in iteration 2" in caught.value.__notes__[0]
     assert len(go(SyncVectorEnv([functools.partial(Cart, 30)] * 2), tmp_path / "run", config)) == 6
+
+
+class Noisy(nn.Module):
+    """A policy that draws in its forward, whatever eval() says."""
+
+    def __init__(self, noise):
+        super().__init__()
+        self.table, self.noise = nn.Parameter(torch.full((16, 4), 0.01)), noise
+
+    def forward(self, x):
+        return Categorical(logits=self.noise(self.table[x]))
+
+
+NOISES = {
+    "dropout": lambda x: functional.dropout(x, 0.1, training=True),
+    "alpha dropout": lambda x: functional.alpha_dropout(x, 0.1, training=True),
+    "noise on logits": lambda x: x + 1e-4 * torch.randn_like(x),
+    "Gumbel": lambda x: functional.gumbel_softmax(x),
+    "leaks": lambda x: functional.rrelu(-x, training=True),
+}
+
+
+@pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
+@pytest.mark.parametrize("trainer", [ppo, trpo], ids=lambda trainer: trainer.__name__)
+def test_a_policy_that_answers_twice_differently_is_named_before_the_first_step(noise, trainer):
+    """Dropout as a function has no mode that eval() could switch; a new policy's answers differ by little."""
+    torch.manual_seed(0)
+    config = PPOConfig() if trainer is ppo else TRPOConfig()
+    with pytest.raises(ValueError, match="policy answered the same observations differently"):
+        next(trainer(Maze(), Noisy(noise).eval(), TabularCritic(dtype=torch.float32), config, seed=0))
+    next(trainer(Maze(), Noisy(lambda x: functional.dropout(x, 0.1, training=False)), TabularCritic(), config, seed=0))
