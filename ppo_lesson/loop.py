@@ -30,8 +30,9 @@ def make_envs(env, config, seed, robots: str = "robots") -> MazeBatch | CartPole
         kind = MazeBatch if isinstance(env, Maze) else CartPoleBatch
         return kind(env, integer(robots, getattr(config, robots), 1), seed=seed)
     require(isinstance(seed, Integral), TypeError, "run", "one seed", seed)
-    given = getattr(config, robots)
-    require(given in (type(config).__dict__[robots], env.num_envs), ValueError, "run", "robots", given, env.num_envs)
+    given, brings = getattr(config, robots), getattr(env, "num_envs", None)
+    fits = brings is None or given in (type(config).__dict__[robots], brings)
+    require(fits, ValueError, "run", "robots", given, brings)
     return VectorBatch(env, seed=seed)
 
 

@@ -1,6 +1,5 @@
 """The settings of `rlhf`, and what each may be; a misspelled one is answered with the one that was meant.
 
-All are looked at when one is made: a gradient norm of -1, say, would turn each step around, in silence.
 Left out: what fits together with models and prompts, which `checks` looks at.
 """
 
