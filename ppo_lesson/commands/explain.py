@@ -47,7 +47,10 @@ def explain(text: str, *, eps: float = 0.2) -> str:
     why = "it has no number for" if len(table) >= ENOUGH else f"it has no number, or not {ENOUGH} rows, for"
     judged = f"{len(RULES) - len(unasked)} of {len(RULES)} rules could be asked of this log;"
     parts += [f"{judged} {why}: {', '.join(sorted(unasked))}."]
-    for i, (question, verdict, said) in enumerate(answers(log, table, eps=eps), 1):
+    answered = answers(log, table, eps=eps)
+    if wrong := [question["name"] for question, verdict, _ in answered if verdict == "sick"]:
+        parts[0] += f". Wrong by the questions below: {', '.join(wrong)}"
+    for i, (question, verdict, said) in enumerate(answered, 1):
         lines = [f"{i}. {question['title']} [{VERDICTS[verdict]}]", said, "See " + "; ".join(question["cells"]) + "."]
         parts.append("\n    ".join(lines))
     return "\n\n".join(parts)

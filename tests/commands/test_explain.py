@@ -40,6 +40,8 @@ def test_the_disease_is_named(disease, library):
         assert not found_in(path)
     else:
         assert NAMED[disease] in found_in(path)
+    if NAMED[disease] in {question["name"] for question in QUESTIONS} and library != "ours":
+        assert f"Wrong by the questions below: {NAMED[disease]}" in explain(path.read_text("utf-8"))
     others = set(NAMED.values()) - {NAMED[disease]}
     assert not found_in(path) & others, "and no other of the five"
 
