@@ -73,8 +73,8 @@ def rloo_advantages(scores: Tensor, group_ids: Tensor) -> Tensor:
     tensor([-2.,  2.,  0.,  0.])
     """
     centred = group_advantages(scores, group_ids, scale=False)  # which looks at both
-    size = (group_ids[:, None] == group_ids).sum(-1)
-    return centred * (size / (size - 1).clamp(min=1))
+    _, group, size = group_ids.unique(return_inverse=True, return_counts=True)
+    return centred * (size / (size - 1).clamp(min=1))[group]
 
 
 def varied_groups(scores: Tensor, group_ids: Tensor) -> Tensor:
@@ -85,7 +85,6 @@ def varied_groups(scores: Tensor, group_ids: Tensor) -> Tensor:
     >>> varied_groups(torch.tensor([1.0, 3.0, 5.0, 5.0]), torch.tensor([0, 0, 1, 1]))
     tensor([ True,  True, False, False])
     """
-    group_advantages(scores, group_ids)  # looks at both
     _, group = group_ids.unique(return_inverse=True)
     differs = (group_advantages(scores, group_ids, scale=False) != 0).float()  # exactly 0 where all are alike
     return (torch.zeros_like(differs).index_add(0, group, differs) > 0)[group]

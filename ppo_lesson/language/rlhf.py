@@ -96,10 +96,10 @@ def rlhf(
             asked = [encoded[i] for i in chosen]
             rollout = roll_out(models, tokenizer, asked, config, generator, hardware=hardware, decode=decode)
             groups, learned = chosen.to(rollout.scores.device), rollout
-            if config.dynamic_sampling:
+            advantages, returns = advantages_of(rollout, config, beta, groups)
+            if config.dynamic_sampling:  # after that, for it may leave no group at all
                 kept = varied_groups(rollout.scores, groups)
-                groups, learned = groups[kept], rollout.only(kept)
-            advantages, returns = advantages_of(learned, config, beta, groups)
+                advantages, learned = advantages[kept], rollout.only(kept)
             if run.due(iteration):
                 run.save()  # models that have just shown that they work
             left = 1 - iteration / config.iterations if config.anneal else 1.0
@@ -107,7 +107,7 @@ def rlhf(
             for name, optimizer in optimizers.items():
                 optimizer.param_groups[0]["lr"] = rates[name] * scale
             row = {"iteration": iteration, "lr": config.lr * scale, "beta": beta, "kl_loss": config.kl_loss}
-            row |= _facts(rollout) | ({"kept": len(groups) / config.batch} if config.dynamic_sampling else {})
+            row |= _facts(rollout) | ({"kept": len(advantages) / config.batch} if config.dynamic_sampling else {})
             if iteration < config.critic_warmup:  # the actor waits
                 about, steps = (None, returns, config, generator), {"critic": optimizers["critic"]}
             else:
