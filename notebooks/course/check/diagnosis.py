@@ -17,7 +17,7 @@ import torch
 
 from ..edited import edited
 from . import sandbox
-from .compare import as_tensor, difference, name_of
+from .compare import as_tensor, difference, leaves, name_of
 from .sandbox import Observation
 from .slips import familiar
 from .spec import Exercise
@@ -156,8 +156,16 @@ def _on_top(spec, seen, wrong) -> str:
         if any(o.error or o.value is None for o in observed):
             continue
         words = familiar(_triples(spec, seen, observed), names)
+        if "sign is flipped" in words and _places_off(spec, seen, observed) > 1:
+            continue  # one of several numbers is turned round, and the others are off as well
         found += [(short, mistake.hint) for start, short in _SHORT.items() if start in words]
     return f"This fits two slips at once. One is {found[0][0]}; the other: {found[0][1]}" if len(found) == 1 else ""
+
+
+def _places_off(spec, seen, others) -> int:
+    """How many parts of the result differ, in any of the cases."""
+    parts = [(dict(leaves(a.value)), dict(leaves(b.value))) for a, b in zip(seen, others)]
+    return len({path for a, b in parts for path in b if path not in a or _far(spec, a[path], b[path])})
 
 
 _SHORT = {"sign is flipped": "the sign", "are swapped": "the order of what you return"}

@@ -165,10 +165,12 @@ def shape_tip(pairs) -> str:
     if all(not e for _, e in shapes):
         return ". Is a mean or a sum missing?"
     for axis in (0, -1, 1, -2):
+        which = {-1: "the last axis", -2: "the last axis but one"}.get(axis, f"axis {axis}")
         if all(-len(a) <= axis < len(a) and (*a[: axis % len(a)], *a[axis % len(a) + 1 :]) == e for a, e in shapes):
-            which = {-1: "the last axis", -2: "the last axis but one"}.get(axis, f"axis {axis}")
             one = ", or `gather`, which takes one entry of it" if axis == -1 and all(e for _, e in shapes) else ""
             return f". Is a sum or a mean over {which} missing{one}?"
+        if all(-len(e) <= axis < len(e) and (*e[: axis % len(e)], *e[axis % len(e) + 1 :]) == a for a, e in shapes):
+            return f". {which[0].upper()}{which[1:]} is gone: a sum, a mean or an index too many?"
     return ""
 
 
@@ -177,4 +179,5 @@ def shape_tip(pairs) -> str:
 
 def error_tip(error: str) -> str:
     """What the raw words of PyTorch or NumPy mean, for errors that come from habits; else ""."""
-    return next((tip for words, tip in texts.read("slips")["errors"].items() if words in error), "")
+    tips = texts.read("slips")["errors"].items()
+    return next((tip for words, tip in tips if all(part in error for part in words.split(" ... "))), "")

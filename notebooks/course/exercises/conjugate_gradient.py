@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close
+from ..check.spec import Exercise, close, require
 from .surrogate import draw
 
 
@@ -39,12 +39,24 @@ def cases():
     once = times(matrix(30, 4)), draw(31, 4), 1
     early = times(matrix(32, 6)), draw(33, 6), 3
     done = times(2 * torch.eye(3).double()), torch.tensor([1.0, 2.0, 4.0]).double(), 3
-    return [small, once, early, (times(matrix(34, 6)), draw(35, 6), 6), done]
+    tiny = times(matrix(38, 4)), 1e-4 * draw(39, 4), 4
+    return [small, once, early, (times(matrix(34, 6)), draw(35, 6), 6), done, tiny]
 
 
 def solves(fn):
     A, b = matrix(36, 8), draw(37, 8)
     close(A @ fn(times(A), b.clone(), 8), b, case=(times(A), b, 8), atol=1e-5)
+
+
+def one_product_a_round(fn):
+    A, b, calls = matrix(36, 8), draw(37, 8), []
+
+    def counted(v):
+        calls.append(v)
+        return A @ v
+
+    fn(counted, b.clone(), 5)
+    require(len(calls) <= 6, f"In 5 rounds yours made {len(calls)}.", case=(times(A), b, 5))
 
 
 EXERCISE = Exercise(solution=conjugate_gradient, cases=cases)
