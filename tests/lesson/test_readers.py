@@ -24,7 +24,14 @@ from ppo_lesson.returns import gae, whiten
 
 pytestmark = pytest.mark.slow  # several hundred answers
 
-GIVEN = {"torch": torch, "F": torch.nn.functional, "np": np, "math": math, "itertools": itertools}
+GIVEN = {
+    "torch": torch,
+    "F": torch.nn.functional,
+    "one_hot": torch.nn.functional.one_hot,
+    "np": np,
+    "math": math,
+    "itertools": itertools,
+}
 GIVEN |= {"HATED": HATED, "LOVED": LOVED, "QUESTION": QUESTION}
 GIVEN |= {f.__name__: f for f in (shape_rewards, aggregate, clipped_surrogate, value_loss, gae, whiten)}
 
@@ -38,9 +45,7 @@ ANSWERS = [
 def test_a_reader_gets_the_hint_of_the_slip_that_was_made(id, place, answer):
     source, file = answer["answer"].lstrip("\n"), f"<{id} of a reader: {place}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    scope = (
-        GIVEN | solution(id).__globals__
-    )  # what a notebook has made before: `kl`, `score_function`, `minibatches` ...
+    scope = GIVEN | solution(id).__globals__  # with what its notebook has made before: `kl`, `minibatches` ...
     exec(compile(source, file, "exec"), scope)
     result = grade(id, scope[solution(id).__name__])
     assert (result.status == "ok") == answer["right"], f"{answer['slip']}\n{result.message}"
