@@ -15,7 +15,7 @@ from ppo_lesson.language.rollout import ReplyRollout
 from ppo_lesson.language.settings import RLHFConfig
 from ppo_lesson.objectives import aggregate, truncated_weight
 
-PLAIN = RLHFConfig(kl=None, max_new_tokens=3, replies=2)
+PLAIN = RLHFConfig(kl=None, max_new_tokens=3, batch=12, replies=2)
 
 
 class Replies:
