@@ -1,7 +1,7 @@
 # make lab          install if needed, then open JupyterLab on notebook 00 (ARGS="--no-browser" and the like go to it)
 # make test         install what tests need; lint, unit tests, every notebook as you get it
 # make check        in two minutes: lint, doctests, the fast tests
-# make portable     numeric tests and notebooks 00 to 09 as on other machines: older instructions, other numbers of threads
+# make portable     numeric tests and notebooks 00 to 10 as on other machines: older instructions, other numbers of threads
 # make nbval        the notebooks under nbval with nothing but requirements.txt installed (NB=06: this one)
 # make notebooks    execute the notebooks and store their outputs (ARGS=--stale: only those that changed)
 # make browser      the notebooks in a real JupyterLab in Chromium (FULL="00 06": run these, open the others)
@@ -57,7 +57,7 @@ portable-tests: .venv/.test
 portable: NUMERIC := numeric
 portable: portable-tests
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; set -e; for machine in $(MACHINES); do echo "$$machine"; \
-	env $(ONE_THREAD) "$$machine" PPO_LESSON_HOME="$$home" $(NBVAL) $(ALONE) -q notebooks/0*.ipynb; done
+	env $(ONE_THREAD) "$$machine" PPO_LESSON_HOME="$$home" $(NBVAL) $(ALONE) -q notebooks/0*.ipynb notebooks/10*.ipynb; done
 
 nbval: .venv/.lab
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; set -x; \

@@ -6,7 +6,7 @@ The CartPole settings before their last tuning, cut to half of their steps so th
 with one change (two in one row: the value clip on scaled rewards). Seeds 100 to 115: none was used for tuning. The
 result of a seed is its mean return over 32 new episodes after the last update, actions sampled. An interrupted run goes
 on where it stopped.
-`measure(name, seeds)` makes one row again; notebook 08 and a test compare it with the file.
+`measure(name, seeds)` makes one row again; notebook 09 and a test compare it with the file.
 """
 
 import os

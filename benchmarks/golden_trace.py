@@ -2,7 +2,7 @@
 
     python benchmarks/golden_trace.py          prints it and writes data/golden_trace.json (seconds)
 
-The frozen batch and the solution are those of exercise 08.ppo_update; a test holds `ppo_lesson.ppo.ppo_update`, which
+The frozen batch and the solution are those of exercise ppo_update; a test holds `ppo_lesson.ppo.ppo_update`, which
 shares neither its loop nor its optimizer with the solution, against the file.
 """
 
@@ -31,7 +31,7 @@ def main():
     trace = ppo_update(*case)
     content = {
         "command": "python benchmarks/golden_trace.py",
-        "what": "exercise 08.ppo_update on its frozen batch: six numbers for each mini-batch, then all parameters",
+        "what": "exercise ppo_update on its frozen batch: six numbers for each mini-batch, then all parameters",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "minibatches": FROZEN.minibatches,
         "epochs": FROZEN.epochs,

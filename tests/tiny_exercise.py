@@ -32,7 +32,7 @@ def no_scale(x, scale):
 
 
 SPEC = Exercise(
-    id="99.scaled_sum",
+    id="scaled_sum",
     title="A scaled sum",
     solution=scaled_sum,
     cases=_cases,
@@ -49,17 +49,17 @@ def course_of_one(monkeypatch, tmp_path):
     monkeypatch.setenv("PPO_LESSON_HOME", str(tmp_path))
     monkeypatch.setitem(records._state, "memory", None)
     monkeypatch.setitem(records._state, "warned", False)
-    monkeypatch.setattr(course, "notebook", lambda number: course.Notebook("Test", {SPEC.id: "scaled_sum"}, {}, []))
+    monkeypatch.setattr(course, "NOTEBOOKS", {"test": [SPEC.id]})
     put(monkeypatch, SPEC)
 
 
 def put(monkeypatch, spec):
     """Let the one exercise be this one."""
-    monkeypatch.setattr(course, "load", lambda id, name, language: spec)
+    monkeypatch.setattr(course, "load", lambda id, language: spec)
 
 
 def answer(fn):
-    return exercise("99.scaled_sum")(fn)
+    return exercise("scaled_sum")(fn)
 
 
 def told(capsys, fn):

@@ -40,8 +40,8 @@ def page() -> str:
     from course.check.index import find, notebooks
 
     parts, count, exercises = [], 0, 0
-    for number, notebook in notebooks().items():
-        parts.append(f"## {number} {notebook.title}")
+    for notebook in notebooks().values():
+        parts.append(f"## {notebook.number} {notebook.title}")
         for id in notebook.exercises:
             exercise, exercises = find(id), exercises + 1
             parts.append(f"### {id}: {exercise.title}")

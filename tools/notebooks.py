@@ -15,9 +15,10 @@ The text format. A cell ends where the next `# %% ` line begins; every id is fix
     draw_maze(ax, maze)                            code
 
 `# %% bootstrap` has no body: `write` fills in the cell that is the same in every notebook (tools/bootstrap.py). In the
-markdown cell `header` the line with `<!-- colab -->` and the line with `<!-- minutes -->` belong to the tools: `write`
-and `execute` fill them with the Colab link and the measured run time. The tag hide-input folds a cell's source; the
-cells that make a notebook ready (SETUP below) always have it. `refresh` renews all that belongs to the tools.
+markdown cell `header` three lines belong to the tools: `write` and `execute` fill `<!-- colab -->` with the Colab link,
+`<!-- minutes -->` with the measured run time, `<!-- reading -->` with the minutes that a reader needs. The tag
+hide-input folds a cell's source; the cells that make a notebook ready (SETUP below) always have it. `refresh` renews
+all that belongs to the tools.
 
 Left out: a paired text file beside each notebook. The notebook is the one source; the text is a view for editing.
 """
@@ -90,6 +91,21 @@ def minutes_line(meta):
     return f"**Run time:** {amount}, measured on {meta['cores']} CPU cores. A GPU is not needed."
 
 
+def reading(nb):
+    """Minutes that a notebook takes: words / 150, 4 s a visible line of code, 8 an exercise, 2 a panel, 5 the quiz."""
+    words = sum(
+        len(cell.source.split()) for cell in nb.cells if cell.cell_type == "markdown" and "<details>" not in cell.source
+    )
+    shown = [c.source for c in nb.cells if c.cell_type == "code" and "hide-input" not in c.metadata.get("tags", [])]
+    lines = sum(bool(line.strip()) for source in shown for line in source.splitlines())
+    sources = [cell.source for cell in nb.cells if cell.cell_type == "code"]
+    exercises = sum("@exercise(" in source for source in sources)
+    panels = sum(
+        bool(re.search(r"^(?:Panel|Replay|\w*(?:panel|replay)\w*)\(", source, re.MULTILINE)) for source in sources
+    )
+    return round(words / 150 + lines * 4 / 60 + 8 * exercises + 2 * panels + 5 * any("quiz(" in s for s in sources))
+
+
 def fill(text, marker, line):
     """Replace the line that carries `<!-- marker -->` by `line`, the marker kept behind it; a list's dash stays."""
     pattern = rf"^([-*] )?.*<!-- {marker} -->[ \t]*$"
@@ -112,6 +128,7 @@ def normalise(nb, path, root=ROOT):
         if cell.id == "header":
             cell.source = fill(cell.source, "colab", colab_line(path, root))
             cell.source = fill(cell.source, "minutes", minutes_line(meta))
+            cell.source = fill(cell.source, "reading", f"**Reading:** about {reading(nb)} minutes, exercises included.")
     return nb
 
 
@@ -127,7 +144,7 @@ def to_text(nb):
         tags = ",".join(cell.metadata.get("tags", []))
         line = f"# %% {'[markdown] ' if cell.cell_type == 'markdown' else ''}{cell.id}{f' tags={tags}' if tags else ''}"
         source = "" if cell.id == "bootstrap" else cell.source
-        source = re.sub(r"^([-*] )?.*(<!-- (?:colab|minutes) -->)[ \t]*$", r"\1\2", source, flags=re.MULTILINE)
+        source = re.sub(r"^([-*] )?.*(<!-- (?:colab|minutes|reading) -->)[ \t]*$", r"\1\2", source, flags=re.MULTILINE)
         parts.append(f"{line}\n{source}".rstrip("\n") + "\n")
     return "\n".join(parts)
 
@@ -195,7 +212,7 @@ def modules(sources, number="", root=ROOT):
             if name == ["course", "check"] and number:
                 names = exercises_of(number, root)
                 found |= {room / "course" / "exercises" / f"{name}.py" for name in names}
-                files |= set(room.glob(f"course/text/*/nb{number}.toml"))
+                files |= set(room.glob(f"course/text/*/notebooks/{word_of(number, root)}.toml"))
             files |= found | {texts for each in found if (texts := each.with_suffix(".toml")).is_file()}
             spoken = [each.stem for each in found if each.parent.name in ("check", "exercises")]
             files |= {text for stem in spoken for text in room.glob(f"course/text/*/{stem}.toml")}
@@ -205,11 +222,21 @@ def modules(sources, number="", root=ROOT):
     return sorted(files)
 
 
+def catalogue(root=ROOT):
+    """{"start": ["hello"], ...}: each notebook's word and the ids of its exercises, in course order."""
+    file = root / ROOMS["course"] / "course" / "exercises" / "catalogue.toml"
+    return tomllib.loads(file.read_text("utf-8"))["notebooks"]
+
+
+def word_of(number, root=ROOT):
+    """The word by which the catalogue knows notebook "06"; "" if it has none."""
+    return dict(enumerate(catalogue(root))).get(int(number), "")
+
+
 def exercises_of(number, root=ROOT):
     """Names of the files of a notebook's exercises, from the catalogue."""
     room = root / ROOMS["course"] / "course" / "exercises"
-    table = tomllib.loads((room / "catalogue.toml").read_text("utf-8"))
-    return [name for name in table["notebooks"].get(number, []) if (room / f"{name}.py").is_file()]
+    return [name for name in catalogue(root).get(word_of(number, root), []) if (room / f"{name}.py").is_file()]
 
 
 def hashes(nb, path, root=ROOT):

@@ -1,6 +1,6 @@
 """All of RLHF at 30 million parameters: pretraining, SFT, a reward model from rankings, PPO with two prices of KL.
 
-The three stages of notebook 13 (`course.desk.stages`) with a model 70 times as large, in a few minutes of one GPU, and
+The three stages of notebook 16 (`course.desk.stages`) with a model 70 times as large, in a few minutes of one GPU, and
 with rankings of its own replies. Learning rates are the small model's, divided by the width's growth (Yang et al.
 2022, table 3, for Adam and hidden matrices; here for all). Gold, which nobody has outside such a world, stands beside
 the reward model's score at every look. Left out: a search for better settings; these were chosen without a GPU.

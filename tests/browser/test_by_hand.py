@@ -8,7 +8,7 @@ from lab import Lab
 import notebooks
 from course.check.index import find_prediction
 
-KEY = find_prediction("00.q1")
+KEY = find_prediction("moves")
 PANEL = """\
 # %% panel
 import time
@@ -32,13 +32,13 @@ print(computed)
 ANSWERS = """\
 # %% before
 from course.check import check, exercise, predict, reveal
-predict("00.q1", CHOICES, "How many moves?")
+predict("moves", CHOICES, "How many moves?")
 
 # %% after
-reveal("00.q1")
+reveal("moves")
 
 # %% exercise
-@exercise("00.hello")
+@exercise("hello")
 def total_reward(rewards):
     return float(input("the total? "))
 check(total_reward)
@@ -158,5 +158,5 @@ def test_a_prediction_survives_run_all_and_its_answer_opens_in_place(notebook):
         cell.get_by_text("You predicted:").wait_for()
     assert not after.locator("button", has_text="Show the answer").is_visible()
     assert f"Recorded: {KEY.answer}" in before.inner_text()
-    assert json.loads(record.read_text())["predictions"] == {"00.q1": {"choice": KEY.answer, "shown": True}}
+    assert json.loads(record.read_text())["predictions"] == {"moves": {"choice": KEY.answer, "shown": True}}
     assert notebook.faults() == []

@@ -17,7 +17,7 @@ LIVE = {
     "00": ("update", "p random"),
     "06": ("ε clip range",),
     "07": ("β price", "target KL"),
-    "12": ("β leash",),
+    "15": ("β leash",),
 }  # CI runs these
 
 

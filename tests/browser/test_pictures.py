@@ -15,10 +15,10 @@ import pytest
 from lab import ROOT, Lab
 
 import notebooks
-from course.pictures.nb10 import stretches
-from course.pictures.nb11 import Judge, reply_card
-from course.pictures.nb12 import data_flow
-from course.pictures.nb13 import batch_card
+from course.pictures.of_gpu import batch_card
+from course.pictures.of_judge import Judge, reply_card
+from course.pictures.of_rlhf import data_flow
+from course.pictures.of_tokens import stretches
 from course.pictures.style import ESTIMATE, EXACT, MUTED, NEGATIVE, NEW, OLD, POSITIVE, REFERENCE
 from course.pictures.tokens import token_strip
 
@@ -162,7 +162,7 @@ def test_notebook_00_is_there_the_next_day(lab, folder):
     path = folder / "00_start_here.ipynb"
     notebook = lab.open(path)
     notebook.run()
-    notebook.kernel('from course.check import reset; reset("00.q1")')  # Run All may have shown the answer
+    notebook.kernel('from course.check import reset; reset("moves")')  # Run All may have shown the answer
     choices = notebook.page.locator(".ppo-choices")
     first, *others = choices.all()
     first.locator("input").nth(1).check()

@@ -11,7 +11,7 @@ import course
 import ppo_lesson
 from course.desk import sweep
 from course.pictures.dashboard import DIALS
-from course.pictures.nb12 import CURVES, LIVE
+from course.pictures.of_rlhf import CURVES, LIVE
 from ppo_lesson import diagnose
 from ppo_lesson.columns import ALWAYS, COLUMNS
 from ppo_lesson.commands import report

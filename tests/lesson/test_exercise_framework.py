@@ -23,7 +23,7 @@ def test_right_answer_is_used_from_then_on(capsys):
         calls.append(1)
         return (x * scale).sum(dim=-1)
 
-    assert told(capsys, mine) == "✓ 99.scaled_sum: right. From here on, your function is used.\n"
+    assert told(capsys, mine) == "✓ scaled_sum: right. From here on, your function is used.\n"
     before = len(calls)
     decorated = answer(mine)
     decorated(torch.ones(2), 1.0)  # graded silently at the first call
@@ -38,16 +38,16 @@ def test_not_attempted(capsys):
         """Docstring."""
         ...  # your code, about 1 line
 
-    assert told(capsys, stub) == "○ 99.scaled_sum: not attempted, using the reference below.\n"
+    assert told(capsys, stub) == "○ scaled_sum: not attempted, using the reference below.\n"
 
 
 def test_stub_without_source_is_found_by_calling():
     for body in ("...", "pass", "raise NotImplementedError", "raise NotImplementedError('write me')"):
         scope = {}
         exec(f"def f(x, scale):\n    {body}", scope)
-        assert grade("99.scaled_sum", scope["f"]).status == "todo"
+        assert grade("scaled_sum", scope["f"]).status == "todo"
     exec("def f(x, scale):\n    return x", scope)
-    assert grade("99.scaled_sum", scope["f"]).status == "wrong"
+    assert grade("scaled_sum", scope["f"]).status == "wrong"
 
 
 def test_known_mistake_gets_its_hint_and_its_source(capsys):
@@ -77,7 +77,7 @@ def test_headline_is_about_the_case_that_is_shown(capsys):
 def test_calls_are_graded_silently_and_wrong_ones_fall_back():
     wrong = answer(no_scale)
     assert wrong(torch.ones(2), 3.0).item() == 6.0
-    assert repr(wrong) == "<exercise 99.scaled_sum: not right yet, the reference answers>"
+    assert repr(wrong) == "<exercise scaled_sum: not right yet, the reference answers>"
 
 
 def test_a_property_may_name_the_mistake(monkeypatch):
@@ -86,7 +86,7 @@ def test_a_property_may_name_the_mistake(monkeypatch):
 
     spec = Exercise(**{**SPEC.__dict__, "suite": [by_sampling], "properties": {"by_sampling": "A rule that knows."}})
     put(monkeypatch, spec)
-    message = grade("99.scaled_sum", lambda x, scale: x.sum(-1) * 1.234).message
+    message = grade("scaled_sum", lambda x, scale: x.sum(-1) * 1.234).message
     assert "A rule that knows." in message and "The factor `scale` is missing." in message
 
 
@@ -112,7 +112,7 @@ def test_exercise_that_must_raise(monkeypatch):
 
 
 def test_messages_are_deterministic():
-    messages = {grade("99.scaled_sum", textwrap_function()).message for _ in range(3)}
+    messages = {grade("scaled_sum", textwrap_function()).message for _ in range(3)}
     assert len(messages) == 1
 
 
@@ -156,12 +156,12 @@ def test_same_answer_again_is_not_a_new_attempt(capsys):
 
 
 def test_hint_and_solution_on_request(capsys):
-    hint("99.scaled_sum")
+    hint("scaled_sum")
     assert capsys.readouterr().out == "Hint 1 of 3: first hint\n"
-    hint("99.scaled_sum")
+    hint("scaled_sum")
     assert "second hint" in capsys.readouterr().out
     assert "second hint" in told(capsys, wrong(1)), "a hint that was asked for stays open"
-    show_solution("99.scaled_sum")
+    show_solution("scaled_sum")
     assert "return scale * x.sum(-1)" in capsys.readouterr().out
 
 
@@ -179,18 +179,18 @@ def test_cells_of_a_notebook():
     """In a kernel: the stub is found in the cell's source, output is HTML with plain text, nothing on stderr."""
     cells = [
         "from course.check import exercise, check, predict, reveal, quiz, progress",
-        '@exercise("00.hello")\ndef total_reward(rewards):\n    """Doc."""\n    ...\ncheck(total_reward)',
-        '@exercise("00.hello")\ndef total_reward(rewards):\n    x = 1\n    return rewards.total\ncheck(total_reward)',
-        '@exercise("00.hello")\ndef total_reward(rewards):\n    while True:\n        pass\ncheck(total_reward)',
-        'print(total_reward([1.0, 2.0]))\npredict("00.q1", ["about 12", "about 60"], "How many?")',
-        'reveal("00.q1")\nquiz("00")\nprogress()',
+        '@exercise("hello")\ndef total_reward(rewards):\n    """Doc."""\n    ...\ncheck(total_reward)',
+        '@exercise("hello")\ndef total_reward(rewards):\n    x = 1\n    return rewards.total\ncheck(total_reward)',
+        '@exercise("hello")\ndef total_reward(rewards):\n    while True:\n        pass\ncheck(total_reward)',
+        'print(total_reward([1.0, 2.0]))\npredict("moves", ["about 12", "about 60"], "How many?")',
+        'reveal("moves")\nquiz("start")\nprogress()',
     ]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     nbclient.NotebookClient(book, timeout=120, kernel_name="python3").execute()
     outputs = [c.outputs for c in book.cells]
     assert not [o for out in outputs for o in out if o.output_type == "stream" and o.name == "stderr"]
     bundles = [[o.data for o in out if o.output_type == "display_data"] for out in outputs]
-    assert bundles[1][0]["text/plain"] == "○ 00.hello: not attempted, using the reference below."
+    assert bundles[1][0]["text/plain"] == "○ hello: not attempted, using the reference below."
     assert (
         "raised AttributeError: 'list' object has no attribute 'total' (line 4: `return rewards.total`)"
         in bundles[2][0]["text/plain"]

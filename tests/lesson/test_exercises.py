@@ -16,7 +16,7 @@ import torch
 
 from course.check import catalog, grade, sandbox, solution, solution_markdown
 from course.check.compare import difference
-from course.check.index import NOTEBOOKS, find, notebooks
+from course.check.index import NOTEBOOKS, NUMBERS, find, notebooks
 from course.check.texts import FOLDER
 from course.exercises import __path__ as ROOM
 
@@ -53,15 +53,22 @@ def stub_of(id, body):
 
 
 def test_every_file_is_in_the_catalogue_and_has_its_text():
-    assert list(NOTEBOOKS) == sorted(NOTEBOOKS) == [path.name[:2] for path in PATHS]
+    assert list(NUMBERS.values()) == [path.name[:2] for path in PATHS]
     assert len(set(catalog())) == len(catalog())
-    files = [name for ids in NOTEBOOKS.values() for name in ids.values()]
+    files = catalog()
     here = [path.stem for path in Path(ROOM[0]).glob("*.py") if "\nEXERCISE = " in path.read_text("utf-8")]
     assert sorted(files) == sorted(here), "one file an exercise, and all of them in catalogue.toml"
     texts = {path.stem for path in (FOLDER / "en").glob("*.toml")}
-    assert texts == {*files, *(f"nb{number}" for number in NOTEBOOKS), "ward_rounds", "slips"}
-    for number, notebook in notebooks().items():
-        assert notebook.title.strip() and all(id.split(".")[0] == number for id in notebook.exercises)
+    assert texts == {*files, "ward_rounds", "slips"}
+    assert {path.stem for path in (FOLDER / "en" / "notebooks").glob("*.toml")} == set(NOTEBOOKS)
+    assert all(notebook.title.strip() for notebook in notebooks().values())
+
+
+def test_a_name_has_one_meaning_and_no_number():
+    """`reset("...")` takes an exercise, a prediction or a notebook."""
+    asked = [id for notebook in notebooks().values() for id in notebook.predictions]
+    names = [*NOTEBOOKS, *catalog(), *asked]
+    assert len(set(names)) == len(names) and not any(re.match(r"\d", name) for name in names)
 
 
 @pytest.mark.parametrize("id", catalog())
@@ -156,7 +163,7 @@ def exercise_cells(path):
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
 def test_notebook_has_exactly_its_exercises(path):
     here = [id for id, *_ in exercise_cells(path)]
-    assert list(dict.fromkeys(here)) == [id for id in catalog() if id[:2] == path.name[:2]]
+    assert list(dict.fromkeys(here)) == NOTEBOOKS[{number: word for word, number in NUMBERS.items()}[path.name[:2]]]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda p: p.stem)
@@ -206,4 +213,4 @@ def test_committed_exercises_are_unsolved(path):
     cells = json.dumps([c.get("outputs", []) for c in nbformat.read(path, 4).cells], ensure_ascii=False)
     for id, *_ in exercise_cells(path):
         assert f"✓ {id}" not in cells
-        assert f"○ {id}: not attempted" in cells or (id == "00.hello" and f"✗ {id}" in cells)
+        assert f"○ {id}: not attempted" in cells or (id == "hello" and f"✗ {id}" in cells)

@@ -22,7 +22,7 @@ def test_each_wrong_answer_shows_what_differs_its_hint_and_its_source():
 
 
 def test_a_diff_has_the_lines_that_change_and_no_other():
-    spec = find("06.clipped_surrogate")
+    spec = find("clipped_surrogate")
     wrong = {m.fn.__name__: m.fn for m in spec.mistakes}
     assert mistakes.changed(spec.solution, wrong["max_everywhere"]) == (
         "-    return torch.minimum(ratio * advantages, clipped * advantages)\n"

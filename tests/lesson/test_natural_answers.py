@@ -17,12 +17,13 @@ import pytest
 import torch
 
 from course.check import catalog, grade, solution
+from course.check.index import NOTEBOOKS
 
 pytestmark = pytest.mark.slow  # some hundred answers, half a minute
 
 FILES = sorted((Path(__file__).parent / "natural_answers").glob("*.toml"))
 ANSWERS = {id: entry for file in FILES for id, entry in tomllib.loads(file.read_text("utf-8")).items()}
-OWN = [id for id in catalog() if id < "10"]  # each of these has answers
+OWN = [id for word in list(NOTEBOOKS)[:11] for id in NOTEBOOKS[word]]  # of the maze and of control: each has answers
 
 
 def written(id, body, number):

@@ -9,7 +9,7 @@ import pytest
 from course.check import check, exercise, hint, predict, progress, records, reset, reveal
 from course.check.index import find, find_prediction
 
-HELLO, ANSWER = find("00.hello"), find_prediction("00.q1").answer
+HELLO, ANSWER = find("hello"), find_prediction("moves").answer
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def home(monkeypatch, tmp_path):
 
 
 def check_silently(fn, capsys):
-    check(exercise("00.hello")(fn))
+    check(exercise("hello")(fn))
     capsys.readouterr()
 
 
@@ -56,9 +56,28 @@ def test_stub_leaves_no_trace(home, capsys):
 def test_file_is_small_readable_json(home, capsys):
     check_silently(HELLO.mistakes[0].fn, capsys)
     data = json.loads((home / "progress.json").read_text("utf-8"))
-    assert data["version"] == 1
-    assert data["exercises"]["00.hello"]["solved"] is False and len(data["exercises"]["00.hello"]["tries"]) == 1
+    assert data["version"] == 2
+    assert data["exercises"]["hello"]["solved"] is False and len(data["exercises"]["hello"]["tries"]) == 1
     assert [path.name for path in home.iterdir()] == ["progress.json"], "no temporary files stay behind"
+
+
+def test_a_file_with_the_ids_of_old_is_read(home, capsys):
+    """They began with a notebook's number, and a quiz had nothing else. What has both is told by the id of today."""
+    home.mkdir()
+    old = {
+        "version": 1,
+        "exercises": {"00.hello": {"solved": True}, "04.returns": {"solved": True}, "01.returns": {"tries": ["x"]}},
+        "predictions": {"00.q1": {"choice": ANSWER}, "07.q3": {"choice": "a"}, "negative_mean": {"choice": "b"}},
+        "quizzes": {"00": {"best": 4}, "12": {"best": 3}},
+    }
+    (home / "progress.json").write_text(json.dumps(old), "utf-8")
+    data = records.read()
+    assert set(data["exercises"]) == {"hello", "returns_and_weights", "discounted_returns"}
+    assert data["predictions"]["negative_mean"] == {"choice": "b"} and set(data["quizzes"]) == {"start", "rlhf"}
+    assert "1 of 1 solved" in row(capsys) and "1 right of 1 made" in row(capsys) and "4 of 5" in row(capsys)
+    check_silently(HELLO.solution, capsys)
+    again = json.loads((home / "progress.json").read_text("utf-8"))
+    assert again["version"] == 2 and "00.hello" not in again["exercises"] and len(again["exercises"]) == 3
 
 
 def test_default_folder_is_in_the_home_folder(monkeypatch, tmp_path):
@@ -110,7 +129,7 @@ def test_corrupt_file_costs_one_line(home, capsys, content):
     home.mkdir()
     (home / "progress.json").write_bytes(content)
     progress()
-    check(exercise("00.hello")(HELLO.mistakes[0].fn))
+    check(exercise("hello")(HELLO.mistakes[0].fn))
     progress()
     out, err = capsys.readouterr()
     assert out.count("Warning: ") == 1 and "progress.json could not be read" in out and err == ""
@@ -128,13 +147,13 @@ def test_a_file_that_an_editor_marked_as_utf8_is_read(home, capsys):
 
 def test_strange_entries_are_ignored(home, capsys):
     home.mkdir()
-    entries = {"00.hello": {"tries": 3, "asked": "x", "solved": "yes"}, "00.other": 7}
-    strange = {"exercises": entries, "predictions": {"00.q1": {"choice": 5}}, "quizzes": {"00": {"best": None}}}
+    entries = {"hello": {"tries": 3, "asked": "x", "solved": "yes"}, "00.other": 7}
+    strange = {"exercises": entries, "predictions": {"moves": {"choice": 5}}, "quizzes": {"start": {"best": None}}}
     (home / "progress.json").write_text(json.dumps(strange), "utf-8")
     assert "0 of 1 solved" in row(capsys)
-    hint("00.hello")
-    predict("00.q1", [ANSWER, "something else"])
-    reveal("00.q1")
+    hint("hello")
+    predict("moves", [ANSWER, "something else"])
+    reveal("moves")
     check_silently(HELLO.mistakes[0].fn, capsys)
     assert "0 of 1 solved, 1 tried" in row(capsys)
 
@@ -143,10 +162,10 @@ def test_strange_entries_are_ignored(home, capsys):
 def test_unusable_folder_costs_one_line_and_remembers(tmp_path, monkeypatch, capsys, place):
     (tmp_path / "a file").write_text("")
     monkeypatch.setattr(records, "home", lambda: tmp_path / place)
-    check(exercise("00.hello")(HELLO.solution))
-    predict("00.q1", [ANSWER, "something else"])
-    reveal("00.q1")
-    hint("00.hello")
+    check(exercise("hello")(HELLO.solution))
+    predict("moves", [ANSWER, "something else"])
+    reveal("moves")
+    hint("hello")
     progress()
     out, err = capsys.readouterr()
     assert out.count("Warning: ") == 1 and "progress.json cannot be used" in out and err == ""
@@ -159,8 +178,8 @@ def test_read_only_folder_costs_one_line(home, monkeypatch, capsys):
 
     monkeypatch.setattr(os, "replace", refuse)
     monkeypatch.setattr(records.time, "sleep", lambda seconds: None)
-    check(exercise("00.hello")(HELLO.solution))
-    check(exercise("00.hello")(HELLO.mistakes[0].fn))
+    check(exercise("hello")(HELLO.solution))
+    check(exercise("hello")(HELLO.mistakes[0].fn))
     out, err = capsys.readouterr()
     assert out.count("Warning: progress.json cannot be used (Permission denied)") == 1 and err == ""
     assert list(home.iterdir()) == [], "no temporary files stay behind"
@@ -179,18 +198,18 @@ def test_file_in_use_for_a_moment_is_waited_for(home, monkeypatch, capsys):
 
     monkeypatch.setattr(os, "replace", busy)
     check_silently(HELLO.solution, capsys)
-    assert records.read()["exercises"]["00.hello"]["solved"] is True
+    assert records.read()["exercises"]["hello"]["solved"] is True
 
 
 # ---- starting over -----------------------------------------------------------
 
 
 def fill():
-    for id in ("00.hello", "01.x", "02.x"):
+    for id in ("hello", "step", "solve_v"):
         records.update("exercises", id, lambda old: {"solved": True})
-    for id in ("00.q1", "01.q1"):
+    for id in ("moves", "optimum"):
         records.update("predictions", id, lambda old: {"choice": "x", "revealed": True})
-    for id in ("00", "01"):
+    for id in ("start", "maze"):
         records.update("quizzes", id, lambda old: {"best": 3})
 
 
@@ -201,9 +220,10 @@ def left():
 @pytest.mark.parametrize(
     "what, stays",
     [
-        ("00.hello", ["00", "00.q1", "01", "01.q1", "01.x", "02.x"]),
-        ("00.q1", ["00", "00.hello", "01", "01.q1", "01.x", "02.x"]),
-        ("00", ["01", "01.q1", "01.x", "02.x"]),
+        ("hello", ["maze", "moves", "optimum", "solve_v", "start", "step"]),
+        ("moves", ["hello", "maze", "optimum", "solve_v", "start", "step"]),
+        ("start", ["maze", "optimum", "solve_v", "step"]),
+        ("00", ["maze", "optimum", "solve_v", "step"]),
         ("", []),
     ],
 )
@@ -216,7 +236,11 @@ def test_reset(capsys, what, stays):
 
 def test_reset_of_something_unknown_changes_nothing():
     fill()
-    for what, words in [("00.helo", "did you mean '00.hello'"), ("99", "there is no notebook '99'")]:
+    for what, words in [
+        ("helo", "did you mean 'hello'"),
+        ("00.q1", "did you mean 'moves'"),
+        ("99", "or notebook '99'"),
+    ]:
         with pytest.raises(ValueError, match=words):
             reset(what)
     assert len(left()) == 7

@@ -12,7 +12,7 @@ from course.check.prediction import prediction_widget, reveal_widget
 from course.check.quizzes import quiz_page, quiz_text, quiz_widget
 from course.check.spec import Choice, Question
 
-KEY = find_prediction("00.q1")
+KEY = find_prediction("moves")
 CHOICES = ["surely not this", KEY.answer, "nor this"]
 TWO = [
     Question("One?", [Choice("yes", True, "because"), Choice("no", False, "that is not so")]),
@@ -37,9 +37,9 @@ def home(monkeypatch, tmp_path):
 # ---- what authors write ------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", NOTEBOOKS)
-def test_quiz_is_complete(number):
-    asked = notebook(number).quiz
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_quiz_is_complete(name):
+    asked = notebook(name).quiz
     assert len(asked) == 5
     assert len({q.text for q in asked}) == 5
     for question in asked:
@@ -52,9 +52,9 @@ def test_quiz_is_complete(number):
         assert not any(c.why.startswith(said) for c in question.choices), question.text
 
 
-@pytest.mark.parametrize("number", NOTEBOOKS)
-def test_right_letter_and_length_give_nothing_away(number):
-    asked = notebook(number).quiz
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_right_letter_and_length_give_nothing_away(name):
+    asked = notebook(name).quiz
     right = [[c.correct for c in q.choices].index(True) for q in asked]
     assert len(set(right)) >= 3, (
         f"use at least three letters; now the right choices are number {[i + 1 for i in right]}"
@@ -63,12 +63,12 @@ def test_right_letter_and_length_give_nothing_away(number):
     assert sum(longest) <= 3, "the longest choice is the right one too often"
 
 
-@pytest.mark.parametrize("number", NOTEBOOKS)
-def test_predictions_are_complete(number):
-    keys = notebook(number).predictions
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_predictions_are_complete(name):
+    keys = notebook(name).predictions
     assert keys
     for id, key in keys.items():
-        assert re.fullmatch(number + r"\.q\d+", id)
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", id)
         assert key.answer.strip() and len(key.why) > 30
 
 
@@ -76,84 +76,84 @@ def test_predictions_are_complete(number):
 
 
 def test_prediction_is_recorded_and_revealed(capsys):
-    form = prediction_widget("00.q1", CHOICES)
+    form = prediction_widget("moves", CHOICES)
     form.button.click()
     assert "Choose an answer first." in form.status.value and records.read()["predictions"] == {}
     form.radio.value = KEY.answer
     assert records.read()["predictions"] == {}, "moving through the choices records nothing"
     form.button.click()
-    assert records.read()["predictions"]["00.q1"] == {"choice": KEY.answer}
-    reveal("00.q1")
+    assert records.read()["predictions"]["moves"] == {"choice": KEY.answer}
+    reveal("moves")
     out = capsys.readouterr().out
     assert out.startswith(f"✓ You predicted: {KEY.answer}. Right.") and KEY.why in out
 
 
 def test_wrong_prediction_may_be_changed_before_the_reveal_only(capsys):
-    form = prediction_widget("00.q1", CHOICES)
+    form = prediction_widget("moves", CHOICES)
     for choice in (CHOICES[0], CHOICES[2]):
         form.radio.value = choice
         form.button.click()
-    reveal("00.q1")
+    reveal("moves")
     assert capsys.readouterr().out.startswith(f"✗ You predicted: {CHOICES[2]}.")
     form.radio.value = KEY.answer
     form.button.click()
     assert "Not counted" in form.status.value
-    assert records.read()["predictions"]["00.q1"]["choice"] == CHOICES[2]
+    assert records.read()["predictions"]["moves"]["choice"] == CHOICES[2]
 
 
 def test_run_all_spends_no_prediction(capsys):
     """`predict` and its `reveal` have both run before anything was answered."""
-    form = prediction_widget("00.q1", CHOICES)
-    reveal("00.q1")
+    form = prediction_widget("moves", CHOICES)
+    reveal("moves")
     assert records.read()["predictions"] == {}, "a reveal that nobody has answered or opened leaves no trace"
-    shown = prediction._waiting["00.q1"]
+    shown = prediction._waiting["moves"]
     assert KEY.answer not in shown.answer.value and shown.button.layout.display != "none"
     form.radio.value = KEY.answer
     form.button.click()
-    assert records.read()["predictions"]["00.q1"] == {"choice": KEY.answer, "shown": True}
+    assert records.read()["predictions"]["moves"] == {"choice": KEY.answer, "shown": True}
     for value in (form.status.value, shown.answer.value):
         assert f"You predicted: {KEY.answer}. Right." in value and message.markup(KEY.why) in value
     assert "Recorded: " in form.status.value and shown.button.layout.display == "none"
     form.radio.value = CHOICES[0]
     form.button.click()
-    assert "Not counted" in form.status.value and records.read()["predictions"]["00.q1"]["choice"] == KEY.answer
+    assert "Not counted" in form.status.value and records.read()["predictions"]["moves"]["choice"] == KEY.answer
 
 
 def test_answer_opens_only_where_reveal_has_run(capsys):
-    reveal("00.q1")
-    earlier = prediction._waiting["00.q1"]
-    reveal("00.q1")  # the cell ran again: its output has another form now
-    form, other = prediction_widget("00.q1", CHOICES), prediction_widget("01.q1", ["a", "b"])
+    reveal("moves")
+    earlier = prediction._waiting["moves"]
+    reveal("moves")  # the cell ran again: its output has another form now
+    form, other = prediction_widget("moves", CHOICES), prediction_widget("optimum", ["a", "b"])
     other.radio.value = "a"
     other.button.click()
-    assert "Answer: " not in other.status.value and KEY.answer not in prediction._waiting["00.q1"].answer.value
+    assert "Answer: " not in other.status.value and KEY.answer not in prediction._waiting["moves"].answer.value
     form.radio.value = CHOICES[0]
     form.button.click()
     assert "came out differently" in form.status.value and KEY.answer not in earlier.answer.value
-    assert "00.q1" not in prediction._waiting
+    assert "moves" not in prediction._waiting
     capsys.readouterr()
-    reveal("00.q1")
+    reveal("moves")
     assert capsys.readouterr().out.startswith(f"✗ You predicted: {CHOICES[0]}.") and not prediction._waiting
 
 
 def test_prediction_after_the_answer_was_opened_does_not_count():
-    shown = reveal_widget("00.q1")
+    shown = reveal_widget("moves")
     shown.button.click()
-    assert 'No prediction recorded. <code>reset("00.q1")</code> starts this question over.' in shown.answer.value
+    assert 'No prediction recorded. <code>reset("moves")</code> starts this question over.' in shown.answer.value
     assert message.markup(KEY.why) in shown.answer.value and shown.button.layout.display == "none"
-    form = prediction_widget("00.q1", CHOICES)
+    form = prediction_widget("moves", CHOICES)
     form.radio.value = KEY.answer
     form.button.click()
-    assert "Not counted" in form.status.value and "choice" not in records.read()["predictions"]["00.q1"]
-    reset("00.q1")
+    assert "Not counted" in form.status.value and "choice" not in records.read()["predictions"]["moves"]
+    reset("moves")
     form.button.click()
-    assert records.read()["predictions"]["00.q1"] == {"choice": KEY.answer}
+    assert records.read()["predictions"]["moves"] == {"choice": KEY.answer}
 
 
 def test_button_compares_with_an_answer_of_another_kernel():
     """The same notebook in a second kernel has recorded an answer since this reveal ran."""
-    shown = reveal_widget("00.q1")
-    records.update("predictions", "00.q1", lambda entry: {"choice": KEY.answer})
+    shown = reveal_widget("moves")
+    records.update("predictions", "moves", lambda entry: {"choice": KEY.answer})
     shown.button.click()
     assert f"You predicted: {KEY.answer}. Right." in shown.answer.value
 
@@ -170,62 +170,62 @@ def test_button_compares_with_an_answer_of_another_kernel():
     ],
 )
 def test_records_of_earlier_versions_are_read(old, counts):
-    records.update("predictions", "00.q1", lambda entry: old)
-    form = prediction_widget("00.q1", CHOICES)
+    records.update("predictions", "moves", lambda entry: old)
+    form = prediction_widget("moves", CHOICES)
     form.radio.value = KEY.answer
     form.button.click()
     assert ("Not counted" not in form.status.value) is counts
-    assert (records.read()["predictions"]["00.q1"].get("choice") == KEY.answer) is counts
+    assert (records.read()["predictions"]["moves"].get("choice") == KEY.answer) is counts
 
 
 def test_without_a_front_end_the_answer_is_folded(monkeypatch):
     seen = []
     monkeypatch.setattr(message, "emit", lambda page, text, widget=None: seen.append((page, text, widget)))
-    reveal("00.q1")
+    reveal("moves")
     page, text, widget = seen.pop()
     folded = page[page.index("<details>") : page.index("</details>")]
     assert page.count("<details>") == 1 and "<summary>Show the answer</summary>" in page
     assert message.markup(KEY.answer) in folded and message.markup(KEY.answer) not in page.replace(folded, "")
-    assert KEY.answer in text and widget is prediction._waiting["00.q1"]
-    records.update("predictions", "00.q1", lambda entry: {"choice": KEY.answer})
-    reveal("00.q1")
+    assert KEY.answer in text and widget is prediction._waiting["moves"]
+    records.update("predictions", "moves", lambda entry: {"choice": KEY.answer})
+    reveal("moves")
     page, text, widget = seen.pop()
     assert "<details>" not in page and widget is None and text.startswith("✓")
 
 
 def test_recorded_prediction_is_shown_when_the_cell_runs_again():
-    form = prediction_widget("00.q1", CHOICES)
+    form = prediction_widget("moves", CHOICES)
     form.radio.value = CHOICES[2]
     form.button.click()
-    again = prediction_widget("00.q1", CHOICES)
+    again = prediction_widget("moves", CHOICES)
     assert again.radio.value == CHOICES[2] and CHOICES[2] in again.status.value
-    assert prediction_widget("00.q1", CHOICES[:2]).radio.value is None, "a choice that is gone is not shown"
+    assert prediction_widget("moves", CHOICES[:2]).radio.value is None, "a choice that is gone is not shown"
 
 
 def test_static_prediction_does_not_tell_the_answer(capsys):
-    assert predict("00.q1", CHOICES, "Which one?") is None
-    expected = f"Predict 00.q1: Which one?\n  A. {CHOICES[0]}\n  B. {CHOICES[1]}\n  C. {CHOICES[2]}\n"
+    assert predict("moves", CHOICES, "Which one?") is None
+    expected = f"Predict moves: Which one?\n  A. {CHOICES[0]}\n  B. {CHOICES[1]}\n  C. {CHOICES[2]}\n"
     assert capsys.readouterr().out == expected
 
 
 @pytest.mark.parametrize("choices", [["a", "b"], [KEY.answer], [KEY.answer, "a", "a"], []])
 def test_prediction_must_fit_its_key(choices):
-    with pytest.raises(ValueError, match=r"choices of prediction '00.q1' must be different and contain the answer"):
-        predict("00.q1", choices)
+    with pytest.raises(ValueError, match=r"choices of prediction 'moves' must be different and contain the answer"):
+        predict("moves", choices)
 
 
 def test_unknown_prediction():
     with pytest.raises(ValueError, match=r"there is no prediction '00.q77'"):
         predict("00.q77", ["a", "b"])
-    with pytest.raises(ValueError, match=r'looks like "01.q1"'):
-        reveal("q1")
+    with pytest.raises(ValueError, match=r"no prediction '01.q1'; did you mean 'optimum'"):
+        reveal("01.q1")
 
 
 # ---- quizzes -----------------------------------------------------------------
 
 
 def test_quiz_by_clicking():
-    form = quiz_widget("00", TWO)
+    form = quiz_widget("start", TWO)
     form.radios[0].value = "no"
     form.button.click()
     assert "that is not so" in form.feedback[0].value and "Not this one" in form.feedback[0].value
@@ -234,16 +234,16 @@ def test_quiz_by_clicking():
     form.radios[1].value = "b & c"
     form.button.click()
     assert "Right. right way" in form.feedback[1].value and "1 of 2 right" in form.status.value
-    assert records.read()["quizzes"]["00"] == {"first": 1, "best": 1, "of": 2}
+    assert records.read()["quizzes"]["start"] == {"first": 1, "best": 1, "of": 2}
     form.radios[0].value = "yes"
     form.button.click()
     form.radios[0].value = "no"
     form.button.click()
-    assert records.read()["quizzes"]["00"] == {"first": 1, "best": 2, "of": 2}
+    assert records.read()["quizzes"]["start"] == {"first": 1, "best": 2, "of": 2}
 
 
 def test_quiz_without_a_front_end():
-    page, text = quiz_page("00", TWO), quiz_text("00", TWO)
+    page, text = quiz_page("start", TWO), quiz_text("start", TWO)
     assert page.count("<details>") == page.count("</details>") == 5 and "<details open" not in page
     for question in TWO:
         for choice in question.choices:
@@ -253,9 +253,9 @@ def test_quiz_without_a_front_end():
 
 
 def test_quiz_prints_the_questions_once(capsys):
-    assert quiz("00") is None
+    assert quiz("start") is None
     out = capsys.readouterr().out
-    assert out.startswith("Quiz 00\n1. ") and "True" not in out
+    assert out.startswith("Quiz start\n1. ") and "True" not in out
     with pytest.raises(ValueError, match="there is no notebook '77'"):
         quiz("77")
 
@@ -264,6 +264,6 @@ def test_only_core_widgets_that_ipywidgets_7_has_too():
     def kinds(widget):
         return {type(widget)} | {k for child in getattr(widget, "children", ()) for k in kinds(child)}
 
-    forms = quiz_widget("00", TWO), prediction_widget("00.q1", CHOICES), reveal_widget("00.q1")
+    forms = quiz_widget("start", TWO), prediction_widget("moves", CHOICES), reveal_widget("moves")
     used = set().union(*map(kinds, forms))
     assert used <= {W.VBox, W.HTML, W.RadioButtons, W.Button}

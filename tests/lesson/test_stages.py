@@ -1,4 +1,4 @@
-"""The three stages of notebook 13: stored seeds move as it says, one point comes out again, any machine runs them."""
+"""The three stages of notebook 16: stored seeds move as it says, one point comes out again, any machine runs them."""
 
 import copy
 import json

@@ -27,7 +27,7 @@ hint = "The factor is missing."
 """
 QUIZ = """\
 title = "Test"
-[predictions."99.q1"]
+[predictions."q1"]
 answer = "yes"
 why = "because"
 [[quiz]]
@@ -40,14 +40,14 @@ choices = [{ correct = true, text = "yes", why = "so" }, { text = "no", why = "n
 def folder(monkeypatch, tmp_path):
     monkeypatch.setattr(texts, "FOLDER", tmp_path)
     monkeypatch.delenv("PPO_LESSON_LANGUAGE", raising=False)
-    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "notebooks").mkdir(parents=True)
     (tmp_path / "en" / "scaled_sum.toml").write_text(TEXT, "utf-8")
-    (tmp_path / "en" / "nb99.toml").write_text(QUIZ, "utf-8")
+    (tmp_path / "en" / "notebooks/test.toml").write_text(QUIZ, "utf-8")
     return tmp_path
 
 
 def in_chinese(folder, monkeypatch, name, text):
-    (folder / "zh").mkdir(exist_ok=True)
+    (folder / "zh" / "notebooks").mkdir(parents=True, exist_ok=True)
     (folder / "zh" / f"{name}.toml").write_text(text, "utf-8")
     monkeypatch.setenv("PPO_LESSON_LANGUAGE", "zh")
 
@@ -115,18 +115,18 @@ def test_a_text_that_lacks_something_is_refused_by_name(was, now, told, folder):
 @pytest.mark.parametrize(
     ("was", "now", "told"),
     [
-        ('why = "because"', "", "nb99.toml, prediction '99.q1': 'why' is missing or empty"),
-        ('title = "Test"', "", "nb99.toml: 'title' is missing or empty"),
-        ('why = "not so"', 'wyh = "not so"', "nb99.toml, question 1, choice 'no': unknown key 'wyh'"),
-        ('text = "One?"', "", "nb99.toml, question 1: 'text' is missing or empty"),
+        ('why = "because"', "", "notebooks/test.toml, prediction 'q1': 'why' is missing or empty"),
+        ('title = "Test"', "", "notebooks/test.toml: 'title' is missing or empty"),
+        ('why = "not so"', 'wyh = "not so"', "notebooks/test.toml, question 1, choice 'no': unknown key 'wyh'"),
+        ('text = "One?"', "", "notebooks/test.toml, question 1: 'text' is missing or empty"),
     ],
 )
 def test_a_quiz_that_lacks_something_is_refused_by_name(was, now, told, folder):
-    title, predictions, quiz = texts.of_notebook("99")
-    assert (title, predictions["99.q1"].why, [c.correct for c in quiz[0].choices]) == ("Test", "because", [True, False])
-    (folder / "en" / "nb99.toml").write_text(QUIZ.replace(was, now), "utf-8")
+    title, predictions, quiz = texts.of_notebook("test")
+    assert (title, predictions["q1"].why, [c.correct for c in quiz[0].choices]) == ("Test", "because", [True, False])
+    (folder / "en" / "notebooks/test.toml").write_text(QUIZ.replace(was, now), "utf-8")
     with pytest.raises(ValueError, match=told):
-        texts.of_notebook("99")
+        texts.of_notebook("test")
 
 
 # ---- another language --------------------------------------------------------
@@ -140,7 +140,7 @@ def test_another_language_says_again_what_it_has_and_the_rest_is_english(folder,
     assert (divided.hint, divided.source) == ("你用了除法。", "nobody/nowhere issue 1")
     assert divided.fn(torch.tensor([3.0]), 2.0).item() == 1.5, "code stands once, in the English file"
     assert no_scale.hint == "The factor is missing."
-    assert texts.of_notebook("99")[0] == "Test", "a file that it lacks is said in English"
+    assert texts.of_notebook("test")[0] == "Test", "a file that it lacks is said in English"
 
 
 def test_a_translation_of_something_that_is_not_there_is_named(folder, monkeypatch):
@@ -154,15 +154,15 @@ def test_a_translation_of_something_that_is_not_there_is_named(folder, monkeypat
 def test_a_language_without_a_folder_is_refused(folder, monkeypatch):
     monkeypatch.setenv("PPO_LESSON_LANGUAGE", "de")
     with pytest.raises(ValueError, match="PPO_LESSON_LANGUAGE='de' has no texts here; there are en"):
-        texts.of_notebook("99")
+        texts.of_notebook("test")
 
 
 def test_the_whole_course_follows_the_chosen_language(folder, monkeypatch):
     shutil.copytree(ENGLISH, folder / "en", dirs_exist_ok=True)
-    english = find("06.clip_fraction").title
+    english = find("clip_fraction").title
     in_chinese(folder, monkeypatch, "clip_fraction", 'title = "被截断的比例"\n')
-    in_chinese(folder, monkeypatch, "nb06", '[predictions."06.q2"]\nanswer = "两个"\n')
-    assert find("06.clip_fraction").title == "被截断的比例" and find("06.keep_going").title
-    assert find_prediction("06.q2").answer == "两个" and find_prediction("06.q2").why.startswith("The minimum")
+    in_chinese(folder, monkeypatch, "notebooks/clip", '[predictions."six_cases"]\nanswer = "两个"\n')
+    assert find("clip_fraction").title == "被截断的比例" and find("keep_going").title
+    assert find_prediction("six_cases").answer == "两个" and find_prediction("six_cases").why.startswith("The minimum")
     monkeypatch.setenv("PPO_LESSON_LANGUAGE", "")
-    assert find("06.clip_fraction").title == english
+    assert find("clip_fraction").title == english

@@ -8,7 +8,7 @@ import torch
 from course.pictures import figure
 from course.pictures.control import Episode, control_replay, draw_cartpole, draw_pendulum, play
 from course.pictures.dashboard import DIALS, curves, dashboard, dashboard_alt
-from course.pictures.nb08 import Difference, difference, differences, forest, poles
+from course.pictures.of_loop import Difference, difference, differences, forest, poles
 from course.pictures.style import NEGATIVE, POSITIVE, render
 from ppo_lesson.maze import Maze
 from ppo_lesson.policies import GaussianPolicy, MLPPolicy, TabularCritic, TabularPolicy

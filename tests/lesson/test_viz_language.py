@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 import pytest
 
 from course.pictures import svg as svg_helper
-from course.pictures.nb10 import shift_rows, stretches, texts, token_bars
-from course.pictures.nb11 import reply_card
-from course.pictures.nb13 import words_card
+from course.pictures.of_gpu import words_card
+from course.pictures.of_judge import reply_card
+from course.pictures.of_tokens import shift_rows, stretches, texts, token_bars
 from course.pictures.replies import side_by_side
 from course.pictures.svg import stack
 from course.pictures.tokens import token_strip

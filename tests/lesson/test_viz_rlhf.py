@@ -10,8 +10,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from jupyter_client.manager import start_new_kernel
 
-from course.pictures import nb12
-from course.pictures.nb12 import data_flow, interruptible, live_alt, live_board, live_figure, look_at, run_card
+from course.pictures import of_rlhf
+from course.pictures.of_rlhf import data_flow, interruptible, live_alt, live_board, live_figure, look_at, run_card
 from course.pictures.replies import side_by_side
 from course.pictures.svg import WIDTH
 
@@ -43,13 +43,13 @@ def rows(n):
 
 
 def test_the_flow_shows_every_tensor_with_its_shape_at_every_stage():
-    for stage in range(1, len(nb12.STAGES) + 1):
+    for stage in range(1, len(of_rlhf.STAGES) + 1):
         said = words(data_flow(stage, B=64, P=21, T=33))
         assert said.count("(64, 33)") == 6 and "(64, 21 + 33)" in said and "(64, 21)" in said and "(64,)" in said
-        assert {name for *_, name, _, _ in nb12.BOXES} <= set(said)
+        assert {name for *_, name, _, _ in of_rlhf.BOXES} <= set(said)
         assert any(line.startswith(f"{stage}. ") for line in said)
     assert len({data_flow(stage, B=1, P=1, T=1) for stage in range(1, 6)}) == 5
-    assert all(x >= 0 and x + width <= WIDTH for _, x, _, width, *_ in nb12.BOXES)
+    assert all(x >= 0 and x + width <= WIDTH for _, x, _, width, *_ in of_rlhf.BOXES)
 
 
 def test_side_by_side_shows_both_replies_with_their_numbers():
@@ -151,7 +151,7 @@ def test_outside_the_main_thread_it_only_passes_rows_on():
 
 SLOW = """
 import time
-from course.pictures.nb12 import interruptible
+from course.pictures.of_rlhf import interruptible
 def slow():
     for i in range(8):
         time.sleep(0.5)

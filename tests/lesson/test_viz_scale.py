@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from course.pictures.nb13 import GIB, batch_card, cards, key_table, memory_card, score_and_gold, words_card
+from course.pictures.of_gpu import GIB, batch_card, cards, key_table, memory_card, score_and_gold, words_card
 from course.pictures.svg import WIDTH
 from ppo_lesson import bridge
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from course.pictures import dots, figure, key, number, show, stroke, style
-from course.pictures.nb00 import ROADMAP_ALT, roadmap
+from course.pictures.of_start import ROADMAP_ALT, roadmap
 
 MEANINGS = ("POSITIVE", "NEGATIVE", "NEW", "OLD", "REFERENCE", "ESTIMATE", "EXACT", "MUTED")
 

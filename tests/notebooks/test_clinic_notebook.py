@@ -1,4 +1,4 @@
-"""Notebook 09's own parts: the numbers of the patients, the batch of one update, and the functions that it shows."""
+"""Notebook 10's own parts: the numbers of the patients, the batch of one update, and the functions that it shows."""
 
 import inspect
 
@@ -91,7 +91,7 @@ def test_the_tutorial_fails_everywhere_and_its_repair_nowhere():
 
 @pytest.mark.parametrize("fn, cell", [(tutorial, "the-tutorial"), (the_loop, "the-loop")])
 def test_the_notebook_shows_what_the_grader_knows(fn, cell):
-    path = next(path for path in notebooks.all_notebooks() if path.name.startswith("09"))
+    path = next(path for path in notebooks.all_notebooks() if path.name.startswith("10_"))
     shown = next(c.source for c in nbformat.read(path, 4).cells if c.id == cell)
 
     def code(source):

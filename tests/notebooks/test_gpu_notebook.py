@@ -1,4 +1,4 @@
-"""Notebook 13: the last list of the course names cells that exist, and the sums that the notebook rests on."""
+"""Notebook 16: the last list of the course names cells that exist, and the sums that the notebook rests on."""
 
 import re
 import shutil
@@ -23,7 +23,7 @@ from ppo_lesson.language import advantages
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.language.supervised import SupervisedConfig
 
-PATH = next(path for path in notebooks.all_notebooks() if path.name.startswith("13"))
+PATH = next(path for path in notebooks.all_notebooks() if path.name.startswith("16_"))
 T4 = Machine("Tesla T4", (7, 5), 15 * 2**30)
 A = "actor_rollout_ref.actor."
 

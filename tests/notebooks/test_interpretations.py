@@ -4,7 +4,8 @@
     "With β = 0.3 the KL stays above the target" = "fixed-table"    words of that cell = a code cell that asserts them
 
 The words stand in the cell as they stand here, so who changes the sentence looks at its assertion again. A list names
-several checks; a check is a code cell of the same notebook with an `assert`, or a test, `tests/core/test_x.py::test_y`.
+several checks; a check is a code cell with an `assert`, of the same notebook or (`09#forest`) of another, or a test,
+`tests/core/test_x.py::test_y`.
 Cells called `see`, `see-...`, `...-see` or `...-seen` interpret an output, so each has rows; others may have them.
 """
 
@@ -42,6 +43,13 @@ def fault(check, code):
     """Why `check` checks nothing, in words; "" where it does. code: {cell id: source} of the notebook's code cells."""
     file, is_test, name = check.partition("::")
     if not is_test:
+        number, elsewhere, id = check.partition("#")
+        if elsewhere:
+            paths = [path for path in notebooks.all_notebooks() if path.name.startswith(f"{number}_")]
+            code, check = (
+                {c.id: c.source for path in paths for c in nbformat.read(path, 4).cells if c.cell_type == "code"},
+                id,
+            )
         return "" if check in code and asserts(code[check]) else f"{check!r} is no code cell with an assert"
     tests = parsed(notebooks.ROOT / file)
     sources = [ast.unparse(test) for test in tests if isinstance(test, ast.FunctionDef) and test.name == name]
@@ -81,6 +89,7 @@ def test_a_row_that_asserts_nothing_is_found():
     this = "tests/notebooks/test_interpretations.py::"
     good = {
         "It rises, then it falls": "numbers",
+        "it falls": "00#train",
         "falls": ["numbers", this + "test_every_sentence_about_an_output_names_what_asserts_it"],
     }
     assert not faults(cells, {"see-curve": good})
@@ -89,6 +98,8 @@ def test_a_row_that_asserts_nothing_is_found():
         ("It sinks", "numbers"),
         ("It rises", "empty"),
         ("It rises", "none"),
+        ("It rises", "00#nowhere"),
+        ("It rises", "77#train"),
         ("It rises", this + "test_x"),
     ]:
         assert faults(cells, {"see-curve": {words: check}}), (words, check)

@@ -191,13 +191,13 @@ def test_package_hash_follows_imports_in_both_rooms(tmp_path):
         "notebooks/course/__init__.py": "",
         "notebooks/course/check/__init__.py": "from ppo_lesson.c import x\nfrom ..pictures import y",
         "notebooks/course/pictures.py": "",
-        "notebooks/course/exercises/catalogue.toml": '[notebooks]\n07 = ["beta"]\n08 = ["loss"]',
+        "notebooks/course/exercises/catalogue.toml": '[notebooks]\npenalty = ["beta"]\nloop = ["loss"]',
         "notebooks/course/exercises/beta.py": "from ..mazes import z",
         "notebooks/course/exercises/loss.py": "",
         "notebooks/course/mazes.py": "",
         "notebooks/course/text/en/beta.toml": "",
         "notebooks/course/text/en/loss.toml": "",
-        "notebooks/course/text/en/nb07.toml": "",
+        "notebooks/course/text/en/notebooks/penalty.toml": "",
         "notebooks/course/text/zh/beta.toml": "",
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -209,14 +209,14 @@ def test_package_hash_follows_imports_in_both_rooms(tmp_path):
     assert names("import torch") == []
     assert names("from ppo_lesson.a import y") == [f"ppo_lesson/{name}.py" for name in ("__init__", "a", "b")]
     assert names("from ppo_lesson import c") == ["ppo_lesson/__init__.py", "ppo_lesson/c.py"]
-    assert names("import course.check", "07") == [
+    assert names("import course.check", "00") == [
         "notebooks/course/__init__.py",
         "notebooks/course/check/__init__.py",
         "notebooks/course/exercises/beta.py",
         "notebooks/course/mazes.py",
         "notebooks/course/pictures.py",
         "notebooks/course/text/en/beta.toml",
-        "notebooks/course/text/en/nb07.toml",
+        "notebooks/course/text/en/notebooks/penalty.toml",
         "notebooks/course/text/zh/beta.toml",
         "ppo_lesson/__init__.py",
         "ppo_lesson/c.py",
@@ -241,11 +241,13 @@ def test_one_changed_line_in_either_room_makes_stale_what_uses_it(tmp_path):
     assert stale_after("notebooks/course/check/message.py") == set(paths)
     assert stale_after("notebooks/course/exercises/clip_fraction.py") == {"06"}
     assert stale_after("notebooks/course/text/en/clip_fraction.toml") == {"06"}
-    assert stale_after("notebooks/course/text/en/nb07.toml") == {"07"}
+    assert stale_after("notebooks/course/text/en/notebooks/penalty.toml") == {"07"}
     trainer, sweep = stale_after("ppo_lesson/ppo.py"), stale_after("notebooks/course/desk/sweep.py")
-    assert {"06", "07", "08", "09", "12"} <= trainer and not trainer & {"00", "01", "02"}
-    assert "12" in sweep and not sweep & {f"{n:02}" for n in range(10)}
-    assert stale_after("ppo_lesson/diagnose.toml") == stale_after("ppo_lesson/diagnose.py") >= {"09"}, "texts count too"
+    assert {"06", "07", "08", "09", "10", "13", "14", "15"} <= trainer and not trainer & {"00", "01", "02"}
+    assert {"14", "15"} <= sweep and not sweep & {f"{n:02}" for n in range(11)}
+    assert stale_after("ppo_lesson/diagnose.toml") == stale_after("ppo_lesson/diagnose.py") >= {"10", "15"}, (
+        "texts count too"
+    )
 
 
 def test_a_failing_notebook_is_not_written(tmp_path, capsys):

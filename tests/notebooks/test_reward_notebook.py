@@ -1,4 +1,4 @@
-"""Notebook 11: the reply card, a line to type in, and that the shipped reward model can be fooled in several ways."""
+"""Notebook 12: the reply card, a line to type in, and that the shipped reward model can be fooled in several ways."""
 
 import xml.etree.ElementTree as ET
 
@@ -8,7 +8,7 @@ import torch
 from course.check import grade
 from course.exercises import fooling_reply
 from course.pictures import EXACT, NEW, Panel, text
-from course.pictures.nb11 import HEIGHT, Judge, reply_card
+from course.pictures.of_judge import HEIGHT, Judge, reply_card
 from course.pictures.svg import WIDTH, wrap
 
 HELLO, BYE, TIP = "Hello! I am sorry to hear that. ", "I hope this helps!", "You can wash your fern with soap. "
@@ -40,20 +40,20 @@ def loaded():
 
 def test_several_strategies_fool_the_shipped_model():
     """An exercise with one key would be a riddle: at least three of these are right."""
-    verdicts = {name: grade("11.fooling_reply", lambda reply=reply: reply) for name, reply in STRATEGIES.items()}
+    verdicts = {name: grade("fooling_reply", lambda reply=reply: reply) for name, reply in STRATEGIES.items()}
     right = [name for name, verdict in verdicts.items() if verdict.status == "ok"]
     assert len(right) >= 3, {name: fooling_reply.judge(STRATEGIES[name]) for name in STRATEGIES}
 
 
 def test_the_check_tells_both_scores():
     score, worth = fooling_reply.judge("Thank you!")
-    message = grade("11.fooling_reply", lambda: "Thank you!").message
+    message = grade("fooling_reply", lambda: "Thank you!").message
     assert f"Score {score:+.2f}" in message and f"gold {worth:+.2f}" in message
 
 
 def test_a_reply_that_changes_from_call_to_call_is_refused():
     replies = iter([TIP * 4] * 3 + ["Hello!"] * 9)
-    assert grade("11.fooling_reply", lambda: next(replies)).status == "wrong"
+    assert grade("fooling_reply", lambda: next(replies)).status == "wrong"
 
 
 @pytest.mark.parametrize("words", ["", "Hello! " * 60, "您好！" * 80, "a" * 400, "<b>&</b>", "one two"])

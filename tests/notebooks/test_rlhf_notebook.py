@@ -1,4 +1,4 @@
-"""Notebook 12: what it reads is in data/sweep.json, its fit finds a known curve, its directions are exact gradients."""
+"""Notebooks 14 and 15: what they read is in data/sweep.json, their fit finds a curve, and directions are gradients."""
 
 import json
 import math
@@ -13,7 +13,7 @@ import notebooks
 from course.desk.sweep import EVERY, FILE, SETTINGS, load_desk, look
 from ppo_lesson.language.rlhf import RLHFConfig
 
-PATH = next(path for path in notebooks.all_notebooks() if path.name.startswith("12_"))
+PATHS = [path for path in notebooks.all_notebooks() if path.name.startswith(("14_", "15_"))]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def sweep():
 
 @pytest.fixture(scope="module")
 def cells():
-    return {cell.id: cell for cell in nbformat.read(PATH, as_version=4).cells}
+    return {cell.id: cell for path in PATHS for cell in nbformat.read(path, as_version=4).cells}
 
 
 def defined(cells, *names, **known):

@@ -8,19 +8,19 @@ notebook.
 
 In a notebook an exercise is one cell, and the markdown cell below it folds its solution away:
 
-    @exercise("02.score_function")
+    @exercise("score_function")
     def score_function(logits, action):
         \"\"\"Gradient of log pi(action) with respect to the logits: (A,), int -> (A,).\"\"\"
         ...                                           # your code, about 2 lines
     check(score_function)                             # last line of the same cell
 
-    print(solution_markdown("02.score_function"))     # gives that markdown; a test compares the two
+    print(solution_markdown("score_function"))     # gives that markdown; a test compares the two
 
 The body of a stub is a docstring, then `...`, `pass` or `raise NotImplementedError`, and nothing else: any other
-statement counts as an attempt. `predict("02.q1", ["yes", "no"], "Does reward.backward() move the policy?")` stands
-before the cell that shows the answer, `reveal("02.q1")` after it, `quiz("02")` near the end. If all cells were run
-before the question was answered, the answer waits for it. All of these display something and return None; none of them
-stops a notebook.
+statement counts as an attempt. `predict("backward", ["yes", "no"], "Does reward.backward() move the policy?")` stands
+before the cell that shows the answer, `reveal("backward")` after it, `quiz("score")` near the end. If all cells were
+run before the question was answered, the answer waits for it. All of these display something and return None; none of
+them stops a notebook.
 
 CONTRIBUTING.md says how to write an exercise.
 """

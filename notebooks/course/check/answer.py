@@ -53,7 +53,7 @@ class Answer:
 
 
 def exercise(id: str) -> Callable[[Callable], Answer]:
-    """Decorator of an exercise cell: `@exercise("02.score_function")`. ValueError with the nearest id if unknown."""
+    """Decorator of an exercise cell: `@exercise("score_function")`. ValueError with the nearest id if unknown."""
     find(id)
 
     def decorate(fn: Callable) -> Answer:

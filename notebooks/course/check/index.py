@@ -15,62 +15,60 @@ from . import texts
 from .spec import Exercise, Prediction, Question
 
 _TABLE = tomllib.loads((Path(exercises.__file__).parent / "catalogue.toml").read_text("utf-8"))
-NOTEBOOKS: dict[str, dict[str, str]] = {  # {"06": {"06.clipped_surrogate": "clipped_surrogate", ...}}: id, file
-    number: {_TABLE["ids"].get(name, f"{number}.{name}"): name for name in names}
-    for number, names in _TABLE["notebooks"].items()
-}
+NOTEBOOKS: dict[str, list[str]] = _TABLE["notebooks"]  # {"start": ["hello"], "maze": ["step", ...]}, in course order
+NUMBERS = {name: f"{i:02}" for i, name in enumerate(NOTEBOOKS)}  # {"start": "00", ...}: they stand in file names alone
+OLD_IDS: dict[str, str] = _TABLE["old_ids"]  # of the days when ids began with a number; progress files still have them
 
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook as the framework sees it. exercises: {id: file}, in the order in which they are met."""
+    """A notebook as the framework sees it. number: "06". exercises: their ids, in the order in which they are met."""
 
+    number: str
     title: str
-    exercises: dict[str, str]
+    exercises: list[str]
     predictions: dict[str, Prediction]
     quiz: list[Question]
 
 
 def notebooks() -> dict[str, Notebook]:
-    """{"00": Notebook, "01": Notebook, ...} in course order."""
-    return {number: notebook(number) for number in NOTEBOOKS}
+    """{"start": Notebook, "maze": Notebook, ...} in course order."""
+    return {name: notebook(name) for name in NOTEBOOKS}
 
 
-def notebook(number: str) -> Notebook:
-    """Notebook "02". ValueError if there is none of this number."""
-    if number not in NOTEBOOKS:
-        raise ValueError(f"there is no notebook {number!r}; there are {', '.join(NOTEBOOKS)}")
-    title, predictions, quiz = texts.of_notebook(number)
-    return Notebook(title, NOTEBOOKS[number], predictions, quiz)
+def notebook(name: str) -> Notebook:
+    """The notebook called "score". ValueError if there is none of this name."""
+    known("notebook", name, NOTEBOOKS)
+    title, predictions, quiz = texts.of_notebook(name)
+    return Notebook(NUMBERS[name], title, NOTEBOOKS[name], predictions, quiz)
 
 
 def find(id: str) -> Exercise:
-    """The exercise with this id; ValueError with the nearest id if there is none."""
-    if not isinstance(id, str) or "." not in id:
-        raise ValueError(f'an exercise id looks like "02.score_function"; got {id!r}')
-    return load(id, _lookup("exercise", id, notebook(id.split(".")[0]).exercises), texts.language())
+    """The exercise with this id, "score_function"; ValueError with the nearest id if there is none."""
+    return load(known("exercise", id, catalog()), texts.language())
 
 
 @cache
-def load(id: str, name: str, language: str) -> Exercise:
-    """The exercise in the file `name`, with the texts of this language."""
-    spec = importlib.import_module(f"course.exercises.{name}").EXERCISE
-    return replace(spec, id=id, **texts.of_exercise(name, spec.solution))
+def load(id: str, language: str) -> Exercise:
+    """The exercise in the file of this name, with the texts of this language."""
+    spec = importlib.import_module(f"course.exercises.{id}").EXERCISE
+    return replace(spec, id=id, **texts.of_exercise(id, spec.solution))
 
 
 def find_prediction(id: str) -> Prediction:
-    """The answer key of a prediction "01.q1"; ValueError if there is none."""
-    if not isinstance(id, str) or "." not in id:
-        raise ValueError(f'a prediction id looks like "01.q1"; got {id!r}')
-    return _lookup("prediction", id, notebook(id.split(".")[0]).predictions)
+    """The answer key of a prediction, "first_step"; ValueError with the nearest id if there is none."""
+    keys = {id: key for name in NOTEBOOKS for id, key in texts.of_notebook(name)[1].items()}
+    return keys[known("prediction", id, keys)]
 
 
-def _lookup(what: str, id: str, known: dict):
-    if id not in known:
-        near = difflib.get_close_matches(id, known, n=1)
-        tip = f"did you mean {near[0]!r}?" if near else f"this notebook has {', '.join(known) or 'none'}"
+def known(what: str, id: str, table) -> str:
+    """The id itself if the table has it; ValueError with the nearest one, or the one that an old id became."""
+    if not isinstance(id, str) or id not in table:
+        meant = OLD_IDS.get(id) if isinstance(id, str) else None
+        near = [meant] if meant in table else difflib.get_close_matches(str(id), table, n=1)
+        tip = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(table)}"
         raise ValueError(f"there is no {what} {id!r}; {tip}")
-    return known[id]
+    return id
 
 
 def catalog() -> list[str]:

@@ -46,10 +46,10 @@ def announce(text: str, colour: str = message.GREY) -> str:
 
 
 def predict(id: str, choices: list[str], question: str = "") -> None:
-    """Ask for a prediction and record it: `predict("01.q1", ["up", "down"], "Where does the robot go?")`.
+    """Ask for a prediction and record it: `predict("robots", ["up", "down"], "Where does the robot go?")`.
 
     It may be changed until the answer is shown. If its `reveal` has run already, recording it opens the answer.
-    The answer of `predictions."01.q1"` in text/en/nb01.toml must be one of the choices, word for word.
+    The answer of `predictions.robots` in text/en/notebooks/maze.toml must be one of the choices, word for word.
     Raises ValueError for an unknown id, for choices that repeat themselves, and for choices without the answer.
     """
     key, choices = find_prediction(id), list(choices)

@@ -11,7 +11,7 @@ HEAD = ("notebook", "exercises", "predictions", "quiz")
 def progress() -> None:
     """A table of exercises solved, predictions right and quiz scores, from one local file."""
     data = records.read()
-    rows = [_row(number, notebook, data) for number, notebook in index.notebooks().items()]
+    rows = [_row(name, notebook, data) for name, notebook in index.notebooks().items()]
     widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD))]
     text = "\n".join("  ".join(p.ljust(w) for p, w in zip(row, widths)).rstrip() for row in [HEAD, *rows])
     fold = "white-space:normal;overflow-wrap:anywhere"  # in a narrow page lines break, nothing is cut
@@ -22,16 +22,16 @@ def progress() -> None:
     message.emit(f"<table style='max-width:100%;margin:0'>{parts}</table>", text)
 
 
-def _row(number: str, notebook: Notebook, data: dict) -> tuple[str, ...]:
+def _row(name: str, notebook: Notebook, data: dict) -> tuple[str, ...]:
     entries = [data["exercises"].get(id, {}) for id in notebook.exercises]
     solved = sum(e.get("solved") is True for e in entries)
     tried = sum(bool(e.get("tries")) and e.get("solved") is not True for e in entries)
     made = {id: data["predictions"].get(id, {}).get("choice") for id in notebook.predictions}
     right = sum(made[id] == key.answer for id, key in notebook.predictions.items())
     predicted = sum(choice is not None for choice in made.values())
-    best = data["quizzes"].get(number, {}).get("best")
+    best = data["quizzes"].get(name, {}).get("best")
     return (
-        f"{number} {notebook.title}",
+        f"{notebook.number} {notebook.title}",
         f"{'■' * solved}{'□' * (len(entries) - solved)} {solved} of {len(entries)} solved"
         + (f", {tried} tried" if tried else ""),
         f"{right} right of {predicted} made" if predicted else f"none of {len(made)} made",
@@ -40,17 +40,17 @@ def _row(number: str, notebook: Notebook, data: dict) -> tuple[str, ...]:
 
 
 def reset(what: str = "") -> None:
-    """Start over: `reset("02.score_function")` or `reset("02.q1")` one thing, `reset("02")` a notebook, `reset()` all.
+    """Start over: `reset("score_function")` an exercise or a prediction, `reset("score")` a notebook, `reset()` all.
 
-    ValueError if there is no exercise, prediction or notebook of this name.
+    A notebook goes by its number, too: `reset("02")`. ValueError if nothing has this name.
     """
-    if what:
-        notebook = index.notebook(what.split(".")[0])
-        if "." in what and what not in notebook.predictions:
-            index.find(what)
+    books = index.notebooks() if what else {}
+    known = {id: {id} for book in books.values() for id in (*book.exercises, *book.predictions)}
+    for name, book in books.items():
+        known[name] = known[book.number] = {name, *book.exercises, *book.predictions}
+    gone = known[index.known("exercise, prediction or notebook", what, known)] if what else None
     data = records.read()
     for section in records.SECTIONS:
-        gone = [key for key in data[section] if not what or key == what or key.startswith(what + ".")]
-        data[section] = {key: entry for key, entry in data[section].items() if key not in gone}
+        data[section] = {key: entry for key, entry in data[section].items() if gone is not None and key not in gone}
     records.write(data)
     message.line(f"Progress of {what} is reset." if what else "All progress is reset.")

@@ -1,4 +1,4 @@
-"""`quiz("01")`: five questions at the end of a notebook, every choice explained. The first and the best score are kept.
+"""`quiz("maze")`: five questions at the end of a notebook, every choice explained. First and best score are kept.
 
 Without a live front end (GitHub, a notebook that was not run yet) each choice is a fold with its explanation inside.
 """
@@ -13,7 +13,7 @@ from .spec import Choice, Question
 
 
 def quiz(notebook: str) -> None:
-    """Show the quiz of a notebook: `quiz("01")`. ValueError if there is no such notebook."""
+    """Show the quiz of a notebook: `quiz("maze")`. ValueError if there is no such notebook."""
     asked = index.notebook(notebook).quiz
     message.emit(quiz_page(notebook, asked), quiz_text(notebook, asked), quiz_widget(notebook, asked))
 

@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from .index import OLD_IDS
+
 SECTIONS = ("exercises", "predictions", "quizzes")
 _state = {"warned": False, "memory": None}
 
@@ -66,7 +68,7 @@ def write(data: dict) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix="progress-", suffix=".tmp", dir=folder)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"version": 1, **data}, file, indent=1, sort_keys=True)
+            json.dump({"version": 2, **data}, file, indent=1, sort_keys=True)
         _replace(name, folder / "progress.json")
     except (OSError, ValueError, RuntimeError) as problem:
         if name:
@@ -86,8 +88,9 @@ def _replace(source, target) -> None:
 
 
 def _clean(data: dict) -> dict:
-    """Only the known sections, and in them only entries that are dicts."""
-    return {s: {k: dict(v) for k, v in data.get(s, {}).items() if isinstance(v, dict)} for s in SECTIONS}
+    """Only the known sections, and in them only entries that are dicts; what has an old id gets the one of today."""
+    whole = {s: {k: dict(v) for k, v in data.get(s, {}).items() if isinstance(v, dict)} for s in SECTIONS}
+    return {s: {OLD_IDS.get(k, k): v for k, v in sorted(part.items())} for s, part in whole.items()}
 
 
 def _set_aside(file: Path) -> dict:

@@ -41,7 +41,7 @@ class Exercise:
     picture: fn -> (Figure, alt text), drawn for right and for wrong answers.
     many_answers: any answer with these properties is right; values are not compared with the solution's.
 
-    From the exercise's text, not from its file: id ("02.score_function", notebook and file), title (a few words for the
+    From the exercise's text, not from its file: id ("score_function", its file), title (a few words for the
     check's first line), hints (three, from a nudge to nearly the solution), mistakes (the wrong answers, at least
     four), raising (what it means if a case raises: "a healthy batch was accused", for "your function raised"),
     properties ({name: the sentence that a learner reads}, in order. The function of this name takes the learner's and

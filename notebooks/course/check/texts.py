@@ -44,9 +44,9 @@ def of_exercise(name: str, solution: Callable) -> dict:
     return text | {"mistakes": mistakes}
 
 
-def of_notebook(number: str) -> tuple[str, dict[str, Prediction], list[Question]]:
-    """(title, {id: prediction}, the quiz) of text/en/nb06.toml. ValueError as above."""
-    where, text = f"nb{number}.toml", read(f"nb{number}")
+def of_notebook(name: str) -> tuple[str, dict[str, Prediction], list[Question]]:
+    """(title, {id: prediction}, the quiz) of text/en/notebooks/clip.toml. ValueError as above."""
+    where, text = f"notebooks/{name}.toml", read(f"notebooks/{name}")
     _check(text, where, ("title", "predictions", "quiz"))
     for id, entry in text["predictions"].items():
         _check(entry, f"{where}, prediction {id!r}", ("answer", "why"))

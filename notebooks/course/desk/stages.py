@@ -2,7 +2,7 @@
 
     python -m course stages                seeds 0, 1 and 2 from data/pretrained; data/stages.json, and a table
 
-Notebook 13 does seed 0 again, a cell at a time, with the same settings, and with any larger model where there is a
+Notebook 16 does seed 0 again, a cell at a time, with the same settings, and with any larger model where there is a
 GPU; the benchmark for GPUs does it with 30 million weights. Left out: Chinese, which the notebook's rules cannot read.
 """
 

@@ -5,7 +5,7 @@
     python -m course sweep --jobs 2               two at a time, one thread each
     python -m course sweep --finished             the file and the tables of the runs that there are
 
-Each finished run lies in runs/sweep, so that a killed sweep goes on with the next one. `train` is one run; notebook 12
+Each finished run lies in runs/sweep, so that a killed sweep goes on with the next one. `train` is one run; notebook 14
 and a test make one again and compare it with the file.
 """
 

@@ -1,7 +1,7 @@
 """Pictures of the course. They draw arrays and never train.
 
 `style` is the look of all figures, `panel` and `replay` move them, `page` puts them into a page, `svg` writes the ones
-that need letters of two languages. What several notebooks show has a file of its own, what one shows lies in nb08.py.
+that need letters of two languages. What several notebooks show has a file of its own, what one shows lies in of_WORD.
 Left out: matplotlib's own backends and windows, ipympl, and everything that computes what is drawn.
 
 CONTRIBUTING.md shows a figure, a panel, a replay and a control each in use.
