@@ -25,7 +25,7 @@ def _question(number: int, names: tuple[str, ...]) -> Question:
 
 def ward_round(n: int) -> None:
     """Show the questions of round 1 or 2. Choose a disease for each patient; every choice is answered."""
-    name, title = f"09.round{n}", f"Ward round {n}"
+    name, title = f"round{n}", f"Ward round {n}"
     asked = [_question(number, names) for number, names in ROUNDS[n - 1].items()]
     widget = quiz_widget(name, asked)
     widget.children[0].value = widget.children[0].value.replace(f"Quiz {name}", title)
