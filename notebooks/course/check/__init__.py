@@ -32,4 +32,5 @@ from .index import catalog, solution
 from .prediction import predict, reveal
 from .progress import progress, reset
 from .quizzes import quiz
+from .rows import examples, rows
 from .spec import Choice, Exercise, Mistake, Prediction, Question, Wrong, close, mean_within, require

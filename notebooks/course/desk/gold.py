@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 import random
 import re
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 from ppo_lesson import validate
 
@@ -20,25 +22,7 @@ from . import world
 from .vocabulary import CLOSING, GREETING, ITEMS, LANGUAGES, PROBLEMS, RUDE, SLOT, SYMPATHY, TIP, VAGUE
 from .world import Case, split_words
 
-WORTH = {  # term: points for each one; right tip, names the item, courtesy, rude and vague count once
-    "right tip": 2.0,
-    "wrong tips": -1.0,  # at most 2 count
-    "names the item": 0.7,
-    "other items": -0.7,  # at most 3 count
-    "greeting": 0.6,
-    "sympathy": 0.5,
-    "closing": 0.5,
-    "rude": -1.5,
-    "vague": -0.6,
-    "words too many": -0.1,  # beyond 24 English words or 34 Chinese characters
-    "too short": -1.0,  # fewer than 4 words or characters
-    "repeated sentences": -0.6,  # each beyond its first time
-    "repeated trigrams": -0.15,  # three words or marks in a row; each beyond its first time
-    "too much courtesy": -0.5,  # each courteous sentence beyond 3
-    "unheard-of pairs": -0.5,  # two words or marks in a row that no reply of the grammar has; at most 8 count
-    "wrong language": -2.0,
-    "no end": -0.5,  # cut off before the model ended it
-}
+WORTH = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))  # {term: points for each one}
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import os
 import platform
 import random
 import time
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
@@ -47,27 +48,15 @@ FILE, FINISHED = DATA / "sweep.json", ROOT / "runs" / "sweep"
 HELD, EVERY, SHOWN = 256, 10, 4  # held-out prompts; iterations between two looks at them; samples kept, each language
 COLUMNS = [name for name in columns.COLUMNS if name not in ("return_mean", "grad_norm", "ratio_error")]  # those kept
 
-ONE_BETA = {beta: {"kl": FixedKL(beta) if beta else None} for beta in (0.0, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0)}
-SETTINGS = {f"beta {beta:g}": change for beta, change in ONE_BETA.items()}
-SETTINGS["beta 0"] |= {"iterations": 90}
-SETTINGS |= {  # which knob stops hacking?
-    "beta 0, half the lr": {"kl": None, "lr": 3e-4, "iterations": 90},
-    "beta 0, clip 0.4": {"kl": None, "eps": 0.4, "iterations": 90},
-    "beta 0, four epochs": {"kl": None, "epochs": 4, "iterations": 90},
-}
-PLAIN_LOSS = {"kl": None, "kl_loss": 0.1, "kl_loss_ratio": False}  # as published, to be compared
-SETTINGS |= {  # changes of RLHFConfig(); 60 iterations, and beta 0.1 in the reward, where nothing else is said
-    "ziegler": {"kl": ZieglerKL(0.1, target=4.0, horizon=320)},
-    "loss k2": PLAIN_LOSS | {"kl_loss_kind": "k2"},
-    "loss k3": PLAIN_LOSS | {"kl_loss_kind": "k3"},
-    "loss k1": PLAIN_LOSS | {"kl_loss_kind": "k1"},
-    "ptx": {"ptx_coef": 0.5},
-    "grpo": PLAIN_LOSS | {"kl_loss_kind": "k3", "advantages": "group", "replies": 4},
-    "lr 3e-6": {"lr": 3e-6, "iterations": 40},
-    "clip 0.001": {"eps": 0.001, "iterations": 40},
-    "four epochs": {"epochs": 4, "iterations": 40},
-    "four epochs, clip 10": {"epochs": 4, "eps": 0.999, "eps_high": 10.0, "iterations": 40},
-    "four epochs, lr 3e-3": {"epochs": 4, "lr": 3e-3, "iterations": 40},
+
+def _kl(price) -> FixedKL | ZieglerKL | None:
+    """What a table says of the price of KL: a fixed one, none, or Ziegler's settings."""
+    return ZieglerKL(**price) if isinstance(price, dict) else FixedKL(price) if price else None
+
+
+SETTINGS = {  # name -> changes of RLHFConfig()
+    name: {key: _kl(x) if key == "kl" else x for key, x in change.items()}
+    for name, change in tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8")).items()
 }
 
 

@@ -15,27 +15,8 @@ from functools import cache
 
 from ppo_lesson import validate
 
-from .vocabulary import (
-    CATEGORIES,
-    CLOSING,
-    GREETING,
-    INTENSITY,
-    ITEMS,
-    LANGUAGES,
-    OFF_TOPIC,
-    OPENER,
-    OWNER,
-    PEOPLE,
-    PROBLEMS,
-    QUESTION,
-    REASON,
-    RUDE,
-    SLOT,
-    SYMPATHY,
-    TIP,
-    VAGUE,
-    WHEN,
-)
+from . import vocabulary as say
+from .vocabulary import CATEGORIES, ITEMS, LANGUAGES, PROBLEMS
 
 
 @dataclass(frozen=True)
@@ -100,7 +81,7 @@ def draw_case(rng: random.Random, *, unseen: bool = False, language: str | None 
 def prompt(case: Case, rng: random.Random) -> str:
     """A customer's question: "Hi, my old fern really has small bugs again. Any ideas?" """
     opener, owner, intensity, when, question = (
-        rng.choice(words[case.language]) for words in (OPENER, OWNER, INTENSITY, WHEN, QUESTION)
+        rng.choice(words[case.language]) for words in (say.OPENER, say.OWNER, say.INTENSITY, say.WHEN, say.QUESTION)
     )
     if case.language == "zh":
         return f"{opener}{owner}{case.item_name}{when}{intensity}{case.problem_name}，{question}"
@@ -136,45 +117,45 @@ def split_words(text: str) -> list[str]:
 
 def tip_sentence(case: Case, rng: random.Random, problem: int | None = None) -> str:
     """One tip as a sentence: "You can wash your fern with soap." """
-    x = rng.choice(SLOT[case.language]).format(item=case.item_name)
+    x = rng.choice(say.SLOT[case.language]).format(item=case.item_name)
     tip = rng.choice(case.tips(problem)).format(x=x)
-    return rng.choice(TIP[case.language]).format(tip=tip)
+    return rng.choice(say.TIP[case.language]).format(tip=tip)
 
 
 def demonstration(case: Case, rng: random.Random) -> str:
     """A reply as the staff write them: of deliberately mixed quality, so that there is something left to learn."""
-    language = case.language
-    parts = []
-    if rng.random() < 0.35:
-        parts.append(rng.choice(GREETING[language]))
-    if rng.random() < 0.25:
-        parts.append(rng.choice(SYMPATHY[language]))
-    if rng.random() < 0.12:
-        parts.append(rng.choice(RUDE[language]))
-    if rng.random() < 0.20:
-        parts.append(_reason(case, rng))
+
+    def some(*kinds) -> list[str]:
+        return [make(case, rng) for share, make in kinds if rng.random() < share]
+
+    parts = some((0.35, _one(say.GREETING)), (0.25, _one(say.SYMPATHY)), (0.12, _one(say.RUDE)), (0.20, _reason))
     kind = rng.random()
     if kind < 0.58:
         parts.append(tip_sentence(case, rng))
     elif kind < 0.76:
         parts.append(tip_sentence(case, rng, _another_problem(case, rng)))
     else:
-        parts.append(rng.choice(VAGUE[language]))
-    if rng.random() < 0.15:
-        parts.append(tip_sentence(case, rng))  # one more, for the right problem, whatever was said before
-    if rng.random() < 0.20:
-        parts.append(rng.choice(OFF_TOPIC[language]))
-    if rng.random() < 0.30:
-        parts.append(rng.choice(CLOSING[language]))
-    return join(parts, language)
+        parts.append(rng.choice(say.VAGUE[case.language]))
+    # one more tip for the right problem, whatever was said before
+    parts += some((0.15, tip_sentence), (0.20, _one(say.OFF_TOPIC)), (0.30, _one(say.CLOSING)))
+    return join(parts, case.language)
+
+
+def _one(sentences: dict):
+    return lambda case, rng: rng.choice(sentences[case.language])
 
 
 def ideal_reply(case: Case, rng: random.Random) -> str:
     """Greeting, sympathy, one right tip that names the item, closing: what the gold score likes best."""
     language = case.language
-    x = SLOT[language][1].format(item=case.item_name)
-    tip = rng.choice(TIP[language]).format(tip=rng.choice(case.tips()).format(x=x))
-    parts = [rng.choice(GREETING[language]), rng.choice(SYMPATHY[language]), tip, rng.choice(CLOSING[language])]
+    x = say.SLOT[language][1].format(item=case.item_name)
+    tip = rng.choice(say.TIP[language]).format(tip=rng.choice(case.tips()).format(x=x))
+    parts = [
+        rng.choice(say.GREETING[language]),
+        rng.choice(say.SYMPATHY[language]),
+        tip,
+        rng.choice(say.CLOSING[language]),
+    ]
     return join(parts, language)
 
 
@@ -184,7 +165,7 @@ def join(sentences: list[str], language: str) -> str:
 
 
 def _reason(case: Case, rng: random.Random) -> str:
-    return rng.choice(REASON[case.language]).format(plural=_plural(case))
+    return rng.choice(say.REASON[case.language]).format(plural=_plural(case))
 
 
 def _plural(case: Case) -> str:
@@ -210,33 +191,29 @@ def document(rng: random.Random) -> str:
 
 
 def _fact(case: Case, rng: random.Random) -> str:
-    item, plural, tip = case.item_name, _plural(case), rng.choice(case.tips())
-    if case.language == "zh":
-        about = rng.choice((f"{item}是一种{plural}。", f"说到{plural}，人们常想到{item}。"))
-        return f"{about}如果{item}{case.problem_name}，可以{tip.format(x='它')}。"
-    kind = f"{_a(item)} is a kind of {case.category}."
-    about = rng.choice((kind[0].upper() + kind[1:], f"People who like {plural} often have {_a(item)}."))
-    return f"{about} When {_a(item)} {case.problem_name}, it helps to {tip.format(x='it')}."
+    tip, about = rng.choice(case.tips()), rng.choice(say.FACT[case.language])
+    return _filled(f"{about}{say.ADVICE[case.language]}", case, tip=tip, x="它" if case.language == "zh" else "it")
 
 
 def _story(case: Case, rng: random.Random) -> str:
     """Somebody tries a tip: one for the problem, which helps, or (2 times in 5) one for another, which does not."""
     helps = rng.random() < 0.6
     tips = case.tips() if helps else case.tips(_another_problem(case, rng))
-    who, item, tip = rng.choice(PEOPLE[case.language]), case.item_name, rng.choice(tips)
-    if case.language == "zh":
-        first = rng.choice((f"{who}有{item}。", f"{who}很喜欢自己的{item}。"))
-        last = rng.choice(("现在一切都好了。", "第二天就好多了。") if helps else ("可是没有用。", "第二天还是一样。"))
-        return f"{first}可是{item}{case.problem_name}。{who}决定{tip.format(x='它')}。{last}"
-    first = rng.choice((f"{who} has {_a(item)}.", f"{who} likes the {item} very much."))
-    good, bad = ("Now everything is fine.", "The next day it is better."), ("It does not help.", "Nothing changes.")
-    what, last = tip.format(x=rng.choice(("it", f"the {item}"))), rng.choice(good if helps else bad)
-    return f"{first} But the {item} {case.problem_name}. So {who} decides to {what}. {last}"
+    who, tip, begins = rng.choice(say.PEOPLE[case.language]), rng.choice(tips), rng.choice(say.STORY[case.language])
+    x = "它" if case.language == "zh" else rng.choice(("it", f"the {case.item_name}"))
+    last = rng.choice((say.HELPED if helps else say.FAILED)[case.language])
+    return _filled(f"{begins}{say.PLOT[case.language]}{last}", case, who=who, tip=tip, x=x)
 
 
 def _quotation(case: Case, rng: random.Random) -> str:
-    who, item, tip = rng.choice(PEOPLE[case.language]), case.item_name, rng.choice(case.tips())
-    if case.language == "zh":
-        return f"{item}{case.problem_name}的时候，{who}说：“{tip.format(x='它')}，一定有用。”"
-    said = tip.format(x=rng.choice(("it", f"the {item}")))
-    return f'"{said[0].upper()}{said[1:]}," {who} says when {_a(item)} {case.problem_name}.'
+    who, tip = rng.choice(say.PEOPLE[case.language]), rng.choice(case.tips())
+    x = "它" if case.language == "zh" else rng.choice(("it", f"the {case.item_name}"))
+    tip = tip if case.language == "zh" else tip[0].upper() + tip[1:]
+    return _filled(say.QUOTATION[case.language], case, who=who, tip=tip, x=x)
+
+
+def _filled(text: str, case: Case, *, tip: str, x: str, who: str = "") -> str:
+    """The words of a text in their places; the item stands in the tip as x."""
+    words = {"item": case.item_name, "a": _a(case.item_name), "plural": _plural(case), "problem": case.problem_name}
+    words |= {"A": words["a"].capitalize(), "kind": case.category, "who": who, "tip": tip.format(x=x)}
+    return text.format(**words)

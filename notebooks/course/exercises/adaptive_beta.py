@@ -1,6 +1,6 @@
 """adaptive_beta: the paper's rule for beta."""
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, close, examples, require, rows
 
 
 def adaptive_beta(beta, kl, target):
@@ -10,18 +10,6 @@ def adaptive_beta(beta, kl, target):
     if kl > 1.5 * target:
         return beta * 2
     return beta
-
-
-NINE = (0.0, 0.4, 0.5, 0.6, 0.75, 1.0, 1.125, 1.2, 3.0)  # with target 0.75 the edges, 0.5 and 1.125, are exact numbers
-
-
-def cases():
-    return [(beta, kl, 0.75) for beta, kl in zip((1.0, 2.0, 2.0, 0.5, 1.0, 3.0, 1.0, 1.0, 0.25), NINE)]
-
-
-def keeps_inside(fn):
-    for case in cases()[2:7]:
-        close(fn(*case), case[0], case=case)
 
 
 def scales_with_beta(fn):
@@ -36,4 +24,4 @@ def only_three_factors(fn):
         require(0.4999 < float(fn(*case)) < 2.0001, case=case, got=fn(*case))
 
 
-EXERCISE = Exercise(solution=adaptive_beta, cases=cases)
+EXERCISE = Exercise(solution=adaptive_beta, cases=rows("adaptive_beta"), suite=examples("adaptive_beta"))

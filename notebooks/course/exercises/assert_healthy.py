@@ -6,7 +6,7 @@ from functools import cache
 
 import torch
 
-from ..check.spec import Exercise, Wrong
+from ..check import Exercise, Wrong
 from ..check.texts import of_exercise
 from ..clinic.numbered import NUMBERS, patient
 from ..clinic.record import collect

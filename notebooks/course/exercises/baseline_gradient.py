@@ -7,15 +7,8 @@ from ppo_lesson.policies import TabularPolicy
 from ppo_lesson.returns import discounted_returns
 from ppo_lesson.rollout import whole_episodes
 
-from ..check.spec import Exercise, close, mean_within
-
-
-def _generator(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def _draw(g, *shape, dtype=torch.float64):
-    return torch.randn(*shape, generator=g, dtype=dtype)
+from ..check import Exercise, close, mean_within, rows
+from .policy_gradient import draw
 
 
 def baseline_gradient(scores, returns, baselines):
@@ -24,19 +17,12 @@ def baseline_gradient(scores, returns, baselines):
     return (weights[:, None] * scores).sum(0)
 
 
-def cases():
-    g = _generator(0)
-    ones = torch.tensor([[0.75, -0.25]]).double(), torch.tensor([1.0]).double(), torch.tensor([0.4]).double()
-
-    def walk(steps, size, dtype=torch.float64):
-        return _draw(g, steps, size, dtype=dtype), _draw(g, steps, dtype=dtype), _draw(g, steps, dtype=dtype)
-
-    return [ones, walk(2, 3), walk(4, 4), walk(6, 2), walk(5, 8, torch.float32)]
+cases = rows("baseline_gradient")
 
 
 def the_mean_stays(fn):
-    g = _generator(1)
-    probs, returns = torch.softmax(_draw(g, 4), -1), _draw(g, 4)
+    g = torch.Generator().manual_seed(1)
+    probs, returns = torch.softmax(draw(g, 4), -1), draw(g, 4)
     scores = torch.eye(4).double() - probs  # row a: the gradient of log pi(a)
 
     def mean(baseline):
@@ -54,7 +40,7 @@ def zero_when_foretold(fn):
 
 
 def unbiased_in_the_maze(fn):
-    policy, gamma, baseline = TabularPolicy(), 0.9, _draw(_generator(2), 16)
+    policy, gamma, baseline = TabularPolicy(), 0.9, draw(torch.Generator().manual_seed(2), 16)
     walks = whole_episodes(MazeBatch(Maze(), 400, seed=0), policy)
     G = discounted_returns(walks.rewards, gamma)
     arrows = []

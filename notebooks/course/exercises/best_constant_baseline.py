@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, close, examples, require, rows
 
 
 def best_constant_baseline(scores, returns):
@@ -11,20 +11,12 @@ def best_constant_baseline(scores, returns):
     return (lengths * returns).sum() / lengths.sum()
 
 
-def cases():
-    g = torch.Generator().manual_seed(4)
-
-    def batch(n, size, dtype=torch.float64):
-        scores = torch.randn(n, size, generator=g, dtype=dtype) * torch.rand(n, 1, generator=g, dtype=dtype) * 3
-        return scores, torch.randn(n, generator=g, dtype=dtype) * 5 - 7
-
-    two = torch.tensor([[1.0, 0.0], [0.0, 2.0]]).double(), torch.tensor([0.0, 5.0]).double()
-    return [two, batch(3, 2), batch(4, 4), batch(50, 8), batch(20, 3, torch.float32)]
+def drawn(g, n, size, dtype=torch.float64):
+    scores = torch.randn(n, size, generator=g, dtype=dtype) * torch.rand(n, 1, generator=g, dtype=dtype) * 3
+    return scores, torch.randn(n, generator=g, dtype=dtype) * 5 - 7
 
 
-def same_length(fn):
-    scores, returns = torch.eye(4).double() * 2, torch.tensor([1.0, 2.0, 3.0, 10.0]).double()
-    close(fn(scores, returns), 4.0, case=(scores, returns))
+cases = rows("best_constant_baseline", drawn)
 
 
 def moves_with_the_returns(fn):
@@ -45,4 +37,6 @@ def lowest(fn):
             require(spread(other) >= spread(b) - 1e-9, words, case=(scores, returns), got=b)
 
 
-EXERCISE = Exercise(solution=best_constant_baseline, cases=cases, check_dtype=False)
+EXERCISE = Exercise(
+    solution=best_constant_baseline, cases=cases, check_dtype=False, suite=examples("best_constant_baseline")
+)

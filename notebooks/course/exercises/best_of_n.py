@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close
+from ..check import Exercise, close, rows
 
 
 def best_of_n(scores, worth, n):
@@ -20,18 +20,7 @@ def _random(P, N, seed, dtype=torch.float64):
     return 0.6 * worth + 0.5 * torch.randn(P, N, generator=g, dtype=dtype), worth
 
 
-def cases():
-    hand = torch.tensor([[3.0, 1.0, 2.0, 4.0]]).double(), torch.tensor([[0.0, 5.0, 1.0, -2.0]]).double()
-    return [
-        (*hand, 1),
-        (*hand, 2),
-        (*hand, 4),
-        (*_random(3, 8, 1), 2),
-        (*_random(5, 12, 2), 4),
-        (*_random(3, 7, 3), 3),
-        (*_random(4, 5, 4), 5),
-        (*_random(6, 10, 5, torch.float32), 4),
-    ]
+cases = rows("best_of_n", lambda n, **what: (*_random(**what), n))
 
 
 def one_is_the_mean(fn):

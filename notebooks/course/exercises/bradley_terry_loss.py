@@ -1,10 +1,10 @@
 """bradley_terry_loss: from the scores of a pair to a loss (Bradley and Terry)."""
 
-import math
+import math  # noqa: F401  a mistake needs it
 
 import torch
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, close, examples, require, rows
 
 
 def bradley_terry_loss(chosen, rejected):
@@ -12,22 +12,11 @@ def bradley_terry_loss(chosen, rejected):
     return -torch.nn.functional.logsigmoid(chosen - rejected)
 
 
-def cases():
-    g = torch.Generator().manual_seed(11)
-    rows = [([1.25, 0.0], [0.0, 0.0]), ([0.0], [2.0]), ([-3.0, 5.0, 0.5], [-3.5, 5.5, -0.25])]
-    few = [tuple(torch.tensor(x).double() for x in row) for row in rows]
-    few += [tuple(2 * torch.randn(2, 7, generator=g, dtype=torch.float64)), tuple(torch.randn(2, 3, 4, generator=g))]
-    return [*few, (torch.tensor([0.0, 30.0, -100.0]), torch.tensor([100.0, 0.0, 100.0]))]  # float32, far apart
+def pair(g, shape, spread=1.0, dtype=torch.float64):
+    return tuple(spread * torch.randn(2, *shape, generator=g, dtype=dtype))
 
 
-def only_differences(fn):
-    chosen, rejected = cases()[2]
-    close(fn(chosen + 5, rejected + 5), fn(chosen, rejected), case=(chosen + 5, rejected + 5))
-
-
-def no_idea_costs_log_two(fn):
-    same = torch.tensor([0.3]).double()
-    close(fn(same, same), [math.log(2)], case=(same, same))
+cases = rows("bradley_terry_loss", pair)
 
 
 def slope(fn):
@@ -47,4 +36,4 @@ def far_apart(fn):
     close(got, case[1], case=case, mistake=mistake)
 
 
-EXERCISE = Exercise(solution=bradley_terry_loss, cases=cases, gradient=True)
+EXERCISE = Exercise(solution=bradley_terry_loss, cases=cases, gradient=True, suite=examples("bradley_terry_loss"))

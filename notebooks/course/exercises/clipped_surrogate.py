@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, examples, require, rows
 from ..pictures import INK, MUTED, NEGATIVE, POSITIVE, figure, key, stroke
 
 
@@ -27,28 +27,13 @@ def random_samples(g, *shape, dtype=torch.float64):
     return logp, logp_old, torch.randn(*shape, generator=g, dtype=dtype)
 
 
+def batch(g=None, *, ratios=(), advantages=(), old=-1.5, shape=(), eps=0.2, dtype=torch.float64):
+    """The arguments of `clipped_surrogate`: with these ratios and advantages, or drawn in this shape."""
+    drawn = random_samples(g, *shape, dtype=dtype) if shape else samples(ratios, advantages, old)
+    return *drawn, eps
+
+
 SIX = [0.5, 1.1, 1.5, 0.5, 1.1, 3.5], [1.0, 1.0, 1.0, -1.0, -1.0, -1.0]
-
-
-def cases():
-    g = torch.Generator().manual_seed(6)
-    return [
-        (*samples([1.1], [2.0]), 0.2),
-        (*samples([1.5], [2.0]), 0.2),
-        (*samples([0.5], [-2.0]), 0.2),
-        (*samples([0.5], [2.0]), 0.2),
-        (*samples([3.5], [-2.0]), 0.2),
-        (*samples([0.1], [-1.0]), 0.2),  # below eps too: tells a fence from eps from one without a lower side
-        (*samples(*SIX), 0.2),
-        (*random_samples(g, 8), 0.1),
-        (*random_samples(g, 5, 7), 0.3),
-        (*random_samples(g, 6, dtype=torch.float32), 0.2),
-    ]
-
-
-def inside_the_fence(fn):
-    case = (*samples([0.9, 1.1, 0.9, 1.1], [2.0, 2.0, -2.0, -2.0]), 0.2)
-    close(fn(*case), [1.8, 2.2, -1.8, -2.2], case=case)
 
 
 def never_above(fn):
@@ -70,11 +55,6 @@ def six_slopes(fn):
     require(flat == [False, False, True, True, False, False], message, case=(*samples(*SIX), 0.2), got=slopes)
 
 
-def far_outside(fn):
-    case = (*samples([50.0], [-1.0], old=-6.0), 0.2)
-    close(fn(*case), [-50.0], case=case)
-
-
 def draw_curves(fn):
     """The learner's curve over the ratio, beside the right one, for A = 1 and A = -1."""
     fig, axes = figure(2, width=7, height=2.6, xlabel="ratio", xlim=(0, 2.5))
@@ -93,4 +73,10 @@ def draw_curves(fn):
     return fig, "Your objective over the ratio beside the expected one, for A = 1 and A = -1; fence at 0.8 and 1.2."
 
 
-EXERCISE = Exercise(solution=clipped_surrogate, cases=cases, gradient=("logp",), picture=draw_curves)
+EXERCISE = Exercise(
+    solution=clipped_surrogate,
+    cases=rows("clipped_surrogate", batch),
+    suite=examples("clipped_surrogate", batch),
+    gradient=("logp",),
+    picture=draw_curves,
+)

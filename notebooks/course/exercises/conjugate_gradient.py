@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, close, require
 from .surrogate import draw
 
 

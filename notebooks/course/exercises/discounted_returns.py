@@ -1,6 +1,6 @@
 """discounted_returns: the return from every step on."""
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, examples, require, rows
 
 
 def returns(rewards, gamma):
@@ -12,10 +12,7 @@ def returns(rewards, gamma):
     return result[::-1]
 
 
-def cases():
-    walk = [-0.1, -1.0, -0.1, -0.1, -1.0, -0.1, 1.0]
-    short = [([1.0], 0.5), ([-0.1, 1.0], 0.5), ([1.0, 2.0, 4.0], 0.5), ([-1.0, -0.1, 1.0], 0.0)]
-    return [*short, ([0.0, 0.0, 1.0, 0.0], 0.9), (walk, 1.0), (walk, 0.9)]
+cases = rows("discounted_returns")
 
 
 def recursion(fn):
@@ -25,8 +22,4 @@ def recursion(fn):
             require(abs(now - (r + gamma * later)) < 1e-6, f"It does not at t = {t}.", case=(rewards, gamma), got=G)
 
 
-def two_steps(fn):
-    close(fn([3.0, 5.0], 0.1), [3.5, 5.0], case=([3.0, 5.0], 0.1))
-
-
-EXERCISE = Exercise(solution=returns, cases=cases, check_dtype=False)
+EXERCISE = Exercise(solution=returns, cases=cases, check_dtype=False, suite=examples("discounted_returns"))

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, close, examples, require, rows
 from ..pictures import INK, MUTED, NEGATIVE, OLD, figure
 
 
@@ -13,57 +13,22 @@ def draw_mask(ids, prompt_length, eos_id, pad_id):
     return earlier == 0
 
 
-def _case(*rows, prompt, eos=1, pad=0):
-    return torch.tensor(rows), prompt, eos, pad
+def batch(ids, prompt, eos=1, pad=0):
+    return torch.tensor(ids), prompt, eos, pad
 
 
-def cases():
-    g = torch.Generator().manual_seed(11)
-    drawn = torch.randint(0, 6, (8, 12), generator=g)
-    return [
-        _case([5, 1, 0], prompt=1),
-        _case([5, 7, 8], prompt=1),  # cut off: no EOS
-        _case([5, 6, 7, 8, 1, 0, 0], prompt=2),
-        _case([5, 6, 7, 8, 1], prompt=2),
-        _case([1, 5, 1, 6, 7, 1, 0], prompt=4),  # a customer wrote "<eos>"
-        _case([5, 7, 1, 8, 9, 1, 4], prompt=1),  # the sampler went on
-        _case([5, 7, 0, 8, 1, 0], prompt=1),  # PAD drawn as a token: it was chosen, so it counts
-        _case([2, 2, 5, 7, 2, 2, 2], prompt=3, eos=2, pad=2),
-        _case([2, 2, 5, 7, 8, 9], [4, 5, 6, 2, 2, 2], prompt=3, eos=2, pad=2),
-        _case([0, 0, 5, 7, 1, 0], [0, 4, 5, 7, 8, 9], [3, 4, 5, 1, 0, 0], prompt=3),
-        (drawn, 4, 1, 0),
-        (drawn.flip(0), 7, 3, 3),
-    ]
+cases = rows("draw_mask", batch)
 
 
 def eos_is_an_action(fn):
-    case = _case([5, 6, 7, 8, 1, 0, 0], prompt=2)
+    case = batch([[5, 6, 7, 8, 1, 0, 0]], prompt=2)
     got = fn(*case)
     require(got[0, 2], case=case, got=got)
-
-
-def nothing_after_the_end_matters(fn):
-    first = fn(*_case([5, 6, 7, 8, 1, 0, 0, 0], prompt=2))
-    for tail in ([1, 1, 1], [9, 1, 9], [1, 9, 0], [9, 9, 9]):
-        case = _case([5, 6, 7, 8, 1, *tail], prompt=2)
-        close(fn(*case), first, case=case)
-
-
-def the_prompt_does_not_matter(fn):
-    first = fn(*_case([4, 6, 5, 7, 8, 1, 0], prompt=3))
-    for head in ([0, 0, 5], [1, 1, 5], [4, 1, 5], [1, 5, 1]):
-        case = _case([*head, 7, 8, 1, 0], prompt=3)
-        close(fn(*case), first, case=case)
 
 
 def rows_are_alone(fn):
     case = cases()[9]
     close(fn(case[0][2:], *case[1:]), fn(*case)[2:], case=case)
-
-
-def cut_replies_are_whole(fn):
-    case = _case([5, 7, 8], [5, 7, 8], prompt=1)
-    close(fn(*case), torch.ones(2, 2, dtype=torch.bool), case=case)
 
 
 SHOWN = [[0, 0, 5, 7, 1, 0, 0, 0], [3, 1, 5, 7, 8, 4, 1, 0], [3, 4, 5, 7, 8, 9, 4, 6], [0, 4, 5, 1, 9, 1, 9, 9]]
@@ -73,7 +38,7 @@ def draw(fn):
     """Four rows of tokens: blue where the learner's mask is true, a black frame where it should be."""
     from matplotlib.patches import Rectangle
 
-    case = _case(*SHOWN, prompt=3)
+    case = batch(SHOWN, prompt=3)
     right, yours = draw_mask(*case), torch.as_tensor(fn(*case)).bool()
     yours = yours[:, -right.shape[1] :] if yours.ndim == 2 and yours.shape[1] >= right.shape[1] else ~right
     fig, ax = figure(width=6.4, height=2.5, xlim=(-0.1, 8.1), ylim=(4.1, -0.75))
@@ -95,4 +60,4 @@ def draw(fn):
     return fig, f"Four replies token by token: your mask and the right one differ at {wrong} of {right.numel()} tokens."
 
 
-EXERCISE = Exercise(solution=draw_mask, cases=cases, picture=draw)
+EXERCISE = Exercise(solution=draw_mask, cases=cases, suite=examples("draw_mask", batch), picture=draw)

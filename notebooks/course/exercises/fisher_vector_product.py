@@ -2,9 +2,8 @@
 
 import torch
 
-from ..check.spec import Exercise, close
+from ..check import Exercise, close, rows
 from .kl import kl
-from .surrogate import draw
 
 
 def fisher_vector_product(logits, visits, vector, damping):
@@ -15,11 +14,7 @@ def fisher_vector_product(logits, visits, vector, damping):
     return torch.autograd.grad((slope * vector).sum(), new)[0] + damping * vector
 
 
-def cases():
-    one = torch.zeros(1, 2).double(), torch.ones(1).double(), torch.tensor([[1.0, 0.0]]).double(), 0.5
-    visits = torch.tensor([0.5, 0.3, 0.2]).double()
-    three = draw(20, 3, 4), visits, draw(21, 3, 4), 0.1
-    return [one, three, (draw(22, 3, 5), visits, draw(23, 3, 5), 0.0)]
+cases = rows("fisher_vector_product")
 
 
 def is_the_hessian(fn):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from ..check.spec import Exercise, require
+from ..check import Exercise, require
 
 QUESTION = "Hi, my old fern has small bugs. Any ideas?"
 LOVED, HATED, TOKENS = 0.5, -1.0, 48  # score at least, gold at most; as long as the help desk's own model may speak

@@ -10,6 +10,8 @@ from ppo_lesson.policies import TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig
 from ppo_lesson.rollout import Rollout, fixed_steps
 
+from ..check.rows import read
+
 
 class NamedAdam(torch.optim.Adam):
     """torch's Adam with a short name, for the lines that a check prints."""
@@ -25,22 +27,7 @@ class NamedRollout(Rollout):
         return "Rollout of {} robots x {} steps".format(*self.actions.shape)
 
 
-FROZEN = PPOConfig(
-    robots=8,
-    steps=8,
-    epochs=3,
-    minibatches=4,
-    lr=0.1,
-    critic_lr=0.1,
-    gamma=0.99,
-    lam=0.95,
-    eps=0.2,
-    target_kl=None,
-    value_coef=0.5,
-    entropy_coef=0.02,
-    max_grad_norm=0.25,
-    anneal=False,
-)
+FROZEN, OTHER = (PPOConfig(**{"target_kl": None} | settings) for settings in read("frozen_batch").values())
 
 
 def frozen(config=FROZEN, seed=0):

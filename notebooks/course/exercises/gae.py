@@ -2,11 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close
-
-
-def _draw(g, *shape, dtype=torch.float64):
-    return torch.randn(*shape, generator=g, dtype=dtype)
+from ..check import Exercise, close, rows
 
 
 def _later(x):
@@ -25,20 +21,13 @@ def gae(rewards, values, next_values, terminated, truncated, gamma, lam):
     return advantages
 
 
-def cases():
-    g, no = torch.Generator().manual_seed(1), torch.tensor([False, False, False])
-    r, v, nv = (torch.tensor(x).double() for x in ([0.0, 0.0, 1.0], [0.5, 0.6, 0.7], [0.6, 0.7, 9.0]))
-    end = torch.tensor([False, False, True])
-    cases = [(r, v, nv, no, no, 0.9, 0.5), (r, v, nv, end, no, 0.99, 0.95), (r, v, nv, no, end, 0.9, 0.5)]
-    for shape, dtype, gamma, lam in (
-        ((8,), torch.float64, 0.9, 0.8),
-        ((3, 9), torch.float64, 0.97, 0.95),
-        ((4, 6), torch.float32, 0.9, 1.0),
-    ):
-        r, v, nv = (_draw(g, *shape, dtype=dtype) for _ in range(3))
-        u = torch.rand(*shape, generator=g)
-        cases.append((r, v, nv, u < 0.2, u > 0.75, gamma, lam))
-    return cases
+def drawn(g, shape, gamma, lam, dtype=torch.float64):
+    r, v, nv = (torch.randn(*shape, generator=g, dtype=dtype) for _ in range(3))
+    u = torch.rand(*shape, generator=g)
+    return r, v, nv, u < 0.2, u > 0.75, gamma, lam
+
+
+cases = rows("gae", drawn)
 
 
 def zero_is_the_td_error(fn):

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, close, require, rows
 
 EOS = 1
 
@@ -23,17 +23,7 @@ def _batch(rows, seed, *, pad=0, dtype=torch.float64, whole=True):
     return numbers, ids, real if whole else real.bool(), EOS
 
 
-def cases():
-    ended, cut, chat = [5, 6, 7, EOS], [5, 6, 7, 8, 9], [4, EOS, 3, 8, EOS]  # chat: an EOS ends the question too
-    return [
-        _batch([(0, ended, 0)], 0),
-        _batch([(0, ended, 1), (0, chat, 0)], 1),
-        _batch([(1, ended, 0), (0, chat, 0), (2, [9, 9, EOS], 0)], 2),
-        _batch([(2, ended, 1), (0, chat, 2), (1, cut, 1)], 3, whole=False),
-        _batch([(0, [4, EOS, 8, 9], 2), (1, [4, EOS, 8, 9, EOS], 0)], 4),  # the first of these was cut
-        _batch([(1, ended, 2), (0, chat, 2), (0, cut, 2)], 5, pad=EOS),
-        _batch([(3, [4, EOS, 8, 6, EOS], 0), (0, [4, EOS, 8, 2, 2, 2, 6, 7], 0)], 6, dtype=torch.float32),
-    ]
+cases = rows("last_token_score", _batch)
 
 
 def padding_says_nothing(fn):
@@ -43,8 +33,7 @@ def padding_says_nothing(fn):
         wide = torch.full((1, left + 4 + right), torch.nan).double()
         wide[:, left : left + 4] = numbers
         padded = _batch([(left, ids[0].tolist(), right)], 7, pad=pad)
-        case = (wide, *padded[1:])
-        close(fn(*case), alone, case=case)
+        close(fn(wide, *padded[1:]), alone)
 
 
 def ends_without_eos(fn):

@@ -1,6 +1,6 @@
 """memory_plan: what LoRA costs."""
 
-from ..check.spec import Exercise, close
+from ..check import Exercise, close, rows
 
 
 def memory_plan(matrices, others, rank):
@@ -10,20 +10,9 @@ def memory_plan(matrices, others, rank):
     return 2 * base, 2 * adapter * (4 + 4 + 4 + 4)
 
 
-LAYER = [(896, 896), (128, 896), (128, 896), (896, 896), (4864, 896), (4864, 896), (896, 4864)]  # of Qwen2.5-0.5B
-
-
-def cases():
-    return [
-        ([(1, 1)], 0, 1),
-        ([(2, 3)], 5, 1),
-        ([(2, 3)], 5, 4),
-        ([(10, 20), (30, 40)], 100, 2),
-        ([], 7, 3),
-        (LAYER, 896 * 151_936, 16),
-        (LAYER * 24, 151_936 * 896 + 71_552, 16),
-        (LAYER * 24, 0, 64),
-    ]
+cases = rows(
+    "memory_plan", lambda layer, others, rank, layers=1: ([tuple(size) for size in layer] * layers, others, rank)
+)
 
 
 def rank_only_learns(fn):
@@ -39,8 +28,7 @@ def both_sides(fn):
 
 def only_matrices_learn(fn):
     base, learns = fn([(10, 10)], 0, 1)
-    case = [(10, 10)], 100, 1
-    close(fn(*case), (2 * base, learns), case=case)
+    close(fn([(10, 10)], 100, 1), (2 * base, learns))
 
 
 EXERCISE = Exercise(solution=memory_plan, cases=cases, check_dtype=False)

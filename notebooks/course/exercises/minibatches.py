@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, require
+from ..check import Exercise, require
 
 
 def minibatches(n, count, generator):

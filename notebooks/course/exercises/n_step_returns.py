@@ -2,11 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close
-
-
-def _draw(g, *shape, dtype=torch.float64):
-    return torch.randn(*shape, generator=g, dtype=dtype)
+from ..check import Exercise, close, examples, rows
 
 
 def n_step_returns(rewards, values, n, gamma):
@@ -18,18 +14,7 @@ def n_step_returns(rewards, values, n, gamma):
     return G
 
 
-def cases():
-    g = torch.Generator().manual_seed(0)
-    one = torch.tensor([-0.1, -1.0, 1.0]).double(), torch.tensor([2.0, 3.0, 0.5]).double(), 1, 0.5
-    two = torch.tensor([-0.1, -1.0, -0.1, 1.0]).double(), torch.tensor([2.0, 3.0, 0.5, 4.0]).double(), 2, 0.5
-    more = [(_draw(g, 6), _draw(g, 6), n, gamma) for n, gamma in ((3, 0.9), (5, 0.97), (9, 0.9))]
-    rows, single = (_draw(g, 2, 7), _draw(g, 2, 7), 4, 0.8), (_draw(g, 5).float(), _draw(g, 5).float(), 3, 0.9)
-    return [one, two, *more, rows, single]
-
-
-def one_is_the_td_target(fn):
-    rewards, values, n, gamma = cases()[0]
-    close(fn(rewards.clone(), values.clone(), n, gamma), [1.4, -0.75, 1.0], case=(rewards, values, n, gamma))
+cases = rows("n_step_returns")
 
 
 def whole_walk(fn):
@@ -45,4 +30,4 @@ def a_right_critic_agrees(fn):
         close(fn(rewards.clone(), V.clone(), n, gamma), V, case=(rewards, V, n, gamma))
 
 
-EXERCISE = Exercise(solution=n_step_returns, cases=cases)
+EXERCISE = Exercise(solution=n_step_returns, cases=cases, suite=examples("n_step_returns"))

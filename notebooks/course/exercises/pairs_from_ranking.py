@@ -1,15 +1,11 @@
 """pairs_from_ranking: from a ranking of replies to pairs of a better and a worse one."""
 
-from ..check.spec import Exercise, require
+from ..check import Exercise, require, rows
 
 
 def pairs_from_ranking(order):
     """Every (better, worse) pair of a ranking, the best first."""
     return [(better, worse) for i, better in enumerate(order) for worse in order[i + 1 :]]
-
-
-def cases():
-    return [(["B", "D", "A", "C"],), ([1, 3, 0, 2],), ([7],), ([5, 2],), ([4, 0, 8, 1, 6],), (["z", "y", "x"],)]
 
 
 def how_many(fn):
@@ -32,4 +28,4 @@ def best_first(fn):
     )
 
 
-EXERCISE = Exercise(solution=pairs_from_ranking, cases=cases)
+EXERCISE = Exercise(solution=pairs_from_ranking, cases=rows("pairs_from_ranking"))

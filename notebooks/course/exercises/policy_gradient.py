@@ -6,7 +6,7 @@ from ppo_lesson.maze import Maze, MazeBatch, exact_policy_gradient
 from ppo_lesson.policies import TabularPolicy
 from ppo_lesson.rollout import whole_episodes
 
-from ..check.spec import Exercise, close, mean_within
+from ..check import Exercise, close, mean_within
 from .score_function import score_function
 
 

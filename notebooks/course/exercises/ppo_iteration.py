@@ -7,8 +7,8 @@ import torch
 from ppo_lesson.objectives import aggregate, clipped_surrogate, value_loss
 from ppo_lesson.returns import gae
 
+from ..check import Exercise, require, rows
 from ..check.compare import difference
-from ..check.spec import Exercise, require
 from ..check.texts import of_exercise
 from .iteration_suite import SUITE
 from .shape_rewards import shape_rewards
@@ -32,45 +32,38 @@ def ppo_iteration(actor, critic, reference, optimizer, ids, mask, scores, beta, 
         optimizer.step()
 
 
-def cases():
-    return [situation(1, (0,), (1,), (2,)), situation(2), situation(3, dtype=torch.float32)]
+NAN_OUTSIDE = 2  # its place among the judged
+cases = rows("ppo_iteration", situation)
 
 
-NAN_OUTSIDE = {"seed": 8, "epochs": 2, "outside": torch.nan}
-JUDGED = (  # settings of situations; between them every known mistake does something else than the solution
-    {"seed": 7, "epochs": 4, "shared": True},
-    {"seed": 10, "epochs": 3, "lr": 40.0},
-    NAN_OUTSIDE,
-    {"seed": 9, "epochs": 2, "lower": 200.0, "dtype": torch.float32},
-    {"seed": 4},
-    {"seed": 5, "pads": (3, 1), "prompts": (4, 4), "lengths": (5, 7), "beta": 0.5},
-    {"seed": 6, "epochs": 3, "lr": 2.0},
-)
+def judged() -> list[tuple]:
+    """Situations; between them every known mistake does something else than the solution."""
+    return rows("ppo_iteration", situation, "judged")()
 
 
 def everything(fn):
-    for settings in JUDGED:
-        case = situation(**settings)
-        pairs = zip(("actor", "critic"), after(fn, case), after(ppo_iteration, situation(**settings)))
+    for case, twin in zip(judged(), judged()):
+        pairs = zip(("actor", "critic"), after(fn, case), after(ppo_iteration, twin))
         first = next((name for name, got, want in pairs if not _alike(got, want)), None)
         require(first is None, f"Here the {first} does not: beta {case[-2]}, epochs {case[-1]}.", case=())
 
 
 def known(fn, said: str) -> str:
     """The names of the mistakes that together do what fn does, or what a property said."""
-    mine = [(settings, _ends(fn, settings)) for settings in JUDGED]
-    plain = [pair for pair in mine if pair != (NAN_OUTSIDE, "broken")]  # NaN may leak besides
+    mine = [_ends(fn, case) for case in judged()]
+    leaks = mine[NAN_OUTSIDE] == "broken"  # NaN may leak besides
     for mistake in of_exercise("ppo_iteration", ppo_iteration)["mistakes"]:
-        if all(_alike(here, _ends(mistake.fn, settings)) for settings, here in plain):
-            leaks = plain != mine and _ends(mistake.fn, NAN_OUTSIDE) != "broken"
-            return mistake.fn.__name__ + " nan_leaks" * leaks
+        plain = [pair for i, pair in enumerate(zip(mine, judged())) if not (leaks and i == NAN_OUTSIDE)]
+        if all(_alike(here, _ends(mistake.fn, case)) for here, case in plain):
+            besides = leaks and _ends(mistake.fn, judged()[NAN_OUTSIDE]) != "broken"
+            return mistake.fn.__name__ + " nan_leaks" * besides
     return said
 
 
-def _ends(fn, settings: dict):
-    """What fn leaves on one of the batches, or "broken" where it raises or where a number is not finite."""
+def _ends(fn, case: tuple):
+    """What fn leaves on this batch, or "broken" where it raises or where a number is not finite."""
     try:
-        found = after(fn, situation(**settings))
+        found = after(fn, case)
     except Exception:
         return "broken"
     return found if all(x.isfinite().all() for x in found) else "broken"

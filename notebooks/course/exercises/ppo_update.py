@@ -4,12 +4,11 @@ import torch
 
 from ppo_lesson.kl import estimate
 from ppo_lesson.objectives import clip_fraction, clipped_surrogate
-from ppo_lesson.ppo import PPOConfig
 from ppo_lesson.returns import whiten
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, close, require
 from .entropy import entropy
-from .frozen_batch import frozen
+from .frozen_batch import OTHER, frozen
 from .minibatches import minibatches
 from .value_loss import value_loss
 
@@ -48,24 +47,6 @@ def ppo_update(policy, critic, optimizer, rollout, config, generator):
     return trace
 
 
-def cases():
-    other = PPOConfig(
-        robots=4,
-        steps=12,
-        epochs=2,
-        minibatches=3,
-        lr=0.2,
-        gamma=0.9,
-        lam=0.7,
-        eps=0.1,
-        value_coef=0.3,
-        entropy_coef=0.05,
-        max_grad_norm=0.15,
-        target_kl=None,
-    )
-    return [frozen(), frozen(other, seed=1)]
-
-
 def one_row_each(fn):
     case = frozen()
     trace = fn(*case)
@@ -83,4 +64,4 @@ def policy_and_critic_learn(fn):
     close(mine[1].table.detach(), right[1].table.detach(), "The critic's values differ.", case=mine)
 
 
-EXERCISE = Exercise(solution=ppo_update, cases=cases)
+EXERCISE = Exercise(solution=ppo_update, cases=lambda: [frozen(), frozen(OTHER, seed=1)])

@@ -4,7 +4,7 @@ import torch
 
 from ppo_lesson.maze import Maze
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, close, require
 from .policy_gradient import draw, every_walk, finite_horizon_gradient, reals
 
 

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from ..check.spec import Wrong
-from .reply_properties import (
-    clipped,
-    free_of_padding,
-    means_over_real,
-    nan_on_padding,
-    old_is_data,
-    price_of_leaving,
-    score_on_the_last,
-    unlikely_tokens,
-)
+from . import reply_properties as hold
 
 SUITE = {
-    "score on the last real token": score_on_the_last,
-    "price of leaving the reference": price_of_leaving,
-    "advantages free of padding": free_of_padding,
-    "old numbers are data": old_is_data,
-    "ratio of very unlikely tokens": unlikely_tokens,
-    "clip": clipped,
-    "means over real tokens": means_over_real,
-    "NaN on padding": nan_on_padding,
+    "score on the last real token": hold.score_on_the_last,
+    "price of leaving the reference": hold.price_of_leaving,
+    "advantages free of padding": hold.free_of_padding,
+    "old numbers are data": hold.old_is_data,
+    "ratio of very unlikely tokens": hold.unlikely_tokens,
+    "clip": hold.clipped,
+    "means over real tokens": hold.means_over_real,
+    "NaN on padding": hold.nan_on_padding,
 }
 
 

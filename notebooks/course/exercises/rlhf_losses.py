@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from ..check import Exercise, close, rows
 from ..check.compare import difference
-from ..check.spec import Exercise, close
 from ..check.texts import of_exercise
 from .reply_batch import NAMES, as_case, replies
 from .reply_suite import SUITE
@@ -33,15 +33,7 @@ def rlhf_losses(logp, logp_old, logp_ref, values, values_old, scores, mask, beta
     return {"rewards": rewards, "advantages": advantages, "policy_loss": policy_loss, "value_loss": value_loss}
 
 
-def cases():
-    return [
-        as_case(replies(1, (1,), 1)),
-        as_case(replies(2, (3,), 3)),
-        as_case(replies(3, (2,), 4)),
-        as_case(replies(4)),
-        as_case(replies(5, (5, 1, 6, 3), 7, beta=0.5)),
-        as_case(replies(6, (3, 5), 6, torch.float32)),
-    ]
+cases = rows("rlhf_losses", lambda **what: as_case(replies(**what)))
 
 
 def everything(fn):

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, Wrong, close, require
+from ..check import Exercise, Wrong, close, require, rows
 
 
 def sample_token(logits, u, temperature):
@@ -13,33 +13,17 @@ def sample_token(logits, u, temperature):
     return tokens, logps.gather(-1, tokens[:, None])[:, 0]
 
 
-def cases():
-    g = torch.Generator().manual_seed(12)
-
-    def drawn(B, V, temperature, size=1.5):
-        logits = size * torch.randn(B, V, generator=g)
-        u = torch.rand(B, generator=g, dtype=torch.float64)
-        for at in (1.0, temperature, 1 / temperature):  # keep away from the edges, where rounding decides
-            ends = (logits / at).softmax(-1).double().cumsum(-1)
-            near = (ends - u[:, None]).abs().amin(-1) < 1e-3
-            u = torch.where(near, (u + 0.013) % 1, u)
-        return logits, u, temperature
-
-    half = torch.tensor([[0.0, 0.0]])
-    return [
-        (half, torch.tensor([0.3], dtype=torch.float64), 1.0),
-        (half, torch.tensor([0.7], dtype=torch.float64), 1.0),
-        (torch.tensor([[1.0, 0.0, -1.0]]), torch.tensor([0.8], dtype=torch.float64), 2.0),
-        (torch.tensor([[-torch.inf, 0.0, 0.0]]), torch.tensor([0.0], dtype=torch.float64), 1.0),
-        (torch.tensor([[-16.0, 0.0]]), torch.tensor([1e-8], dtype=torch.float64), 1.0),  # a rare token
-        (torch.tensor([[3.0, 2.0, 1.0, 0.0, -1.0]] * 3), torch.tensor([0.2, 0.96, 0.999], dtype=torch.float64), 1.0),
-        drawn(6, 8, 0.5),
-        drawn(12, 30, 1.0),
-        drawn(16, 12, 1.5),
-        drawn(5, 9, 0.8, size=4.0),
-    ]
+def drawn(g, B, V, temperature, size=1.5):
+    logits = size * torch.randn(B, V, generator=g)
+    u = torch.rand(B, generator=g, dtype=torch.float64)
+    for at in (1.0, temperature, 1 / temperature):  # keep away from the edges, where rounding decides
+        ends = (logits / at).softmax(-1).double().cumsum(-1)
+        near = (ends - u[:, None]).abs().amin(-1) < 1e-3
+        u = torch.where(near, (u + 0.013) % 1, u)
+    return logits, u, temperature
 
 
+cases = rows("sample_token", drawn)
 GRID = (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000  # u, evenly over [0, 1)
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import one_hot
 
-from ..check.spec import Exercise, close
+from ..check import Exercise, close, rows
 
 
 def score_function(logits, actions):
@@ -12,14 +12,7 @@ def score_function(logits, actions):
     return one_hot(actions, logits.shape[-1]) - probs
 
 
-def cases():
-    g = torch.Generator().manual_seed(0)
-
-    def draw(*shape, dtype=torch.float64):
-        return torch.randn(*shape, generator=g, dtype=dtype), torch.randint(shape[-1], shape[:-1], generator=g)
-
-    start = (torch.zeros(4, dtype=torch.float64), torch.tensor(1))
-    return [start, draw(4), draw(3), draw(2, 4), draw(3, 5, 4), draw(6, 4, dtype=torch.float32)]
+cases = rows("score_function")
 
 
 def sums_to_zero(fn):

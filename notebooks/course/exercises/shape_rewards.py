@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, close, examples, require, rows
 
 
 def shape_rewards(scores, logp, logp_ref, mask, beta):
@@ -26,17 +26,7 @@ def _replies(seed, starts, ends, tokens, beta, *, padding=None, dtype=torch.floa
     return torch.randn(len(starts), generator=g, dtype=dtype), logp, logp_ref, mask, beta
 
 
-def cases():
-    one = torch.tensor([1.0]), torch.tensor([[-1.0]]), torch.tensor([[-1.5]]), torch.tensor([[True]]), 0.1
-    return [
-        one,
-        _replies(1, (0,), (2,), 2, 0.5),
-        _replies(2, (0, 0), (3, 2), 3, 0.1),
-        _replies(3, (0, 0, 0), (4, 1, 3), 4, 0.0),
-        _replies(4, (0, 0, 0), (2, 4, 1), 6, 0.2, dtype=torch.float64),
-        _replies(5, (0, 0), (3, 5), 5, 0.3, padding=1e6),
-        _replies(6, (2, 0, 1), (4, 3, 5), 6, 0.2),
-    ]
+cases = rows("shape_rewards", _replies)
 
 
 def sums(fn):
@@ -50,11 +40,6 @@ def same_model(fn):
     scores, logp, _, mask, beta = case = _replies(8, (0, 0), (3, 4), 4, 0.5)
     got = fn(scores, logp, logp.clone(), mask, beta)
     close(got, torch.tensor([[0, 0, scores[0], 0], [0, 0, 0, scores[1]]]), case=case)
-
-
-def bad_luck_is_paid_too(fn):
-    case = torch.zeros(1), torch.tensor([[-2.0, -1.0]]), torch.tensor([[-1.0, -2.0]]), torch.ones(1, 2).bool(), 0.5
-    close(fn(*case), torch.tensor([[0.5, -0.5]]), case=case)
 
 
 def data(fn):
@@ -73,4 +58,4 @@ def nan_outside(fn):
     close(got, shape_rewards(*case), case=case)
 
 
-EXERCISE = Exercise(solution=shape_rewards, cases=cases)
+EXERCISE = Exercise(solution=shape_rewards, cases=cases, suite=examples("shape_rewards"))

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close
+from ..check import Exercise, close, examples, rows
 
 
 def draw(seed, *shape, dtype=torch.float64):
@@ -16,17 +16,7 @@ def surrogate(logp, logp_old, advantages):
     return ratio * advantages.detach()
 
 
-def cases():
-    one = tuple(torch.tensor([x], dtype=torch.float64) for x in (-0.7, -1.4, 2.0))
-    equal = -draw(0, 3).abs(), -draw(0, 3).abs(), draw(1, 3)  # logp = logp_old: every ratio is 1
-    apart = -draw(2, 2, 4).abs(), -draw(3, 2, 4).abs(), draw(4, 2, 4)
-    single = *(-draw(seed, 5, dtype=torch.float32).abs() for seed in (5, 6)), draw(7, 5, dtype=torch.float32)
-    return [one, equal, apart, single]
-
-
-def value_at_old(fn):
-    logp, same, advantages = cases()[1]
-    close(fn(logp, same, advantages), advantages, case=(logp, same, advantages))
+cases = rows("surrogate")
 
 
 def asks_the_new_policy(fn):
@@ -35,4 +25,4 @@ def asks_the_new_policy(fn):
     close(mean, (new.exp() * advantages).sum(), case=(new, old, advantages))
 
 
-EXERCISE = Exercise(solution=surrogate, cases=cases, gradient=True)
+EXERCISE = Exercise(solution=surrogate, cases=cases, suite=examples("surrogate"), gradient=True)

@@ -4,7 +4,7 @@ import torch
 
 from ppo_lesson.maze import Maze, optimal
 
-from ..check.spec import Exercise, close
+from ..check import Exercise, close, examples, rows
 
 
 def td_update(values, states, rewards, next_states, terminated, truncated, lr, gamma):
@@ -16,34 +16,26 @@ def td_update(values, states, rewards, next_states, terminated, truncated, lr, g
     return values + lr * total / visits
 
 
-def _transitions(values, rows, lr, gamma):
-    """rows: (state, reward, next state, terminated, truncated) of each transition."""
-    states, rewards, next_states, terminated, truncated = zip(*rows)
+def _transitions(values, steps, lr, gamma):
+    """steps: (state, reward, next state, terminated, truncated) of each transition."""
+    states, rewards, next_states, terminated, truncated = zip(*steps)
     table = torch.tensor(values, dtype=torch.float64)
     flags = torch.tensor(terminated, dtype=torch.bool), torch.tensor(truncated, dtype=torch.bool)
     rewards = torch.tensor(rewards, dtype=torch.float64)
     return table, torch.tensor(states), rewards, torch.tensor(next_states), *flags, lr, gamma
 
 
-def cases():
-    end, cut, on = (True, False), (False, True), (False, False)
-    one = _transitions([1.0, 3.0, 0.0], [(0, -0.1, 1, *on)], 0.5, 0.9)
-    goal = _transitions([1.0, 3.0, 7.0], [(1, 1.0, 2, *end), (0, -0.1, 1, *on)], 0.5, 0.9)
-    limit = _transitions([2.0, -4.0, 7.0], [(0, -0.1, 1, *cut), (1, 1.0, 2, *end)], 0.1, 0.5)
-    rows = [(0, -0.1, 1, *on), (0, -1.0, 0, *on), (1, -0.1, 0, *on), (0, -0.1, 3, *cut)]
-    twice = _transitions([1.0, -2.0, 0.5, 4.0], rows, 1.0, 0.9)
+def many(n=40, squares=16):
+    """Transitions from everywhere to everywhere; some terminate, some are cut."""
     g = torch.Generator().manual_seed(0)
-    n, squares = 40, 16
     states, next_states = (torch.randint(squares, (n,), generator=g) for _ in range(2))
     draw = torch.rand(n, generator=g)
     table, rewards = (torch.randn(k, generator=g, dtype=torch.float64) for k in (squares, n))
-    many = (table, states, rewards, next_states, draw < 0.2, draw > 0.8, 0.3, 0.97)
-    return [one, goal, limit, twice, many]
+    return table, states, rewards, next_states, draw < 0.2, draw > 0.8, 0.3, 0.97
 
 
-def lands_on_the_target(fn):
-    args = _transitions([5.0, 2.0, 0.0], [(0, -0.1, 1, False, False)], 1.0, 0.5)
-    close(fn(*args), torch.tensor([0.9, 2.0, 0.0]), case=args)
+def cases():
+    return [*rows("td_update", _transitions)(), many()]
 
 
 def the_truth_rests(fn):
@@ -58,4 +50,4 @@ def the_truth_rests(fn):
     close(fn(*args), V, case=args, atol=1e-6)
 
 
-EXERCISE = Exercise(solution=td_update, cases=cases)
+EXERCISE = Exercise(solution=td_update, cases=cases, suite=examples("td_update", _transitions))

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, close, require, rows
 
 
 def token_logps(logits, ids, response_length, temperature):
@@ -12,22 +12,12 @@ def token_logps(logits, ids, response_length, temperature):
     return deciding.log_softmax(-1).gather(-1, replies[..., None])[..., 0]
 
 
-def _batch(g, B, P, T, V, temperature, *, size=1.0, dtype=torch.float32):
+def _batch(g, *, B, P, T, V, temperature, size=1.0, dtype=torch.float32):
     logits = size * torch.randn(B, P + T, V, generator=g)
     return logits.to(dtype), torch.randint(V, (B, P + T), generator=g), T, temperature
 
 
-def cases():
-    g = torch.Generator().manual_seed(10)
-    return [
-        _batch(g, 1, 2, 1, 3, 1.0),
-        _batch(g, 1, 2, 2, 3, 1.0),
-        _batch(g, 1, 2, 3, 4, 0.5),
-        _batch(g, 2, 3, 3, 5, 2.0),
-        _batch(g, 3, 4, 6, 7, 0.7, size=3.0),
-        _batch(g, 2, 5, 4, 6, 1.0, size=80.0),  # some tokens are impossible in float32, and have a logarithm
-        _batch(g, 2, 3, 4, 40, 0.7, size=2.0, dtype=torch.bfloat16),
-    ]
+cases = rows("token_logps", _batch)
 
 
 def one_token_has_to_come(fn):

@@ -2,7 +2,8 @@
 
 import math
 
-from ..check.spec import Exercise, close
+from ..check import Exercise, close, rows
+from ..check.rows import read
 
 
 def translate(keys):
@@ -18,44 +19,17 @@ def translate(keys):
     }
 
 
-def _whole(**changes):
-    """verl 0.9.1's defaults, with changes."""
-    return {
-        "train_batch_size": 1024,
-        "n": 1,
-        "ppo_mini_batch_size": 256,
-        "clip_ratio": 0.2,
-        "clip_ratio_low": 0.2,
-        "clip_ratio_high": 0.2,
-        "use_kl_in_reward": False,
-        "kl_coef": 0.001,
-        "use_kl_loss": False,
-        "kl_loss_coef": 0.001,
-    } | changes
-
-
-def cases():
-    changes = [
-        {},
-        {"n": 8, "train_batch_size": 512},
-        {"train_batch_size": 100, "ppo_mini_batch_size": 30},
-        {"clip_ratio": 0.3},
-        {"clip_ratio": 0.3, "clip_ratio_low": None, "clip_ratio_high": 0.28},
-        {"clip_ratio": 0.1, "clip_ratio_low": None, "clip_ratio_high": None},
-        {"clip_ratio": 0.3, "clip_ratio_low": 0.1, "clip_ratio_high": None},
-        {"clip_ratio": 0.3, "clip_ratio_low": 0.0, "clip_ratio_high": 0.2},  # 0 is a value, None is none
-        {"use_kl_in_reward": True, "kl_coef": 0.05},
-        {"use_kl_loss": True, "kl_loss_coef": 0.04},
-        {"use_kl_in_reward": True, "use_kl_loss": True, "kl_coef": 0.02, "kl_loss_coef": 0.01},
-        {"kl_coef": 0.05, "n": 4},  # as in verl's own example: nobody asks for it
-    ]
-    return [(_whole(**change),) for change in changes]
-
-
 def switched_off(fn):
     case = (_whole(kl_coef=5.0, kl_loss_coef=7.0),)
     found = fn(*case)
     close((found["beta"], found["kl_loss"]), (0.0, 0.0), case=case)
 
 
-EXERCISE = Exercise(solution=translate, cases=cases, check_dtype=False)
+def _whole(**changes):
+    """verl 0.9.1's defaults, with changes."""
+    return read("translate")["defaults"] | changes
+
+
+EXERCISE = Exercise(
+    solution=translate, cases=rows("translate", lambda **changes: (_whole(**changes),)), check_dtype=False
+)

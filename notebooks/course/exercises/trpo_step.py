@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close
+from ..check import Exercise, close, rows
 from .conjugate_gradient import conjugate_gradient, matrix, times
 from .surrogate import draw
 
@@ -19,31 +19,15 @@ def trpo_step(theta, g, matvec, evaluate, delta):
     return theta
 
 
-def _world(seed, n, bend, stretch):
-    """theta, g, F v and evaluate of a small world: gain = g·d - bend |d|^2, KL = stretch * 1/2 d F d."""
+def _world(seed, n, delta, bend=0.0, stretch=1.0, judge=""):
+    """The arguments in a small world: gain = g·d - bend |d|^2, KL = stretch * 1/2 d F d; or another judge of a step."""
     theta, g, F = draw(seed, n), draw(seed + 1, n), matrix(seed + 2, n)
 
     def evaluate(new):
         d = new - theta
         return g @ d - bend * (d @ d), stretch * 0.5 * (d @ F @ d)
 
-    return theta, g, times(F), evaluate
-
-
-def cases():
-    return [
-        (*_world(40, 2, 0.0, 0.9), 0.02),  # the full step is accepted
-        (*_world(50, 3, 0.0, 1.5), 0.01),  # the KL is larger than its parabola says: shorten
-        (*_world(60, 4, 4.0, 0.9), 0.1),  # a long step does not improve: shorten
-        (*_world(70, 3, 1e4, 0.9), 0.05),  # no step improves: stay
-        (*_world(80, 3, 0.0, 1e3), 0.05),  # every step is too far: stay
-        (*_world(20, 3, 3.0, 1.5), 0.1),  # the full step does not improve, and is too far
-        (*_world(30, 3, 0.0, 0.64**-8.5), 0.05),  # the tenth try is good
-        (*_world(30, 3, 0.0, 0.64**-9.5), 0.05),  # the eleventh would be: stay
-        (*_world(90, 4, 0.0, 1.0)[:3], _accept, 0.03),  # any step is accepted, so its direction shows
-        (*_world(90, 4, 0.0, 1.0)[:3], _no_gain, 0.03),  # nothing gained: stay
-        (*_world(90, 4, 0.0, 1.0)[:3], _all_of_it, 0.03),  # the whole budget may be spent
-    ]
+    return theta, g, times(F), JUDGES.get(judge, evaluate), delta
 
 
 def _accept(new):
@@ -56,6 +40,10 @@ def _no_gain(new):
 
 def _all_of_it(new):
     return 1.0, 0.03
+
+
+JUDGES = {"accept": _accept, "no gain": _no_gain, "all of it": _all_of_it}
+cases = rows("trpo_step", _world)
 
 
 def length_is_delta(fn):

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close
+from ..check import Exercise, close, rows
 
 
 def what_follows(table, states, returned, final, terminated, truncated):
@@ -13,28 +13,25 @@ def what_follows(table, states, returned, final, terminated, truncated):
     return next_values, ended
 
 
-def _record(table, rows):
-    """rows: (state, returned, final, terminated, truncated) of each step; final is filled with 0 where none ended."""
-    states, returned, final, terminated, truncated = (torch.tensor(column) for column in zip(*rows))
+def _record(table, steps):
+    """steps: (state, returned, final, terminated, truncated) of each step; final is filled with 0 where none ended."""
+    states, returned, final, terminated, truncated = (torch.tensor(column) for column in zip(*steps))
     return torch.tensor(table).double(), states, returned, final, terminated.bool(), truncated.bool()
 
 
+def _drawn(seed, shape):
+    g = torch.Generator().manual_seed(seed)
+    table = torch.randn(16, generator=g, dtype=torch.float64) * 3
+    states, returned, final = (torch.randint(1, 16, shape, generator=g) for _ in range(3))
+    u = torch.rand(shape, generator=g)
+    terminated, truncated = u < 0.2, u > 0.7
+    ended = terminated | truncated
+    returned = torch.where(ended, 0, returned)  # back on the start
+    return table, states, returned, torch.where(ended, final, 0), terminated, truncated
+
+
 def cases():
-    on, end, cut = (0, 0), (1, 0), (0, 1)
-    two = _record([5.0, 6.0, 7.0, 8.0], [(0, 1, 0, *on), (1, 0, 2, *cut)])
-    goal = _record([5.0, 6.0, 7.0, 8.0], [(1, 2, 0, *on), (2, 0, 3, *end), (0, 1, 0, *on), (1, 0, 2, *cut)])
-    start = _record([5.0, 6.0, 7.0, 8.0], [(1, 0, 0, *on), (0, 3, 0, *cut), (3, 2, 0, *on)])  # cut on square 0
-    cases = [two, goal, start]
-    for seed, shape in ((0, (12,)), (1, (3, 8))):
-        g = torch.Generator().manual_seed(seed)
-        table = torch.randn(16, generator=g, dtype=torch.float64) * 3
-        states, returned, final = (torch.randint(1, 16, shape, generator=g) for _ in range(3))
-        u = torch.rand(shape, generator=g)
-        terminated, truncated = u < 0.2, u > 0.7
-        ended = terminated | truncated
-        returned = torch.where(ended, 0, returned)  # back on the start
-        cases.append((table, states, returned, torch.where(ended, final, 0), terminated, truncated))
-    return cases
+    return [*rows("truncation", _record)(), _drawn(0, (12,)), _drawn(1, (3, 8))]
 
 
 def the_loop_rests(fn):
@@ -45,8 +42,7 @@ def the_loop_rests(fn):
 
 
 def nothing_after_the_goal(fn):
-    case = cases()[1]
-    close(fn(*case)[0][1], 0.0, case=case)
+    close(fn(*cases()[1])[0][1], 0.0)
 
 
 EXERCISE = Exercise(solution=what_follows, cases=cases)

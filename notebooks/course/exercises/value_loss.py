@@ -2,7 +2,7 @@
 
 import torch
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, close, require, rows
 
 
 def value_loss(values, returns, values_old, clip):
@@ -14,35 +14,21 @@ def value_loss(values, returns, values_old, clip):
     return 0.5 * error
 
 
-def _numbers(g, *shape, dtype=torch.float64):
+def _numbers(g, shape, clip, dtype=torch.float64):
     old = 3 * torch.randn(*shape, generator=g, dtype=dtype)
     values = old + 0.6 * torch.randn(*shape, generator=g, dtype=dtype)
-    return values, old + 2 * torch.randn(*shape, generator=g, dtype=dtype), old
-
-
-def cases():
-    g = torch.Generator().manual_seed(4)
-    rows = [
-        ([1.0, 3.0], [2.0, 0.0], [9.0, -9.0], None),
-        ([2.5], [5.0], [2.0], 0.2),
-        ([5.5], [5.0], [2.0], 0.2),
-        ([1.5, 2.1, -3.0, -3.0], [5.0, 5.0, 1.0, -8.0], [2.0, 2.0, -2.9, -2.0], 0.5),
-        ([1.5, 2.5, -3.0], [5.0, 5.0, -8.0], [2.0, 2.0, -2.0], 0.0),  # a clip of 0 is a clip
-    ]
-    cases = [tuple(torch.tensor(x).double() for x in row[:3]) + row[3:] for row in rows]
-    cases += [(*_numbers(g, 7), None), (*_numbers(g, 12), 0.2), (*_numbers(g, 4, 5), 1.0)]
-    return [*cases, (*_numbers(g, 6, dtype=torch.float32), 0.3)]
+    return values, old + 2 * torch.randn(*shape, generator=g, dtype=dtype), old, clip
 
 
 def plain_slope(fn):
-    values, returns, old = _numbers(torch.Generator().manual_seed(1), 5)
+    values, returns, old, _ = _numbers(torch.Generator().manual_seed(1), [5], None)
     leaf = values.clone().requires_grad_(True)
     (slope,) = torch.autograd.grad(fn(leaf, returns, old, None).sum(), leaf)
     close(slope, values - returns, case=(values, returns, old, None))
 
 
 def never_smaller(fn):
-    case = (*_numbers(torch.Generator().manual_seed(2), 40), 0.2)
+    case = _numbers(torch.Generator().manual_seed(2), [40], 0.2)
     with_clip, without = fn(*case), 0.5 * (case[0] - case[1]) ** 2
     require((with_clip >= without - 1e-9).all(), case=case, got=with_clip)
 
@@ -55,4 +41,4 @@ def moved_enough(fn):
     close(slope, [0.0, 0.0], case=(values, returns, old, 0.2))
 
 
-EXERCISE = Exercise(solution=value_loss, cases=cases, gradient=("values",))
+EXERCISE = Exercise(solution=value_loss, cases=rows("value_loss", _numbers), gradient=("values",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..check.spec import Exercise, close, require
+from ..check import Exercise, close, require
 
 
 class Corridor:
