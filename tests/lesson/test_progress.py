@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
+import sys
 import threading
 
 import pytest
 
-from course.check import check, exercise, hint, predict, progress, records, reset, reveal
-from course.check.index import find, find_prediction
+from course.check import check, exercise, hint, message, predict, progress, records, reset, reveal
+from course.check.index import NOTEBOOKS, find, find_prediction
 
+progressing = sys.modules[progress.__module__]
 HELLO, ANSWER = find("hello"), find_prediction("moves").answer
 
 
@@ -35,6 +38,21 @@ def test_nothing_done_yet(home, capsys):
     line = row(capsys)
     assert "□ 0 of 1 solved " in line and " none of " in line and line.endswith("not taken")
     assert not home.exists(), "looking does not write"
+
+
+def test_the_way_on_is_marked_and_titles_are_links(monkeypatch, capsys):
+    """The first notebook with something open; each row leads to its file."""
+    pages = []
+    monkeypatch.setattr(message, "emit", lambda page, text, widget=None: pages.append((page, text)))
+    progress()
+    records.update("exercises", "hello", lambda old: {"solved": True})
+    records.update("quizzes", "start", lambda old: {"best": 2})
+    progress()
+    for (page, text), number in zip(pages, ("00", "01"), strict=True):
+        marked = [line[:2] for line in text.splitlines() if "continue here" in line]
+        assert marked == [number] and page.count("continue here") == 1
+    files = re.findall(r'<a href="([^"]+)">', pages[0][0])
+    assert len(files) == len(NOTEBOOKS) and all((progressing.FOLDER / file).is_file() for file in files)
 
 
 def test_wrong_then_right(capsys):

@@ -2,9 +2,9 @@
 
 Here are `spec` (what an author writes), `texts` (what learners read of it), `index` (ids to exercises), `answer` and
 `stub` (the exercise's cell), `grading`, `sandbox`, `ahead`, `compare`, `slips` and `diagnosis` (right, or wrong and
-how), `prediction`, `quizzes`, `progress`, `records` (the one local file), `message` (how it is displayed). Tests and
-tools use `grade`, `catalog` and `solution`. Left out: accounts, marks, a network, and anything that could stop a
-notebook.
+how), `prediction`, `quizzes`, `challenge`, `progress`, `records` (the one local file), `message` (how it is displayed).
+Tests and tools use `grade`, `catalog` and `solution`. Left out: accounts, marks, a network, and anything that could
+stop a notebook.
 
 In a notebook an exercise is one cell, and the markdown cell below it folds its solution away:
 
@@ -26,6 +26,7 @@ CONTRIBUTING.md says how to write an exercise.
 """
 
 from .answer import check, exercise, hint, show_solution, solution_markdown
+from .challenge import challenge
 from .diagnosis import Grade
 from .grading import grade
 from .index import catalog, solution

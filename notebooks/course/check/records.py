@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .index import OLD_IDS
 
-SECTIONS = ("exercises", "predictions", "quizzes")
+SECTIONS = ("exercises", "predictions", "quizzes", "challenges")
 _state = {"warned": False, "memory": None}
 
 
