@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import film
 import numpy as np
 import pytest
 import torch
@@ -141,6 +142,12 @@ def test_who_walks_on_stands_at_the_stored_distance_score_and_gold(ropes):
         assert " ".join(texts[5:]).rstrip("…").strip() in look["samples"][prompt][0]
     assert "no rope: β = 0" in film.svg and "Beta 0: at distance 8.95" in film.alt
     check_film(film, 60_000)
+
+
+def test_the_readme_shows_the_fall_as_the_stored_run_has_it():
+    kept = (film.IMAGES / "goodhart.svg").read_text("utf-8")
+    assert kept == film.goodhart().svg, "write it again: python tools/film.py"
+    assert "docs/images/goodhart.svg" in (film.ROOT / "README.md").read_text("utf-8")
 
 
 def test_a_shorter_rope_and_another_place_are_other_pictures(ropes):
