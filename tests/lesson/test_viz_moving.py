@@ -240,16 +240,16 @@ def test_the_doors_open_where_the_objective_has_a_slope():
             value = clipped_surrogate(x.log(), torch.zeros_like(x), torch.tensor(A, dtype=torch.float64), 0.2)
             slopes.append(torch.autograd.grad(value, x)[0].item())
     guess = [False, True, True, False, False, False]
-    for film, shut in ((doors(guess), guess), (doors(guess, slopes), [False, False, True, True, False, False])):
-        walls = [x.get("fill") == WALL for x in group(film).iter(TAG + "rect")]
-        texts = [(x, "".join(x.itertext())) for x in group(film).iter(TAG + "text")]
+    for picture, shut in ((doors(guess), guess), (doors(guess, slopes), [False, False, True, True, False, False])):
+        walls = [x.get("fill") == WALL for x in group(picture).iter(TAG + "rect")]
+        texts = [(x, "".join(x.itertext())) for x in group(picture).iter(TAG + "text")]
         arrows = [(x, word) for x, word in texts if word in ("→", "←")]
         assert walls == shut and len(arrows) == 6 - sum(shut)
         for arrow, word in arrows:
             way = [float(x) for x in path(arrow, "x")]
             assert way[:5] == sorted(way[:5], reverse=word == "←")
             assert arrow.get("fill") == (POSITIVE if word == "→" else NEGATIVE)
-        check_film(film, 20_000)
+        check_film(picture, 20_000)
     assert "2 of 6 are shut; you had 4 right" in doors(guess, slopes).alt
     assert [word for _, word in texts if word in ("✓", "✗")] == list("✓✗✓✗✓✓")
 
