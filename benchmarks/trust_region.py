@@ -1,4 +1,4 @@
-"""How far does one PPO update move a network? Plain surrogate, clip, and clip with a KL stop, at three step sizes.
+"""How far does one PPO update move a network? Plain surrogate, clip, KL stop, and both, at three step sizes.
 
     python benchmarks/trust_region.py          prints a table and writes data/trust_region.json (about a minute)
 
@@ -27,7 +27,8 @@ from ppo_lesson.policies import MLPCritic, MLPPolicy  # noqa: E402
 from ppo_lesson.ppo import PPOConfig, ppo  # noqa: E402
 
 FILE = ROOT / "data" / "trust_region.json"
-METHODS = {"plain": {"objective": "plain"}, "clip": {}, "clip + stop": {"target_kl": 0.02}}
+STOP = {"target_kl": 0.02}
+METHODS = {"plain": {"objective": "plain"}, "clip": {}, "stop alone": {"objective": "plain", **STOP}, "clip + stop": STOP}
 RATES = (0.003, 0.03, 0.1)
 SETTINGS = {"iterations": 40, "robots": 16, "steps": 8, "epochs": 10, "anneal": False, "critic_lr": 0.01, "eps": 0.2}
 GAMMA = 0.99
