@@ -28,7 +28,12 @@ from ppo_lesson.ppo import PPOConfig, ppo  # noqa: E402
 
 FILE = ROOT / "data" / "trust_region.json"
 STOP = {"target_kl": 0.02}
-METHODS = {"plain": {"objective": "plain"}, "clip": {}, "stop alone": {"objective": "plain", **STOP}, "clip + stop": STOP}
+METHODS = {
+    "plain": {"objective": "plain"},
+    "clip": {},
+    "stop alone": {"objective": "plain", **STOP},
+    "clip + stop": STOP,
+}
 RATES = (0.003, 0.03, 0.1)
 SETTINGS = {"iterations": 40, "robots": 16, "steps": 8, "epochs": 10, "anneal": False, "critic_lr": 0.01, "eps": 0.2}
 GAMMA = 0.99
