@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "dist" / "ppo-lesson-colab.zip"
-FOLDERS = ("ppo_lesson", "data", "notebooks", "benchmarks")  # notebooks 06, 08 and 16 run and read benchmarks
+FOLDERS = ("ppo_lesson", "data", "notebooks", "benchmarks")  # notebooks 06, 09 and 16 run and read benchmarks
 FILES = ("README.md", "LICENSE", "pyproject.toml", "requirements.txt", "constraints.txt")
 KINDS = {".py", ".ipynb", ".json", ".jsonl", ".safetensors", ".jinja", ".md", ".toml", ".txt", ".svg"}
 LAST = "notebooks/course/doctor.py"
