@@ -19,7 +19,9 @@ def enough(fn):
     for a, b, difference, errors in cases():
         n = fn(a, b, difference, errors)
         bar = errors * math.sqrt((a**2 + b**2) / max(n, 1e-9))
-        words = f"With {n:g} seeds each, {errors:g} standard errors are {bar:.4g}; the difference is {abs(difference):g}."
+        words = (
+            f"With {n:g} seeds each, {errors:g} standard errors are {bar:.4g}; the difference is {abs(difference):g}."
+        )
         require(bar <= abs(difference) * (1 + 1e-9), words, case=(a, b, difference, errors), got=n)
 
 
