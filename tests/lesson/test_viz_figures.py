@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from course.pictures import bars, cloud, distribution_bars, draw_maze, fan, figure, maze_image
+from course.pictures import action_map, bars, cloud, distribution_bars, draw_maze, fan, figure, maze_image
 from course.pictures.maze_figures import LIFT
 from course.pictures.style import render
 from ppo_lesson.maze import Maze, optimal, solve
@@ -170,3 +170,13 @@ def test_the_probabilities_of_two_policies_stand_side_by_side():
     assert ax.patches[0].get_hatch() and not ax.patches[4].get_hatch()  # old and new differ without colour
     left, right = ax.patches[0], ax.patches[4]
     assert left.get_x() + left.get_width() <= right.get_x()
+
+
+def test_numbers_on_actions_have_at_most_four_characters_and_hundredths_below_one(monkeypatch):
+    said, outline = [], action_map.text_path
+    monkeypatch.setattr(action_map, "text_path", lambda text: said.append(text) or outline(text))
+    numbers = torch.zeros(16, 4).double()
+    numbers[0] = torch.tensor([0.95, -0.9, 0.996, -0.004])  # 0.95 in one decimal would read 0.9, beside a .94
+    ax = figure()[1]
+    action_map.draw_actions(ax, Maze(), numbers)
+    assert said[:4] == ["+.95", "−.90", "+1.0", "0"] and max(map(len, said)) <= 4

@@ -41,7 +41,7 @@ def draw_actions(ax, maze, numbers):
         ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="white", linewidth=3, zorder=2))
     ax.add_patch(Rectangle((-0.5, -0.5), n, n, fill=False, edgecolor=WALL, linewidth=4, joinstyle="round", zorder=3))
     ax.text(maze.goal % n, maze.goal // n, "G", ha="center", va="center", fontsize=14, weight="bold", color=INK)
-    places = (centres[:, None] + MOVES * [0.31, 0.36]).reshape(-1, 2)
+    places = (centres[:, None] + MOVES * [0.28, 0.36]).reshape(-1, 2)
     look = {"facecolors": INK, "linewidths": 0, "animated": True, "zorder": 4}
     words = PathCollection([], offsets=places, offset_transform=ax.transData, **look)
     ax.add_artist(words).set_transform(ax.figure.dpi_scale_trans)  # outlines in inches, not 60 slow texts
@@ -59,8 +59,8 @@ def draw_actions(ax, maze, numbers):
 
 
 def _short(x: float) -> str:
-    """+1.4, −.88 or 0: at most four characters, and always a sign."""
+    """+1.4, −.95 or 0: at most four characters, and always a sign."""
     if abs(x) < 5e-3:
         return "0"
-    text = f"{x:+.1f}" if abs(x) >= 0.95 else f"{x:+.2f}".replace("0.", ".")
+    text = f"{x:+.1f}" if abs(x) >= 0.995 else f"{x:+.2f}".replace("0.", ".")
     return text.replace("-", "−")
