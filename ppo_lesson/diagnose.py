@@ -232,7 +232,7 @@ def _policy_stands_still(table, eps):
 
 def _no_price_on_kl(table, eps):
     beta = table.largest("beta") if len(table) >= 3 else np.full(table.seeds, np.nan)
-    return (beta == 0) & ~(table.largest("kl_loss") > 0), beta, table["kl_ref"][-1]
+    return (beta == 0) & ~(table.largest("kl_loss") > 0), beta
 
 
 class Rule(NamedTuple):

@@ -384,6 +384,12 @@ def test_what_shows_in_three_rows(columns, expected):
     assert names(history(3, **{name: x for name, x in columns.items() if name != "score"})) == [], "no replies"
 
 
+def test_no_price_is_told_of_rows_without_a_kl():
+    rows = [{name: x for name, x in row.items() if name != "kl_ref"} for row in replies(12, beta=0.0)]
+    (symptom,) = diagnose.diagnose(rows)
+    assert symptom.name == "no price on KL" and "nan" not in str(symptom)
+
+
 def test_a_score_that_stops_to_vary_is_told_then():
     rows = replies(12, score_std=lambda t: 0.3 if t < 9 else 0.0, distinct=lambda t: 1.0 if t < 9 else 0.01)
     assert names(rows) == ["one reply to all", "score without spread"] and names(rows[:11]) == []

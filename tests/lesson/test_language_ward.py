@@ -7,6 +7,7 @@ import pytest
 
 from course.clinic import language as ward
 from course.clinic.language import FOUND_BY, NUMBERS, PATIENTS, examine, off
+from course.desk.make import ROOT
 from course.desk.sweep import load_desk
 
 SEEDS = range(4)
@@ -59,6 +60,11 @@ def test_a_number_that_is_none_is_off():
     fine = {name: x["least"] for name, x in NUMBERS.items()}
     assert off(fine) == []
     assert [off(fine | {name: math.nan}) for name in NUMBERS] == [[name] for name in NUMBERS]
+
+
+def test_the_log_that_the_notebook_reads_is_the_one_that_the_tests_read():
+    ours, theirs = ROOT / "data" / "verl.log", ROOT / "tests" / "bridge" / "logs" / "verl_hot_sampler.log"
+    assert ours.read_bytes() == theirs.read_bytes()
 
 
 def test_the_disease_breaks_out_in_the_run_only(desk):
