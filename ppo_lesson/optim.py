@@ -5,7 +5,7 @@ however many layers there are. torch.optim.Adam keeps one step count for a whole
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .validate import refusal, require
 
@@ -39,9 +39,8 @@ class Adam:
 
     def check(self, modules: dict) -> None:
         """RuntimeError unless the parameters that these modules learn with, and no others, are still held here."""
-        named = [(f"{m}.{n}", p) for m, module in modules.items() for n, p in module.named_parameters()]
         held = {id(p): place for p, place in zip(self.parameters, self.places)}
-        for name, p in named:
+        for name, p in nn.ModuleDict(modules).named_parameters():
             place = p.data_ptr() if p.requires_grad else None
             require(held.get(id(p)) == place, RuntimeError, "network", "moved", name)
 

@@ -84,8 +84,8 @@ def ppo(
     env: a `Maze`, a `CartPole` (both take one int for each of K seeds, too), or a `gymnasium.vector.VectorEnv`.
     resume: a file. The run saves itself there at every checkpoint and at its end; if the file is there already, the
     rows it remembers come first and the run goes on after them, bit by bit as if it had never stopped, in the same
-    environment, if `reset(seed=...)` makes it forget all else. Refused: another one by name, wrapper, space or `spec`,
-    and one that shows that it remembers. A Ctrl-C between two checkpoints saves nothing new; the last one counts.
+    environment, if `reset(seed=...)` makes it forget all else. Refused: another one by name, space, `spec` or what 16
+    drawn steps show and pay, and one that shows that it remembers. A Ctrl-C between two checkpoints saves nothing new.
     Rows add kl (exact, from the old policy) to the usual ones, and numbers that are known beforehand: see watch.py.
     FloatingPointError, with a diagnosis, if the run diverges. RuntimeError if the environment fails.
     """
@@ -114,10 +114,9 @@ def ppo(
                     told = any("return_mean" in row for row in run.rows)
                     require(told, ValueError, "run", "no end", config.checkpoint_every, config.steps)
                     run.save()
-                    fresh = [checkpoint.fresh_seed(s, iteration) for s in envs.seed_numbers]
                     if resume is not None and isinstance(envs, VectorBatch):
-                        envs.check_forgets(fresh)
-                    envs.restart(fresh)
+                        envs.check_forgets()
+                    envs.restart([checkpoint.fresh_seed(s, iteration) for s in envs.seed_numbers])
                     if scale_rewards is not None:
                         scale_rewards.restart()
                 rollout = envs.collect(policy, config.steps, critic)

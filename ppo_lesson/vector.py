@@ -16,6 +16,7 @@ from .rollout import Rollout
 from .validate import integer, refusal, refusing, require
 
 COPIES = SyncVectorEnv | AsyncVectorEnv
+PLAIN = int | float | str | list | tuple | dict | np.ndarray  # settings that say what they are
 DRAWS = (  # names of functions that take a generator
     " bernoulli bernoulli_ binomial cauchy_ exponential_ geometric_ log_normal_ multinomial normal normal_ poisson "
     "rand randint randn randperm random_ uniform_ _standard_gamma _sample_dirichlet "
@@ -74,20 +75,30 @@ class VectorBatch:
         self.returns = np.zeros(self.n)
         self.resetting = np.zeros(self.n, dtype=bool)  # NEXT_STEP: these ignore the next action and begin an episode
 
-    def check_forgets(self, seeds=None) -> None:
-        """ValueError if the environment remembers what no checkpoint holds: its wrappers, or two restarts, show it."""
+    def check_forgets(self) -> None:
+        """ValueError if the environment remembers what no checkpoint holds: a wrapper, or another try, shows it."""
         layers = [self.env]
         while hasattr(layers[-1], "env"):
             layers.append(layers[-1].env)
         for name in ("obs_rms", "return_rms"):
             inside = hasattr(layers[-1], "call") and any(layers[-1].call("has_wrapper_attr", name))
-            inside = inside or any(name in vars(layer) for layer in layers)
+            inside |= any(name in vars(layer) for layer in layers)
             require(not inside, ValueError, "environment", "statistics", name)
-        if seeds is not None:
-            self.restart(seeds)
-            first = self.observations
-            self.restart(seeds)
-            require(np.array_equal(first, self.observations), ValueError, "environment", "remembers")
+        require(self.tried() == self.told, ValueError, "environment", "remembers")
+
+    def tried(self) -> str:
+        """What 16 steps of drawn actions from one seed show and pay; all begins anew before and after them."""
+        self.restart([0])
+        space, sums = self.action_space, np.zeros(3)
+        space.seed(0)
+        for _ in range(16):
+            shown = np.abs(self.observations).reshape(self.n, -1).sum(-1)
+            actions = np.stack([space.sample() for _ in range(self.n)]).astype(np.float64)
+            step = self.step(torch.from_numpy(actions - getattr(space, "start", 0)))
+            numbers = shown, step["rewards"], step["terminated"] + 2 * step["truncated"]
+            sums += [np.arange(1, self.n + 1) * step["mask"] @ x for x in numbers]  # which copy it was counts
+        self.restart(self.seed_numbers)
+        return "shown {:.5g}, rewards {:.5g}, ends {:g}".format(*sums)
 
     def shown(self, policy) -> Tensor:
         """What all environments show now, (n, ...), as the policy takes it."""
@@ -117,9 +128,10 @@ class VectorBatch:
             name, limit = str(one), {"max_episode_steps": one.spec and one.spec.max_episode_steps}
             given = one.spec.kwargs | limit if one.spec else vars(one.unwrapped)
             one.close()
-        given = {k: v for k, v in given.items() if isinstance(v, int | float | str)}
-        env = f"{self.n} x {name}, {self.mode.name} {given or ''}"
-        return env + f", observations {self.observation_space}, actions {self.action_space}"
+        given = {k: v for k, v in given.items() if isinstance(v, PLAIN) and " at 0x" not in repr(v)}
+        self.told = self.tried()  # what names do not tell: functions, tables, wrappers around all, the other copies
+        env = f"{self.n} x {name}, {self.mode.name} {given or ''}, observations {self.observation_space}"
+        return f"{env}, actions {self.action_space}, tried: {self.told}"
 
     def step(self, actions: Tensor) -> dict[str, np.ndarray]:
         """One step of all environments, in the words of `Rollout`; `self.observations` is what they show afterwards.

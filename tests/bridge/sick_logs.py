@@ -29,7 +29,7 @@ from conform.wheels import method, run, stored, taken, wheel  # noqa: E402
 from tiny_language import Letters  # noqa: E402
 from transformers import LlamaConfig, LlamaForCausalLM  # noqa: E402
 
-from ppo_lesson import metrics  # noqa: E402
+from ppo_lesson.commands import metrics  # noqa: E402
 from ppo_lesson.kl import FixedKL  # noqa: E402
 from ppo_lesson.language import rlhf  # noqa: E402
 from ppo_lesson.language.models import Models, ScalarModel  # noqa: E402
