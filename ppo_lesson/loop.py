@@ -40,6 +40,9 @@ def check_common(envs, policy, critic, config) -> None:
     """Refuse settings that no trainer can use, and networks that fit neither each other nor environments and seeds."""
     settings(config)
     used(config, critic=critic)
+    steps = envs.n * getattr(config, "steps", 2)  # an episode's are not known
+    parts = integer("minibatches", getattr(config, "minibatches", 1), 1, steps)
+    require(steps >= 2 * parts or not getattr(config, "whiten", True), ValueError, "run", "single steps", parts, steps)
     networks = {"policy": policy} | ({} if critic is None else {"critic": critic})
     for name, module in networks.items():
         require(isinstance(module, nn.Module), TypeError, "network", "no module", name, type(module).__name__)

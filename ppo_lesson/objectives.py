@@ -15,7 +15,7 @@ from .validate import require
 def policy_gradient(logp: Tensor, advantages: Tensor) -> Tensor:
     """log pi(a|s) * A, per element: its gradient is the REINFORCE estimate (Williams 1992, theorem 1).
 
-    logp, advantages: (...). No gradient flows into `advantages`: it is a measurement, not a part of the policy.
+    logp, advantages: (...), of actions that pi itself chose (else: `surrogate`). No gradient flows into `advantages`.
 
     >>> policy_gradient(torch.tensor([-0.7, -0.2]), torch.tensor([2.0, -1.0]))
     tensor([-1.4000,  0.2000])
@@ -29,8 +29,8 @@ def policy_gradient(logp: Tensor, advantages: Tensor) -> Tensor:
 def surrogate(logp: Tensor, logp_old: Tensor, advantages: Tensor) -> Tensor:
     """ratio * A with ratio = pi(a|s) / pi_old(a|s), per element: what old data says (Schulman et al. 2017, eq. 6).
 
-    logp, logp_old, advantages: (...). Gradient flows into `logp` alone. The log-ratio is limited to +-20 (5.5 in
-    float16), so that exp stays finite; a ratio of e^20 is a broken run, not a policy.
+    logp, logp_old, advantages: (...). Gradient flows into `logp` alone, and is that of the return at pi = pi_old only:
+    states and A stay pi_old's. The log-ratio is limited to +-20 (5.5 in float16); e^20 is a broken run, not a policy.
 
     >>> surrogate(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.5]).log(), torch.tensor([1.0, -1.0]))
     tensor([ 2., -1.])

@@ -163,7 +163,7 @@ class TableCategorical(Categorical):
 
     def log_prob(self, value: Tensor) -> Tensor:
         low, high = (x.item() for x in value.aminmax()) if value.numel() else (0, 0)
-        fits = 0 <= low <= high < self._num_events  # else it would be another state's number
+        fits = 0 <= low <= high < self._num_events and not value.is_floating_point()  # else: another state's number
         require(fits, ValueError, "numbers", "no actions", self._num_events - 1, low, high)
         return self.logp.take(self.rows * self.logp.shape[-1] + value)
 

@@ -97,9 +97,6 @@ def ppo(
     _frozen_copy(policy)
     if resume is not None and isinstance(envs, VectorBatch):
         envs.check_forgets()
-    validate.integer("minibatches", config.minibatches, 1, envs.n * config.steps)
-    several = envs.n * config.steps >= 2 * config.minibatches  # in a mini-batch, for whitening
-    require(several or not config.whiten, ValueError, "run", "single steps", config.minibatches, envs.n * config.steps)
     optimizer = Adam([(policy.parameters(), config.lr), (critic.parameters(), config.critic_lr)], seeds=envs.seeds)
     try:
         scale_rewards = RewardScale(config.gamma) if config.normalize_rewards else None

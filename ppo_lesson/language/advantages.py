@@ -74,7 +74,7 @@ def rloo_advantages(scores: Tensor, group_ids: Tensor) -> Tensor:
     """
     centred = group_advantages(scores, group_ids, scale=False)  # which looks at both
     _, group, size = group_ids.unique(return_inverse=True, return_counts=True)
-    return centred * (size / (size - 1).clamp(min=1))[group]
+    return centred * (size.to(centred) / (size - 1).clamp(min=1))[group]
 
 
 def varied_groups(scores: Tensor, group_ids: Tensor) -> Tensor:

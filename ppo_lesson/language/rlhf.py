@@ -53,9 +53,9 @@ def rlhf(
     prompts, documents, reference or reward model, and with a reward function that gives its last replies other scores.
     Rows: score, score_std, distinct (0: different prompts got one text, 1: each its own), kl_ref (nats a reply),
     length, ended, kept (by dynamic sampling: the share that is learnt from), beta, kl_loss (its coefficient), entropy
-    (nats a token; with entropy_coef=0 its estimate -log pi of the sampled tokens), approx_kl, clip_fraction,
-    policy_loss, value_loss, explained_variance, ratio_error, grad_norm, lr, ptx_loss, seconds; replies: (prompt, reply,
-    score, ended) of each, not saved; of an update without a step no more than is defined.
+    (nats a token; with entropy_coef=0 -log pi of sampled tokens: on average pi_old's + approx_kl), approx_kl,
+    clip_fraction, policy_loss, value_loss, explained_variance, ratio_error, grad_norm, lr, ptx_loss, seconds; replies:
+    (prompt, reply, score, ended) of each, not saved; of an update without a step no more than is defined.
     FloatingPointError if something is not finite.
     """
     actor, critic, *_ = models

@@ -98,6 +98,7 @@ def _fits_together(config: RLHFConfig) -> None:
         (critic and config.ratio == "sequence", "sequence"),
         (config.dual_clip is not None and config.objective != "clip", "dual_clip", config.objective),
         (config.tis_cap is not None and not config.rescore, "tis_cap", config.tis_cap),
+        (critic and config.whiten_advantages and config.batch == config.max_new_tokens == 1, "one token"),
         (config.dynamic_sampling and critic, "dynamic_sampling"),
         (config.dynamic_sampling and config.no_eos_penalty > 0, "raw score", config.no_eos_penalty),
         (config.overlong_buffer > config.max_new_tokens, "buffer", config.overlong_buffer, config.max_new_tokens),

@@ -93,7 +93,7 @@ def test_the_probability_of_an_action_that_does_not_exist_is_refused(action, see
     """It would be that of another state: action 4 the next one's first, -1 the last one's last."""
     policy, action = table(*seeds), torch.tensor(action)
     states = torch.zeros((*seeds, *action.shape), dtype=torch.long)
-    with pytest.raises(ValueError, match=r"actions must be from 0 to 3, this table's; got"):
+    with pytest.raises(ValueError, match=r"actions must be whole numbers from 0 to 3, this table's; got"):
         policy(states).log_prob(action.expand((*seeds, *action.shape)))
     empty = torch.zeros((*seeds, 0), dtype=torch.long)
     assert policy(empty).log_prob(empty).shape == (*seeds, 0)

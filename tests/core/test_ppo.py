@@ -109,7 +109,8 @@ def test_trap_1_the_first_ratio_is_1_for_every_seed_and_kind_of_policy(kind, min
 def test_the_first_ratio_tells_on_a_policy_that_is_not_the_same_twice():
     class Noisy(TabularPolicy):
         def forward(self, observations):
-            self.logits.data += 1e-3 * torch.randn(16, 4)  # as dropout, or an old policy of another precision
+            if torch.is_grad_enabled():  # it learns otherwise than it samples: another precision, say
+                self.logits.data += 1e-3 * torch.randn(16, 4)
             return super().forward(observations)
 
     row = next(ppo(Maze(), Noisy(), TabularCritic(), PPOConfig(), seed=0))
@@ -119,7 +120,8 @@ def test_the_first_ratio_tells_on_a_policy_that_is_not_the_same_twice():
 def test_a_policy_that_differs_too_much_at_once_is_told_of_and_not_learned_from():
     class Other(TabularPolicy):
         def forward(self, observations):
-            self.logits.data = torch.randn(16, 4, generator=draws).double() * 3
+            if torch.is_grad_enabled():
+                self.logits.data = torch.randn(16, 4, generator=draws).double() * 3
             return super().forward(observations)
 
     draws = torch.Generator().manual_seed(0)

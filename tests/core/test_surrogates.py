@@ -278,7 +278,7 @@ BAD = {
     "dual clip NaN": (lambda: clipped_surrogate(ONES, ONES, ONES, dual_clip=NAN), "dual_clip must be greater than 1"),
     "dual clip below 0": (lambda: clipped_surrogate(ONES, ONES, ONES, dual_clip=-3.0), "dual_clip must be greater"),
     "beta below 0": (lambda: penalized_surrogate(ONES, ONES, ONES, ONES, -0.1), "beta must not be negative"),
-    "beta NaN": (lambda: penalized_surrogate(ONES, ONES, ONES, ONES, NAN), "beta must not be negative"),
+    "beta NaN": (lambda: penalized_surrogate(ONES, ONES, ONES, ONES, NAN), "beta must be a finite number"),
     "one beta below 0": (
         lambda: penalized_surrogate(ONES, ONES, ONES, ONES, torch.tensor([1.0, -1.0, 0.0])),
         "beta must not be negative",

@@ -45,7 +45,8 @@ def test_one_reinforce_update_is_the_sum_over_steps_of_score_times_return(with_c
     (policy, critic), maze = started(), Maze(max_steps=12)
     logits, V = copies(policy, critic)
     r = whole_episodes(MazeBatch(maze, 8, seed=5), policy)
-    config = ReinforceConfig(**PLAIN, lr=0.1, critic_lr=0.2, discount_states=discount_states)
+    rates = {"lr": 0.1} | ({"critic_lr": 0.2} if with_critic else {})
+    config = ReinforceConfig(**PLAIN, **rates, discount_states=discount_states)
     row = next(reinforce(maze, policy, critic if with_critic else None, config, seed=5))
     up, pull, steps, weighted, surprise = np.zeros((16, 4)), np.zeros(16), 0, 0.0, []
     for b in range(8):
