@@ -146,6 +146,7 @@ def fit(
     if not profile.lora_rank:
         steps += [step | {"lora_rank": 16} for step in (half, least)]
     whole = [n for n in (2, 4, 8) if config.batch % (n * getattr(config, "replies", 1)) == 0]
+    whole = [n for n in whole if config.batch // n >= max(2, getattr(config, "minibatches", 1))]  # else no such config
     steps += [steps[-1] | {"batch": config.batch // n} for n in whole if hasattr(config, "replies")]
     about = {"prompt": prompt, "reply": reply, "together": together, "reward": reward}
     for step in steps:

@@ -230,6 +230,9 @@ for row in test_checkpoint.start("real numbers, normalized", sys.argv[1], iterat
     same_state(state(policy, critic), state(same_policy, same_critic))
 
 
+TRIED = 2 * 16  # steps before the first iteration: what the environment shows, and whether it shows it again
+
+
 def test_a_failure_in_the_environment_leaves_the_last_good_checkpoint(tmp_path):
     def run(at, begin=0):
         parts = [lambda: Script(0), lambda: Failing(Script(1), at, "raise")]
@@ -238,11 +241,11 @@ def test_a_failure_in_the_environment_leaves_the_last_good_checkpoint(tmp_path):
         return ppo(env, *both, PPOConfig(**FAST | SLOW), seed=2, resume=tmp_path / "run"), both
 
     with pytest.raises(RuntimeError, match="the floor gave way") as caught:
-        list(run(at=10)[0])
+        list(run(at=TRIED + 10)[0])
     words = " ".join(caught.value.__notes__)
     assert "in iteration 1 of seed 2. Nothing is saved in" in words and "the first checkpoint had not been" in words
     with pytest.raises(RuntimeError, match="the floor gave way") as caught:
-        list(run(at=45)[0])
+        list(run(at=TRIED + 2 * 16 + 45)[0])  # and tried at two checkpoints
     words = " ".join(caught.value.__notes__)
     assert "in iteration 5 of seed 2." in words and "holds the run up to iteration 4; the same call goes on" in words
     assert os.listdir(tmp_path) == ["run"]
@@ -260,7 +263,7 @@ def test_a_restart_that_fails_says_what_is_safe(tmp_path):
 
         def reset(self, *, seed=None, options=None):
             Once.resets += seed is not None
-            if Once.resets > 1:
+            if Once.resets > 1 + 2 * 2:  # its first one, and two for each of the two tries
                 raise OSError("no second beginning")
             return super().reset(seed=seed)
 
