@@ -33,10 +33,12 @@ def without_code(kind, folder, given: dict | None = None):
     """
     try:
         return kind.from_pretrained(folder, trust_remote_code=False, **(given or {}))
-    except (ValueError, OSError, ImportError) as error:
-        if "trust_remote_code" not in str(error):
+    except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise ValueError(refusal("model", "brings code", folder)) from error
+        if isinstance(error, ValueError | OSError | ImportError | RuntimeError):
             raise
-        raise ValueError(refusal("model", "brings code", folder)) from error
+        raise ValueError(f"{folder}: {_why(error, str(folder)) or refusal('model', 'not built', error)}") from error
 
 
 def load_complete(kind, folder, *, dtype=torch.float32):
@@ -52,8 +54,7 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     config = without_code(AutoConfig, folder)
     if wrong := [name for name in config.architectures or () if name.endswith("Classification") and not trunk]:
         raise ValueError(refusal("model", "classifies", folder, wrong[0]))
-    if quantised := getattr(config, "quantization_config", None):
-        raise ValueError(refusal("model", "quantised", folder, quantised))
+    require(not (how := getattr(config, "quantization_config", None)), ValueError, "model", "quantised", folder, how)
     if (path := Path(folder) / "generation_config.json").exists():
         json.loads(path.read_text("utf-8"))  # transformers passes over a broken one, and its ends with it
     config._attn_implementation = None  # how its authors' machine computed attention; a name of the hub there is code
@@ -137,8 +138,7 @@ def _refuse_adapter(folder, model=None) -> None:
 
 def _refuse_codes(folder, model, unused: set[str]) -> None:
     """ValueError if a weight is stored as whole numbers or in 8 bits: transformers takes them for weights, silently."""
-    root = Path(cached_file(folder, "config.json")).parent
-    stored = {}
+    root, stored = Path(cached_file(folder, "config.json")).parent, {}
     for file in root.glob("model*.safetensors"):
         with safe_open(file, framework="pt") as weights:
             stored |= {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 (no dict)

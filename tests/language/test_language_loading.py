@@ -293,7 +293,9 @@ def test_an_adapter_is_not_laid_over_the_weights_beside_it(tmp_path, capsys):
 @pytest.mark.parametrize("change", [{"hidden_act": "nosuch"}, {"rope_scaling": {"rope_type": "nosuch"}}])
 def test_a_config_that_transformers_cannot_build_is_named_with_its_error(change, tmp_path, capsys):
     folder = says(saved(tmp_path / "model"), **change)
-    refused_by_command(capsys, folder, tmp_path, f"{folder} cannot be loaded: ", "do not fit together")
+    refused_by_command(
+        capsys, folder, tmp_path, f"{folder}: its config.json describes no", "nosuch", "do not fit together"
+    )
 
 
 # ---- sampling from a cache -------------------------------------------------------------------------------------------
