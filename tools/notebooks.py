@@ -99,7 +99,7 @@ def reading(nb):
     shown = [c.source for c in nb.cells if c.cell_type == "code" and "hide-input" not in c.metadata.get("tags", [])]
     lines = sum(bool(line.strip()) for source in shown for line in source.splitlines())
     sources = [cell.source for cell in nb.cells if cell.cell_type == "code"]
-    exercises = sum("@exercise(" in source for source in sources)
+    exercises = len({id for source in sources for id in re.findall(r"^@exercise\((.*)\)", source, re.MULTILINE)})
     panels = sum(
         bool(re.search(r"^(?:Panel|Replay|\w*(?:panel|replay)\w*)\(", source, re.MULTILINE)) for source in sources
     )

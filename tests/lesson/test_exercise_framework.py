@@ -1,5 +1,6 @@
 """The verdicts of `check`, the hints that open one after the other, and a real kernel."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -23,7 +24,12 @@ def test_right_answer_is_used_from_then_on(capsys):
         calls.append(1)
         return (x * scale).sum(dim=-1)
 
-    assert told(capsys, mine) == "✓ scaled_sum: right. From here on, your function is used.\n"
+    said = told(capsys, mine).splitlines()
+    assert said[0] == "✓ scaled_sum: right. From here on, your function is used."
+    numbers = re.fullmatch(
+        r"Each dot is a number from your function: 6 of them, at most (\S+) from the reference.", said[1]
+    )
+    assert float(numbers[1]) < 1e-6 and len(said) == 2, "and the number that was earned"
     before = len(calls)
     decorated = answer(mine)
     decorated(torch.ones(2), 1.0)  # graded silently at the first call
@@ -177,13 +183,16 @@ def test_import_of_the_exercises_is_light():
 @pytest.mark.slow
 def test_cells_of_a_notebook():
     """In a kernel: the stub is found in the cell's source, output is HTML with plain text, nothing on stderr."""
+    head = '@exercise("hello")\ndef ppo_objective(before, now, advantage):\n    '
     cells = [
         "from course.check import exercise, check, predict, reveal, quiz, progress",
-        '@exercise("hello")\ndef total_reward(rewards):\n    """Doc."""\n    ...\ncheck(total_reward)',
-        '@exercise("hello")\ndef total_reward(rewards):\n    x = 1\n    return rewards.total\ncheck(total_reward)',
-        '@exercise("hello")\ndef total_reward(rewards):\n    while True:\n        pass\ncheck(total_reward)',
-        'print(total_reward([1.0, 2.0]))\npredict("moves", ["about 12", "about 60"], "How many?")',
+        head + '"""Doc."""\n    ...\ncheck(ppo_objective)',
+        head + "x = 1\n    return now.total\ncheck(ppo_objective)",
+        head + "while True:\n        pass\ncheck(ppo_objective)",
+        'print(ppo_objective(0.5, 0.5, 3.0))\npredict("moves", ["about 12", "about 60"], "How many?")',
         'reveal("moves")\nquiz("start")\nprogress()',
+        head + "r = now / before\n    c = min(max(r, 0.8), 1.2)\n    return min(r * advantage, c * advantage)\n"
+        "check(ppo_objective)",
     ]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     nbclient.NotebookClient(book, timeout=120, kernel_name="python3").execute()
@@ -192,7 +201,7 @@ def test_cells_of_a_notebook():
     bundles = [[o.data for o in out if o.output_type == "display_data"] for out in outputs]
     assert bundles[1][0]["text/plain"] == "○ hello: not attempted, using the reference below."
     assert (
-        "raised AttributeError: 'list' object has no attribute 'total' (line 4: `return rewards.total`)"
+        "raised AttributeError: 'float' object has no attribute 'total' (line 4: `return now.total`)"
         in bundles[2][0]["text/plain"]
     )
     assert "did not finish within 1 second" in bundles[3][0]["text/plain"]
@@ -202,3 +211,8 @@ def test_cells_of_a_notebook():
     assert all(set(b) == {"text/plain", "text/html"} for b in [*bundles[1], *bundles[2], bundles[5][2]])
     assert "<summary>Show the answer</summary>" in bundles[5][0]["text/html"], "a run of all cells opens no answer"
     assert "none of 1 made" in bundles[5][2]["text/plain"]
+    right, picture, alt, number = bundles[6]
+    assert (
+        right["text/plain"].startswith("✓ hello: right.") and "image/png" in picture and "In words" in alt["text/html"]
+    )
+    assert "at most 1.20 for it" in number["text/plain"] and "at most 1.20 for it" in number["text/html"]

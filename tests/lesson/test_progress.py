@@ -65,9 +65,9 @@ def test_wrong_then_right(capsys):
 
 
 def test_stub_leaves_no_trace(home, capsys):
-    def total_reward(rewards): ...
+    def ppo_objective(before, now, advantage): ...
 
-    check_silently(total_reward, capsys)
+    check_silently(ppo_objective, capsys)
     assert not home.exists()
 
 

@@ -12,7 +12,10 @@ import html
 import inspect
 from collections.abc import Callable
 
+from IPython import get_ipython
+
 from . import message, records
+from .earned import earned
 from .grading import Grade, ahead, grade
 from .index import find
 from .sandbox import TimeUp, describe_error, isolated, limited
@@ -116,9 +119,9 @@ def _show(answer: Answer, result: Grade, opened: int) -> None:
         head, _, rest = result.message.partition(". ")
         page = message.box(message.GREEN, f"<b>{message.RIGHT} {head}.</b> {rest}")
         message.emit(page, f"{message.RIGHT} {result.message}")
-        return _picture(spec, answer.yours)
+        return _picture(spec, answer.yours, right=True)
     message.emit(_wrong_page(spec, result, opened), _wrong_text(spec, result, opened))
-    if not result.stopped:
+    if spec.picture and not result.stopped:
         _picture(spec, answer.yours)
 
 
@@ -158,18 +161,19 @@ def _next(spec, opened: int) -> str:
     return f'Hint {opened + 1} opens after 1 more try, the solution after {left}; or now with `hint("{spec.id}")`.'
 
 
-def _picture(spec, fn: Callable) -> None:
-    """The exercise's picture of this answer; a function that cannot be drawn is not drawn."""
-    if spec.picture is None:
-        return
+def _picture(spec, fn: Callable, right: bool = False) -> None:
+    """What this answer draws, and below a right one its numbers; a function that cannot be drawn is not drawn."""
     from ..pictures import style
 
     try:
         with isolated():
-            figure, alt = limited(lambda: spec.picture(fn))
+            figure, words = limited(lambda: earned(spec, fn))
     except (Exception, TimeUp):
         return
-    style.show(figure, alt)
+    if get_ipython() is not None:
+        style.show(figure, words)
+    if right:
+        message.emit(message.box(message.GREEN, message.markup(words)), words)
 
 
 # ---- hints and solutions on request ------------------------------------------

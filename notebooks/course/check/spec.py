@@ -38,7 +38,7 @@ class Exercise:
         that fn makes, or "", by what it does.
     gradient: also compare gradients, with respect to every floating-point tensor argument (True) or the named ones.
     rtol, atol: how close is equal. check_dtype: float32 is not float64, and not int64.
-    picture: fn -> (Figure, alt text), drawn for right and for wrong answers.
+    picture: fn -> (Figure, {name: number}), drawn for right and for wrong answers.
     many_answers: any answer with these properties is right; values are not compared with the solution's.
 
     From the exercise's text, not from its file: id ("score_function", its file), title (a few words for the
@@ -46,7 +46,8 @@ class Exercise:
     four), raising (what it means if a case raises: "a healthy batch was accused", for "your function raised"),
     properties ({name: the sentence that a learner reads}, in order. The function of this name takes the learner's and
     raises `Wrong`, through `require` or `close`, when something that must hold does not), statistics (the same for
-    checks by sampling, `mean_within`, which run after everything exact).
+    checks by sampling, `mean_within`, which run after everything exact), drawn (the picture in a sentence,
+    with the numbers that it gives by name: its alt text, and what a right answer reads below it).
     """
 
     solution: Callable
@@ -64,6 +65,7 @@ class Exercise:
     hints: Sequence[str] = ()
     mistakes: Sequence[Mistake] = ()
     raising: str = ""
+    drawn: str = ""
     properties: dict[str, str] = field(default_factory=dict)
     statistics: dict[str, str] = field(default_factory=dict)
 

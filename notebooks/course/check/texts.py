@@ -32,7 +32,7 @@ def of_exercise(name: str, solution: Callable) -> dict:
     ValueError that names file, mistake and key: an unknown or missing key, an empty text, an edit that no longer fits.
     """
     where, text = f"{name}.toml", read(name)
-    _check(text, where, ("title", "hints", "mistakes"), ("raising", "properties", "statistics"))
+    _check(text, where, ("title", "hints", "mistakes"), ("raising", "properties", "statistics", "drawn"))
     if len(text["hints"]) != 3 or not all(text["hints"]):
         raise ValueError(f"{where}: hints must be three sentences, from a nudge to the line; got {text['hints']}")
     for mistake, entry in text["mistakes"].items():

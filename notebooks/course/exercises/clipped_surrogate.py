@@ -57,20 +57,22 @@ def six_slopes(fn):
 
 def draw_curves(fn):
     """The learner's curve over the ratio, beside the right one, for A = 1 and A = -1."""
+    ends = []
     fig, axes = figure(2, width=7, height=2.6, xlabel="ratio", xlim=(0, 2.5))
     ratio = torch.linspace(0.05, 2.5, 99, dtype=torch.float64)
     for ax, A, meaning in zip(axes, (1.0, -1.0), (POSITIVE, NEGATIVE)):
         case = (ratio.log(), torch.zeros_like(ratio), torch.full_like(ratio, A))
         right = clipped_surrogate(*case, 0.2)
-        yours = torch.as_tensor(fn(*case, 0.2), dtype=torch.float64).expand(99)
+        yours = torch.as_tensor(fn(*case, 0.2), dtype=torch.float64).expand(99).detach()
+        ends.append(yours[-1].item())
         for x in (0.8, 1.2):
             ax.axvline(x, color=MUTED, linewidth=1, linestyle=":")
         ax.plot(ratio, right, **stroke(meaning, linewidth=5, alpha=0.35, linestyle="-"), label="expected")
-        ax.plot(ratio, yours.detach(), color=INK, linewidth=1.5, linestyle="--", label="yours")
+        ax.plot(ratio, yours, color=INK, linewidth=1.5, linestyle="--", label="yours")
         ax.set_title(f"A = {A:+.0f}".replace("-", "−"))
     axes[0].set_ylabel("objective")
     key(axes[0], loc="upper left")
-    return fig, "Your objective over the ratio beside the expected one, for A = 1 and A = -1; fence at 0.8 and 1.2."
+    return fig, {"good": ends[0], "bad": ends[1]}
 
 
 EXERCISE = Exercise(

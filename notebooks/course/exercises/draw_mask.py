@@ -57,7 +57,7 @@ def draw(fn):
     ax.text(1.5, -0.3, "prompt", ha="center", color=MUTED)
     ax.text(5.5, -0.3, "reply: framed = is an action, blue = your mask", ha="center", color=INK)
     wrong = int((right != yours).sum())
-    return fig, f"Four replies token by token: your mask and the right one differ at {wrong} of {right.numel()} tokens."
+    return fig, {"wrong": wrong, "all": right.numel()}
 
 
 EXERCISE = Exercise(solution=draw_mask, cases=cases, suite=examples("draw_mask", batch), picture=draw)

@@ -97,7 +97,7 @@ def picture(fn):
         words = f"yours: {score:+.2f}, gold {worth:+.2f}".replace("-", "−")
         ax.plot([min(max(score, -3.1), 3.1)], [min(max(worth, -8.8), 4.8)], **dots(EXACT, markersize=17), label=words)
     key(ax, loc="lower left")
-    return fig, f"{words}, among the replies that the reward model learned from."
+    return fig, {"words": words}
 
 
 EXERCISE = Exercise(solution=fooling_reply, cases=cases, many_answers=True, picture=picture)

@@ -40,4 +40,20 @@ def exact_penalized_gradient(fn):
     close(torch.autograd.grad(objective, logits)[0], truth, case=args, atol=1e-6)
 
 
-EXERCISE = Exercise(solution=repaired_objective, cases=cases, gradient=("logp",))
+def draw_weights(fn):
+    """The weights that the learner's objective gives to the steps of a walk, with and without the penalty."""
+    from ..pictures import NAMES, dots, figure, key
+
+    fig, ax = figure(width=6, height=2.6, xlabel="t step", ylabel="weight of its score")
+    rewards, firsts = reals([[-0.1, -0.1, -0.1, 1.0]]), {}
+    for name, beta, colour in (("free", 0.0, NAMES[0]), ("strict", 1.0, NAMES[1])):
+        logp = reals([[0.9, 0.5, 0.25, 0.9]]).log().requires_grad_()
+        (weights,) = torch.autograd.grad(fn(logp, torch.full_like(rewards, 0.25).log(), rewards, beta), logp)
+        ax.plot(weights[0], **{**dots(colour), "linestyle": "-"}, label=f"β = {beta:g}")
+        firsts[name] = weights[0, 0].item()
+    ax.set_xticks(range(4))
+    key(ax, loc="lower right")
+    return fig, firsts
+
+
+EXERCISE = Exercise(solution=repaired_objective, cases=cases, gradient=("logp",), picture=draw_weights)

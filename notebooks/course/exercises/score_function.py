@@ -43,4 +43,17 @@ def no_autograd(fn):
         fn(logits, actions)
 
 
-EXERCISE = Exercise(solution=score_function, cases=cases)
+def draw_scores(fn):
+    """The learner's scores of each of four actions, whose probabilities are 0.1 to 0.4."""
+    from ..pictures import NEGATIVE, POSITIVE, figure
+
+    pi = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+    scores = torch.as_tensor(fn(pi.log().expand(4, 4), torch.arange(4))).double().reshape(4, 4)
+    fig, axes = figure(4, width=7.5, height=2.2, ylim=(-1, 1), xlabel="logit of")
+    for ax, row, p, name in zip(axes, scores.tolist(), pi, ("up", "down", "left", "right")):
+        ax.bar(["↑", "↓", "←", "→"], row, color=[POSITIVE if s > 0 else NEGATIVE for s in row])
+        ax.set_title(f"drawn: {name}, {p:.1f}")
+    return fig, {"rare": float(scores[0, 0]), "mean": float((pi @ scores).abs().max())}
+
+
+EXERCISE = Exercise(solution=score_function, cases=cases, picture=draw_scores)

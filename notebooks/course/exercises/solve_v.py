@@ -27,4 +27,16 @@ def bellman(fn):
         require(off < 1e-11, f"It is off by {off:.3g}.", case=(P, r, gamma), got=V, mistake=nearly)
 
 
-EXERCISE = Exercise(solution=solve_v, cases=cases, suite=examples("solve_v"))
+def draw_values(fn):
+    """The maze with the learner's values of the random robot, undiscounted."""
+    from ppo_lesson.maze import Maze
+
+    from ..pictures import draw_maze, figure
+
+    V = fn(*cases()[-1])
+    fig, ax = figure(width=3.2, height=3.2)
+    draw_maze(ax, Maze(), values=V)
+    return fig, {"V": float(V[0])}
+
+
+EXERCISE = Exercise(solution=solve_v, cases=cases, suite=examples("solve_v"), picture=draw_values)
