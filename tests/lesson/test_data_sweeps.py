@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from course.desk import sweep
+from course.desk import family, sweep
 from ppo_lesson.language.rlhf import RLHFConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,3 +58,16 @@ def test_the_sweep_of_rlhf():
     for i, row in enumerate(two):
         assert abs(row["score"] - old["rows"]["score"][i]) < 0.1 and abs(row["gold"] - old["rows"]["gold"][i]) < 0.2
         assert abs(row["approx_kl"] - old["rows"]["approx_kl"][i]) < 0.2 * old["rows"]["approx_kl"][i] + 1e-4
+
+
+@pytest.mark.slow
+def test_the_sweep_of_the_family():
+    """Every entry with 16 seeds and today's settings; one run again lies inside the stored spread."""
+    stored = json.loads(family.FILE.read_text("utf-8"))
+    settings = {"common": family.COMMON, "smaller": family.SMALLER, "runs": family.RUNS, "seeds": 16}
+    assert stored["settings"] == json.loads(json.dumps(settings)), "the settings changed: run the command again"
+    assert list(stored["runs"]) == list(family.RUNS)
+    assert all(len(run[column]) == 16 for run in stored["runs"].values() for column in run)
+    others = torch.tensor(stored["runs"]["grpo"]["score"]).mean(1)
+    mine = sum(row["score"] for row in family.train("grpo", 3)) / family.COMMON["iterations"]
+    assert abs(mine - others.mean()) < 5 * others.std()  # other processors round otherwise

@@ -14,7 +14,8 @@ from .style import INK, figure
 PLACES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["places"]
 ROADMAP_ALT = (
     "Road map of the course: notebooks 00 to 07 in the maze, 08 to 10 on control tasks, 11 to 15 with a tiny language "
-    "model, 16 on a GPU. Arrows from one bar, the functions gae and clipped_surrogate, lead to all four."
+    "model, 16 on a GPU, 17 about PPO's family. Arrows from one bar, the functions gae and clipped_surrogate, lead to "
+    "all four."
 )
 
 
