@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from course.desk import family, sweep
+from course.desk import sweep
 from ppo_lesson.language.rlhf import RLHFConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +63,8 @@ def test_the_sweep_of_rlhf():
 @pytest.mark.slow
 def test_the_sweep_of_the_family():
     """Every entry with 16 seeds and today's settings; one run again lies inside the stored spread."""
+    import ppo_family as family
+
     stored = json.loads(family.FILE.read_text("utf-8"))
     settings = {"common": family.COMMON, "smaller": family.SMALLER, "runs": family.RUNS, "seeds": 16}
     assert stored["settings"] == json.loads(json.dumps(settings)), "the settings changed: run the command again"

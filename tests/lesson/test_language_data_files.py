@@ -4,10 +4,11 @@ import json
 import re
 import warnings
 
+import make_desk as make
 import pytest
 import torch
 
-from course.desk import make, measure, world
+from course.desk import measure, world
 from course.desk.tiny import HAN
 from ppo_lesson.language.data import read_pairs, read_prompts, read_rankings
 from ppo_lesson.language.models import ScalarModel, load_language_model

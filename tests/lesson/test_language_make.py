@@ -1,9 +1,10 @@
 """What makes data/: replies sampled and ranked as they were said, measured quality, and a command that goes on."""
 
+import make_desk as make
 import pytest
 import torch
 
-from course.desk import make, measure, world
+from course.desk import measure, world
 from course.desk.gold import gold
 from course.desk.tiny import tiny_llama
 from ppo_lesson.language.data import Ranking, read_pairs, read_rankings

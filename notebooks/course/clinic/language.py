@@ -54,6 +54,7 @@ def examine(desk, patient: Patient | None = None, *, seed: int = 0) -> dict[str,
         own = [[first.prompts[i]] for i in shortest], [[first.texts[i]] for i in shortest]
         alone = torch.cat([score(desk.judge, desk.tokenizer, *x) for x in zip(*own, first.ended[shortest, None])])
         rewards = shape_rewards(second.scores, second.logp, second.logp_ref, second.mask, config.kl.beta)
+        paid = (rewards * second.mask).sum(-1)  # (B,)
     T, ends = first.mask.shape[1], first.ids == desk.tokenizer.eos_token_id
     wrote_end = ends[:, -T:].any(-1)  # (B,)
     asked = (first.ids == desk.tokenizer.convert_tokens_to_ids("<user>")).sum(-1)
@@ -62,9 +63,7 @@ def examine(desk, patient: Patient | None = None, *, seed: int = 0) -> dict[str,
         "ends learned": (ends[:, -T:] & first.mask).any(-1)[wrote_end].float().mean(),
         "ended": first.ended.float().mean(),
         "score alone": (first.scores[shortest] - alone).abs().max(),
-        "sum of rewards": ((rewards * second.mask).sum(-1) - second.scores + config.kl.beta * second.kl_ref)
-        .abs()
-        .max(),
+        "sum of rewards": (paid - second.scores + config.kl.beta * second.kl_ref).abs().max(),
         "first ratio": rows[0]["ratio_error"],
         "KL at the start": first.kl_ref.abs().max(),
         "KL after a step": (second.logp - second.logp_ref).abs().max(),

@@ -201,21 +201,13 @@ def main(seeds: list[int]) -> None:
         made[seed] = {}
         for name, found in run(pretrained(), desk, pairs, rankings, TINY, seed=seed):
             made[seed][name] = found
-            print(f"seed {seed}  {name:13} {told(found)}", flush=True)
+            loss = found.get("loss", [])
+            said = f"loss {loss[0]:.2f} -> {loss[-1]:.2f}" if loss else f"held out: {change(found['looks'])}"
+            print(f"seed {seed}  {name:13} {said}", flush=True)
         facts = {"command": "python -m course stages --seeds " + " ".join(map(str, seeds)), "torch": torch.__version__}
         facts |= {"machine": platform.machine(), "settings": described(TINY), "seeds": made}
         write_rounded(FILE, facts)
     print(f"written: {FILE}")
-
-
-def told(found: dict) -> str:
-    """One stage in a line."""
-    if "looks" in found:
-        return f"held out: {change(found['looks'])}; {found['seconds']:.0f} s"
-    held = found.get("held")
-    both = f", held-out gold {held['before']['gold']:+.2f} -> {held['after']['gold']:+.2f}" if held else ""
-    both += f", new pairs ordered rightly {found['noisy accuracy']:.0%}" if "noisy accuracy" in found else ""
-    return f"loss {found['loss'][0]:.2f} -> {found['loss'][-1]:.2f} in {found['steps']} steps{both}"
 
 
 def change(looks: list[dict]) -> str:

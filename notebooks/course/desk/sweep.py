@@ -221,12 +221,7 @@ def sweep(names: list[str], seeds: list[int], *, jobs: int = 1, finished: bool =
         for i, future in enumerate(as_completed(futures), 1):
             run = future.result()
             write_rounded(wanted[futures[future]], run)
-            last = run["looks"][-1]["held"]
-            print(
-                f"{i}/{len(missing)} {run['name']}, seed {run['seed']}: {run['seconds']:.0f} s, held-out gold "
-                f"{last['gold']:.2f}, score {last['score']:.2f}, KL {last['kl_ref']:.1f}",
-                flush=True,
-            )
+            print(f"{i}/{len(missing)} {run['name']}, seed {run['seed']}: {run['seconds']:.0f} s", flush=True)
     return [json.loads(path.read_text("utf-8")) for path in wanted.values() if path.exists()]
 
 
@@ -259,53 +254,13 @@ def _rounded(x):
     return [_rounded(value) for value in x] if isinstance(x, list | tuple) else x
 
 
-def verdicts(runs: list[dict]) -> str:
-    """What the sweep was asked to show, each with what was found, over all its seeds."""
-    lines = []
-    for name, targets in ASKED.items():
-        of = [run for run in runs if run["name"] == name]
-        for words, measure, met in (TARGETS[target] for target in targets if of):
-            found = [measure(run) for run in of]
-            verdict = "met" if all(met(x) for x in found) else "NOT met"
-            lines.append(f"{name:10}{words:56}{verdict:9}" + ", ".join(f"{x:.3g}" for x in found))
-    return "\n".join(lines)
-
-
-def _gain(run: dict) -> float:
-    """Of held-out gold, in standard deviations of the replies before training."""
-    first, last = run["looks"][0]["held"], run["looks"][-1]["held"]
-    return (last["gold"] - first["gold"]) / first["gold_sd"]
-
-
-def _fall(run: dict) -> float:
-    """From the highest held-out gold to the last."""
-    golds = [look["held"]["gold"] for look in run["looks"]]
-    return max(golds) - golds[-1]
-
-
-ASKED = {"beta 0.1": ("gain", "rude", "kl", "seconds"), "beta 0": ("score at 90", "fall"), "ptx": ("plain loss",)}
-TARGETS = {  # words, what is measured in one run, whether that will do
-    "gain": ("held-out gold up by 0.55 standard deviations or more", _gain, lambda x: x >= 0.55),
-    "rude": ("rude replies at most 3 %", lambda run: run["looks"][-1]["held"]["rude"], lambda x: x <= 0.03),
-    "kl": ("KL to the reference 2 to 6 nats", lambda run: run["looks"][-1]["held"]["kl_ref"], lambda x: 2 <= x <= 6),
-    "seconds": (
-        "60 iterations in at most 60 s of the processor",
-        lambda run: sum(run["rows"]["seconds"]),
-        lambda x: x <= 60,
-    ),
-    "score at 90": ("proxy at least 1.4", lambda run: mean(run["rows"]["score"][-5:]), lambda x: x >= 1.4),
-    "fall": ("held-out gold falls 2.0 or more below its peak", _fall, lambda x: x >= 2.0),
-    "plain loss": ("loss on plain text below 0.8", lambda r: r["looks"][-1]["held"]["plain loss"], lambda x: x < 0.8),
-}
-
-
 def main(names: list[str] | None, seeds: list[int], jobs: int, finished: bool = False) -> None:
     """Run what is missing, write data/sweep.json (if every setting is there), print the tables."""
     unknown = set(names or ()) - set(SETTINGS)
     if unknown:
         raise ValueError(f"--only: no setting named {sorted(unknown)}; there are {', '.join(SETTINGS)}")
     runs = sweep(names or list(SETTINGS), seeds, jobs=jobs, finished=finished)
-    print(table(runs), verdicts(runs), sep="\n\n")
+    print(table(runs))
     if not names:
         desk = load_desk()
         facts = {
