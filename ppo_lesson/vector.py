@@ -58,7 +58,7 @@ class VectorBatch:
         require(isinstance(shown, Box | Discrete), TypeError, "environment", "observations", shown)
         fits = isinstance(actions, Discrete) or (isinstance(actions, Box) and len(actions.shape) == 1)
         require(fits, TypeError, "environment", "actions", actions)
-        choice = actions.n > 1 if isinstance(actions, Discrete) else (actions.low < actions.high).all()
+        choice = isinstance(actions, Discrete) or (actions.low < actions.high).all()  # a probe may have one action
         require(choice, ValueError, "environment", "no choice", actions)
         mode = env.metadata.get("autoreset_mode")
         with refusing(ValueError, ValueError, "environment", "no mode", mode):

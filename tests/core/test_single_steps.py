@@ -127,3 +127,28 @@ def test_copies_of_seeds_beside_each_other_begin_apart_under_wrappers_too(wrap):
 
     found = [starts(seed) for seed in range(5)]
     assert len(set().union(*found)) == 5 * 16, "all 80 are different"
+
+
+def test_a_box_of_one_point_is_refused_and_a_probe_with_one_action_is_not():
+    """Nothing can be learned where every action is the same number; one Discrete action still lets a critic learn."""
+
+    class Probe(gymnasium.Env):
+        observation_space = gymnasium.spaces.Discrete(1)
+
+        def __init__(self, actions):
+            self.action_space = actions
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return 0, {}
+
+        def step(self, action):
+            return 0, 1.0, True, False, {}
+
+    point = SyncVectorEnv([lambda: Probe(gymnasium.spaces.Box(2.0, 2.0, (1,)))] * 2)
+    with pytest.raises(ValueError, match="leave nothing to choose"):
+        VectorBatch(point, seed=0)
+    one = SyncVectorEnv([lambda: Probe(gymnasium.spaces.Discrete(1))] * 4)
+    critic = TabularCritic(1)
+    list(ppo(one, TabularPolicy(1, 1), critic, PPOConfig(iterations=60, steps=8, critic_lr=0.1), seed=0))
+    assert abs(critic.table.item() - 1) < 0.05
