@@ -100,10 +100,10 @@ def fine_tune(name, folder, processes=ALONE):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     here = Path(sys.argv[1])
-    # What is registered before `start` runs after what `start` registers.
     atexit.register(lambda: (here / f"alive.{os.environ['RANK']}").write_text(str(torch.distributed.is_initialized())))
     processes = start()
     for name in [*SETTINGS, *SUPERVISED]:
         rows = (train if name in SETTINGS else fine_tune)(name, here, processes)
         rows = [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
         (here / f"{name}.{processes.rank}.json").write_text(json.dumps(rows))
+    processes.end()

@@ -51,6 +51,8 @@ def execute(command: str, given: dict) -> None:
         except torch.OutOfMemoryError as error:
             less = "Compute less at a time, --set micro_batch=4; or take a smaller --batch, or --lora-rank 16"
             raise ValueError(f"out of memory: {error}. {less}") from error
+    if not team.first:  # nothing is left to write, and a library's thread that outlives Python aborts now and then
+        os._exit(0)
 
 
 def _fine_tune(command: str, folder: Path, given: dict, team: processes.Processes) -> None:
@@ -85,11 +87,12 @@ def _fine_tune(command: str, folder: Path, given: dict, team: processes.Processe
     trainer = (supervised.sft if sft else reward.train_reward)(model, tokenizer, rest, config, **once)
     if not team.first:
         deque(trainer, maxlen=0)
-        return
+        return team.end()
     _announce(command, size, f"{len(rest)} {kind}, {len(held)} held out", config, profile, team)
     first = look()
     begin(command, folder, given, config)
     rows, seconds = follow(trainer, folder, config.steps, given)
+    team.end()  # what follows is the first one's alone
     made, which = f"{folder / 'model'}", ["--tokenizer", given["tokenizer"]] if given["tokenizer"] else []
     if sft:
         following = ["reward", "--model", made, "--data", "rankings.jsonl"]
@@ -144,11 +147,12 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     trainer = rlhf.rlhf(config, models, prompts, **once, resume=folder / "run.safetensors")
     if not team.first:
         deque(trainer, maxlen=0)
-        return
+        return team.end()
     _announce("rlhf", size, f"{len(prompts)} prompts, {len(held)} held out", config, profile, team)
     first = look()
     begin("rlhf", folder, given, config)
     rows, seconds = follow(trainer, folder, config.iterations, given)
+    team.end()  # what follows is the first one's alone
     _save(actor, tokenizer, folder / "actor")
     if critic is not None:
         _written(folder / "critic", critic.save)

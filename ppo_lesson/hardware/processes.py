@@ -1,14 +1,13 @@
 """Several processes train one model: each samples and differentiates its part of a batch, and all take the same step.
 
     torchrun --nproc_per_node 2 -m ppo_lesson rlhf ...      (or: accelerate launch -m ppo_lesson rlhf ...)
-    rlhf(..., hardware=Hardware(choose("auto"), start()))
+    team = start(); rlhf(..., hardware=Hardware(choose("auto"), team)); team.end()
 
 Everything random is drawn for the whole batch by every process, from one seed, and each keeps its rows; denominators
 are those of the whole batch, and gradients are summed. So the number of processes changes no update. Each holds all
 models. Left out: models that one GPU cannot hold, and several machines; both are work for verl, by `export`.
 """
 
-import atexit
 import os
 from dataclasses import dataclass
 
@@ -83,6 +82,15 @@ class Processes:
         for work in [distributed.all_reduce(p.grad, async_op=True) for p in parameters]:  # all are on their way at once
             work.wait()
 
+    def end(self) -> None:
+        """Leave the group together, as the last thing that all do.
+
+        Gloo's threads hold tensors: who ends while they still give these back to Python aborts now and then.
+        """
+        if self.size > 1:
+            distributed.barrier()
+            distributed.destroy_process_group()
+
     def same(self, tensors: list) -> None:
         """Give all processes the first one's tensors, so that random weights start out equal."""
         for x in tensors:
@@ -101,6 +109,4 @@ def start() -> Processes:
     for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"):
         require(os.environ.get(name, "").lower() not in ("true", "1"), ValueError, "processes", "one model", name)
     state = PartialState(cpu=not torch.cuda.is_available())
-    # Gloo's threads hold tensors: if they outlive Python's interpreter, the process aborts now and then at its end.
-    atexit.register(state.destroy_process_group)
     return Processes(state.process_index, state.num_processes, str(state.device))
