@@ -87,7 +87,8 @@ def told(part: str, name: str, found: dict | str) -> str:
         numbers = ", ".join(f"{k} {x:.3g}" for k, x in found.items() if isinstance(x, float | int) and k != "right")
         return f"{'right' if found['right'] else 'WRONG':6}{name}: {numbers}"
     if "looks" in found:
-        return f"      {part}, {name}: {len(found['rows']['score'])} iterations, {stages.told(found)}"
+        way = f"{len(found['rows']['score'])} iterations, held out: {stages.change(found['looks'])}"
+        return f"      {part}, {name}: {way}; {found['seconds']:.0f} s"
     numbers = ", ".join(f"{k} {x:.3g}" for k, x in found.items() if isinstance(x, float | int))
     return f"      {part}, {name}: {numbers}"
 

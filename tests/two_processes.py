@@ -61,7 +61,7 @@ def train(name, folder, processes=ALONE):
         Models(actor, critic, model, lambda prompt, reply: reply.count("d") - 0.1 * len(reply)),
         PROMPTS,
         tokenizer=Letters(8),
-        documents=["abcabcabcabc" * 4] * 20,
+        documents=["abcabcabcabc" * 4] * 20 if config.ptx_coef else [],
         hardware=Hardware(profile, processes),
         resume=Path(folder) / f"{name}.run",
     )

@@ -53,9 +53,8 @@ def _parsed(argv) -> tuple:
 
 def _plainly(command, given):
     """The command; an error that its user can mend as one message, without a traceback."""
-    folder = Path(
-        os.path.abspath(os.path.expanduser(given.get("output", ".")))
-    )  # wherever a reward function may go meanwhile
+    # Absolute, wherever a reward function may go meanwhile.
+    folder = Path(os.path.abspath(os.path.expanduser(given.get("output", "."))))
     try:
         if blank := [name for name, x in given.items() if isinstance(x, str) and not x.strip()]:
             raise ValueError(f"--{blank[0].replace('_', '-')} is empty; say which, or leave it out")
@@ -67,6 +66,7 @@ def _plainly(command, given):
         else:
             train.execute(command, given)
     except KeyboardInterrupt:
+        exec("")  # if it came through some library's exec, Python would end by the signal, not with our status
         print("\n" + _how_to_go_on(command, given, folder), file=sys.stderr)
         return STOPPED
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:

@@ -88,6 +88,15 @@ def test_ctrl_c_at_any_moment_of_the_beginning(seconds, folder, tmp_path):
     assert program.returncode == 130 and "Traceback" not in said and "stop" in said, said
 
 
+def test_an_interrupt_within_an_exec_ends_with_our_status(tmp_path):
+    """Dataclasses and named tuples are made by `exec`; Python remembers an interrupt that passes through one."""
+    words = "from ppo_lesson.commands import main, train\n"
+    words += "train.execute = lambda *_: exec('raise KeyboardInterrupt')\nraise SystemExit(main.main(['sft', '--output', 'out']))"
+    (script := tmp_path / "stopped.py").write_text(words)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path)
+    assert (ended.returncode, ended.stderr.strip()) == (130, "stopped before anything was saved"), ended.stderr
+
+
 def test_the_handler_is_the_old_one_afterwards(capsys):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit):

@@ -132,7 +132,7 @@ def test_groups_need_no_critic_adapter():
     model = letters()
     actor, critic, reference = views(model, rank=2, critic=False)
     assert critic is None and not any(".critic." in n for n, _ in model.named_parameters())
-    config = replace(CONFIG, advantages="group", replies=4)
+    config = replace(CONFIG, advantages="group", replies=4, critic_lr=rlhf.RLHFConfig().critic_lr)
     run = rlhf.rlhf(config, Models(actor, None, reference, lambda p, r: len(r)), ["ab"], tokenizer=Letters(8))
     assert len(list(run)) == 3
 

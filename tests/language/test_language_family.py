@@ -409,7 +409,8 @@ def test_the_default_objective_is_the_clip_itself():
 
 def learns(name, seed):
     """The mean score of the last three iterations minus that of the first, of the share of the letter a."""
-    config = small(name, iterations=14, batch=32, lr=1e-2, critic_lr=1e-2, seed=seed, micro_batch=32)
+    critic = {"critic_lr": 1e-2} if member(name).get("advantages", "gae") == "gae" else {}
+    config = small(name, iterations=14, batch=32, lr=1e-2, seed=seed, micro_batch=32, **critic)
     rows, _ = run(config, lambda prompt, reply: reply.count("a") / 6)
     scores = [row["score"] for row in rows]
     return sum(scores[-3:]) / 3 - sum(scores[:2]) / 2

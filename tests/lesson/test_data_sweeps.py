@@ -36,6 +36,39 @@ def test_trust_region():
     assert abs((new["fall"] > 5).double().mean() - (old["fall"] > 5).double().mean()) < 0.25
 
 
+def gain(run):
+    """Of held-out gold, in standard deviations of the replies before training."""
+    first, last = run["looks"][0]["held"], run["looks"][-1]["held"]
+    return (last["gold"] - first["gold"]) / first["gold_sd"]
+
+
+def fall(run):
+    """From the highest held-out gold to the last."""
+    golds = [look["held"]["gold"] for look in run["looks"]]
+    return max(golds) - golds[-1]
+
+
+def at_the_end(name):
+    return lambda run: run["looks"][-1]["held"][name]
+
+
+ASKED = [  # of each seed of these settings: what is measured, and whether that will do
+    (
+        "beta 0.1",
+        ("held-out gold up, in standard deviations", gain, lambda x: x >= 0.55),
+        ("rude replies", at_the_end("rude"), lambda x: x <= 0.03),
+        ("KL to the reference, nats", at_the_end("kl_ref"), lambda x: 2 <= x <= 6),
+        ("seconds of the processor", lambda run: sum(run["rows"]["seconds"]), lambda x: x <= 60),
+    ),
+    (
+        "beta 0",
+        ("score in the last five iterations", lambda r: sum(r["rows"]["score"][-5:]) / 5, lambda x: x >= 1.4),
+        ("held-out gold below its peak", fall, lambda x: x >= 2.0),
+    ),
+    ("ptx", ("loss on plain text", at_the_end("plain loss"), lambda x: x < 0.8)),
+]
+
+
 @pytest.mark.slow
 def test_the_sweep_of_rlhf():
     """Every setting with its seeds; the targets are met; two iterations of one run again are those that are stored."""
@@ -45,11 +78,10 @@ def test_the_sweep_of_rlhf():
     seeds = {name: {run["seed"] for run in stored["runs"] if run["name"] == name} for name in settings}
     assert all(seeds[name] == {0, 1, 2} for name in settings if name.startswith("beta") and "," not in name)
     assert all(seeds.values()) and seeds["ptx"] == {0, 1, 2}, seeds
-    for name, targets in sweep.ASKED.items():
-        for target in targets:
-            _, measure, met = sweep.TARGETS[target]
+    for name, *targets in ASKED:
+        for words, measure, met in targets:
             found = [measure(run) for run in stored["runs"] if run["name"] == name]
-            assert all(met(x) for x in found), (name, target, found)
+            assert found and all(met(x) for x in found), (name, words, found)
 
     old = next(run for run in stored["runs"] if (run["name"], run["seed"]) == ("beta 0.1", 0))
     rows = sweep.train(sweep.load_desk(), replace(RLHFConfig(seed=0), **sweep.SETTINGS["beta 0.1"]))

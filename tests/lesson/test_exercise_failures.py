@@ -12,11 +12,12 @@ import threading
 import time
 import warnings
 from contextlib import redirect_stderr
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from tiny_exercise import SPEC, answer, course_of_one, no_scale, scaled_sum, told  # noqa: F401 (a fixture)
+from tiny_exercise import SPEC, answer, course_of_one, no_scale, put, scaled_sum, told  # noqa: F401 (a fixture)
 
 from course.check import check, exercise, grade, grading, sandbox
 from course.check.ahead import go_ahead
@@ -490,6 +491,7 @@ def test_what_was_stopped_is_not_drawn(fn, monkeypatch):
     drawn = []
     from course.check import answer as module
 
+    put(monkeypatch, replace(SPEC, picture=lambda fn: None))
     monkeypatch.setattr(module, "_picture", lambda spec, fn: drawn.append(fn))
     check(answer(fn))
     check(answer(no_scale))

@@ -63,7 +63,7 @@ def test_a_number_that_is_none_is_off():
 
 
 def test_the_log_that_the_notebook_reads_is_the_one_that_the_tests_read():
-    ours, theirs = ROOT / "data" / "verl.log", ROOT / "tests" / "bridge" / "logs" / "verl_hot_sampler.log"
+    ours, theirs = ROOT / "data" / "verl.txt", ROOT / "tests" / "bridge" / "logs" / "verl_hot_sampler.log"
     assert ours.read_bytes() == theirs.read_bytes()
 
 
