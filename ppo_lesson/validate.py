@@ -98,15 +98,15 @@ def settings(config) -> None:
                 raise ValueError(f"{f.name} must be True or False; got {value!r}")
 
 
-def used(config, *, critic=...) -> None:
-    """ValueError that names a field which was set and that nothing reads: see validate.toml. critic: a trainer's."""
+def used(config, *, critic=..., named=()) -> None:
+    """ValueError that names a field which nothing reads, and that was set or is among `named`. critic: a trainer's."""
     known = vars(config) | {"critic": critic}
     for f in fields(config):
         for other, wanted in _READ["idle"].get(type(config).__name__, {}).get(f.name, {}).items():
-            reads = known.get(other, wanted) not in (None, 0) if wanted is True else known[other] == wanted
-            meant = "change" if wanted is True else f"take {wanted!r} for"
-            words = f.name, known[f.name], other, known.get(other), meant
-            require(reads or known[f.name] == f.default, ValueError, "run", "no effect", *words)
+            reads = known.get(other, wanted) not in (None, 0) if wanted is True else known[other] in wanted
+            meant = "change" if wanted is True else f"take {wanted[0]!r} for"
+            words, silent = (f.name, known[f.name], other, known.get(other), meant), f.name not in named
+            require(reads or (silent and known[f.name] == f.default), ValueError, "run", "no effect", *words)
 
 
 def number(name: str, value, low: float = -math.inf, high: float = math.inf, *, why: str = "") -> float:

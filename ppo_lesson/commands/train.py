@@ -109,7 +109,7 @@ def _rlhf(folder: Path, given: dict, team: processes.Processes) -> None:
     start = rlhf.RLHFConfig(checkpoint_every=options.CHECKPOINT_EVERY["rlhf"])
     config = options.with_kl(options.changed(start, given, names), given)
     config = _warmed(config, config.iterations, given)
-    validate.used(config)
+    validate.used(config, named=[name for name in vars(config) if options.said(given, name)])
     validate.require(not given["documents"] or config.ptx_coef, ValueError, "texts", "idle documents", config.ptx_coef)
     profile = _profile(given, team)
     actor = loading.language_model(given["model"])

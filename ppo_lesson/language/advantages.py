@@ -85,8 +85,8 @@ def varied_groups(scores: Tensor, group_ids: Tensor) -> Tensor:
     >>> varied_groups(torch.tensor([1.0, 3.0, 5.0, 5.0]), torch.tensor([0, 0, 1, 1]))
     tensor([ True,  True, False, False])
     """
-    _, group = group_ids.unique(return_inverse=True)
     differs = (group_advantages(scores, group_ids, scale=False) != 0).float()  # exactly 0 where all are alike
+    _, group = group_ids.unique(return_inverse=True)
     return (torch.zeros_like(differs).index_add(0, group, differs) > 0)[group]
 
 

@@ -49,8 +49,8 @@ def rlhf(
 
     models: see `Models`. documents: plain texts for PPO-ptx. hardware: see there; `roles` of `hardware.profile` makes
     models for it, and of several processes all get the same rows. resume: a file; the run saves itself there every
-    `checkpoint_every` iterations and goes on from it, bit by bit the same on a CPU. It is refused with other settings,
-    prompts, documents, reference or reward model, and with a reward function that gives its last replies other scores.
+    `checkpoint_every` iterations (without a file nothing is saved) and goes on from it, bit by bit the same on a CPU.
+    Refused: other settings, prompts, documents, reference, reward model, or a reward that scores its last replies anew.
     Rows: score, score_std, distinct (0: different prompts got one text, 1: each its own), kl_ref (nats a reply),
     length, ended, kept (by dynamic sampling: the share that is learnt from), beta, kl_loss (its coefficient), entropy
     (nats a token; with entropy_coef=0 -log pi of sampled tokens: on average pi_old's + approx_kl), approx_kl,

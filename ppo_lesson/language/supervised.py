@@ -32,8 +32,8 @@ class SupervisedConfig:
     """`steps` AdamW steps on `batch` examples each.
 
     warmup: steps over which the learning rate rises to lr; then it falls as half a cosine.
-    checkpoint_every: steps between two checkpoints, for `resume`. micro_batch: examples in memory at a time, None for
-    all of the batch; changes no gradient, and on a GPU its profile's micro_tokens take its place.
+    checkpoint_every: steps between two saves to the file of `resume`, without which nothing is saved. micro_batch:
+    examples in memory at a time, None for all; changes no gradient, and on a GPU profile.micro_tokens take its place.
     """
 
     steps: int = 350

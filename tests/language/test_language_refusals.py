@@ -1,14 +1,21 @@
 """Formulas and settings of PPO's family: what they cannot mean is refused by name, argument by argument."""
 
+import dataclasses
 import math
 
 import gymnasium
 import pytest
+import shop
 import torch
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import SyncVectorEnv
+from tiny_language import Letters, build
 
+from ppo_lesson import validate
 from ppo_lesson.language.advantages import rloo_advantages, varied_groups
+from ppo_lesson.language.data import Pair
+from ppo_lesson.language.settings import RLHFConfig
+from ppo_lesson.language.supervised import SupervisedConfig, sft
 from ppo_lesson.objectives import binary_divergence, cispo, sequence_log_ratio, truncated_weight
 from ppo_lesson.vector import VectorBatch
 
@@ -52,6 +59,7 @@ BAD = [  # a call, words of its refusal
 for ask in (rloo_advantages, varied_groups):
     BAD += [
         (lambda ask=ask: ask([1.0], GROUPS), "scores must be a torch tensor; got list"),
+        (lambda ask=ask: ask(SCORES, [0, 0, 1]), "group_ids must be a torch tensor; got list"),
         (lambda ask=ask: ask(SCORES[:2], GROUPS), "scores .2,., group_ids .3,."),
         (lambda ask=ask: ask(SCORES, GROUPS.float()), "group_ids must have one whole number for each of 3 replies"),
         (lambda ask=ask: ask(SCORES[None], GROUPS[None]), "group_ids must have one whole number"),
@@ -125,3 +133,63 @@ def test_a_space_that_leaves_no_choice_is_refused(space):
 )
 def test_one_that_leaves_two_is_taken_and_a_probe_of_one_action_too(space):
     assert VectorBatch(SyncVectorEnv([lambda: Idle(space)] * 2)).n == 2
+
+
+# ---- settings that nothing reads -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["eps", "eps_high"])
+def test_a_width_that_the_objective_does_not_read_is_refused(name):
+    config = RLHFConfig(objective="plain", **{name: 0.3})
+    with pytest.raises(
+        ValueError, match=rf"{name}=0.3 has no effect with objective='plain': leave it out, or take 'cl"
+    ):
+        validate.used(config)
+    for objective in ("clip", "cispo", "dppo-tv", "dppo-kl"):
+        validate.used(dataclasses.replace(config, objective=objective))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return shop.make(tmp_path_factory.mktemp("shop"))
+
+
+GROUP = ("advantages=group", "replies=2")
+DEFAULT = RLHFConfig()
+IDLE = [  # --set, one of them at its default
+    (f"critic_lr={DEFAULT.critic_lr}", *GROUP),
+    (f"lam={DEFAULT.lam}", *GROUP),
+    (f"gamma={DEFAULT.gamma}", *GROUP),
+    (f"value_clip={DEFAULT.value_clip}", *GROUP),
+    ("whiten_advantages=true", *GROUP),
+    ("scale_groups=true",),
+    ("kl_loss_kind=k2",),
+    ("kl_loss_ratio=true",),
+    (f"ptx_batch={DEFAULT.ptx_batch}",),
+    (f"eps={DEFAULT.eps}", "objective=plain"),
+]
+
+
+@pytest.mark.parametrize("given", IDLE, ids=[x[0] for x in IDLE])
+def test_a_command_refuses_what_it_was_told_and_nothing_reads_be_it_the_default(given, folder, tmp_path, capsys):
+    words = [x for text in given for x in ("--set", text)]
+    assert shop.rlhf(folder, tmp_path / "run", *words) == 2
+    name = given[0].partition("=")[0]
+    assert f"error: {name}=" in (message := capsys.readouterr().err) and "has no effect with" in message, message
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_default_that_is_read_may_be_said(folder, tmp_path):
+    words = [x for text in GROUP for x in ("--set", text)]
+    words += ["--set", "scale_groups=true", "--set", f"eps={DEFAULT.eps}", "--kl", "loss", "--set", "kl_loss_kind=k2"]
+    assert shop.rlhf(folder, tmp_path / "run", *words) == 0
+
+
+def test_a_rhythm_without_a_file_changes_no_number():
+    """Whether a run is saved is the call's business: a configuration with a rhythm may be tried without a file."""
+
+    def rows(every):
+        model, pairs = build("llama", vocab_size=8, eos_token_id=0, pad_token_id=0), [Pair("ab", "c"), Pair("b", "ca")]
+        return list(sft(model, Letters(8), pairs, SupervisedConfig(steps=3, batch=2, checkpoint_every=every), seed=0))
+
+    assert rows(1) == rows(None)
