@@ -91,7 +91,8 @@ def test_ctrl_c_at_any_moment_of_the_beginning(seconds, folder, tmp_path):
 def test_an_interrupt_within_an_exec_ends_with_our_status(tmp_path):
     """Dataclasses and named tuples are made by `exec`; Python remembers an interrupt that passes through one."""
     words = "from ppo_lesson.commands import main, train\n"
-    words += "train.execute = lambda *_: exec('raise KeyboardInterrupt')\nraise SystemExit(main.main(['sft', '--output', 'out']))"
+    words += "train.execute = lambda *_: exec('raise KeyboardInterrupt')\n"
+    words += "raise SystemExit(main.main(['sft', '--output', 'out']))"
     (script := tmp_path / "stopped.py").write_text(words)
     ended = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=tmp_path)
     assert (ended.returncode, ended.stderr.strip()) == (130, "stopped before anything was saved"), ended.stderr
