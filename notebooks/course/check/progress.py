@@ -8,6 +8,7 @@ from . import index, message, records
 from .index import Notebook
 
 HEAD = ("notebook", "exercises", "predictions", "quiz", "challenge")
+WIDTHS = (32, 19, 19, 15, 15)  # per cent
 FOLDER = Path(__file__).resolve().parents[2]  # where the notebooks lie
 
 
@@ -24,13 +25,13 @@ def progress() -> None:
         rows[open_ones[0]] = (f"{title} ← continue here", *rest)
     widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD))]
     text = "\n".join("  ".join(p.ljust(w) for p, w in zip(row, widths)).rstrip() for row in [HEAD, *rows])
-    fold = "white-space:normal;overflow-wrap:anywhere"  # in a narrow page lines break, nothing is cut
-    style = f'style="text-align:left;vertical-align:top;padding:2px 8px 2px 0;{fold}"'
-    titles = "".join(f'<th scope="col" {style}>{part}</th>' for part in HEAD)
+    fold = "white-space:normal;overflow-wrap:break-word"  # in a narrow page lines break, nothing is cut; and the styles
+    style = f"text-align:left;vertical-align:top;padding:2px 8px 2px 0;{fold}"  # are those that JupyterLab leaves unrun
+    titles = "".join(f'<th scope="col" style="width:{w}%;{style}">{part}</th>' for part, w in zip(HEAD, WIDTHS))
     links = [(_link(book, first), *map(message.markup, rest)) for book, (first, *rest) in zip(books.values(), rows)]
-    body = "".join("<tr>" + "".join(f"<td {style}>{part}</td>" for part in row) + "</tr>" for row in links)
+    body = "".join("<tr>" + "".join(f'<td style="{style}">{part}</td>' for part in row) + "</tr>" for row in links)
     parts = f"<thead><tr>{titles}</tr></thead><tbody>{body}</tbody>"
-    message.emit(f"<table style='max-width:100%;margin:0'>{parts}</table>", text)
+    message.emit(f"<table style='table-layout:fixed;width:100%;max-width:900px;margin:0'>{parts}</table>", text)
 
 
 def _done(name: str, notebook: Notebook, data: dict) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .moving import Film, Reel
-from .style import INK, NEGATIVE, POSITIVE
+from .style import INK, NEGATIVE, POSITIVE, readable
 from .svg import text
 
 WALL, OPEN, REEL = "#B4B9C1", "#FFFFFF", Reel(4, 1.6, hold=2)
@@ -36,11 +36,11 @@ def doors(guess: Sequence[bool], slopes: Sequence[float] | None = None) -> Film:
         else:
             way = [x + 40 + 25 * i for i in range(5)]
             moved = REEL.move({"x": way if up else way[::-1]})
-            look = f'y="{y + 76}" font-size="40" fill="{colour}"{moved}'
+            look = f'y="{y + 76}" font-size="40" fill="{readable(colour)}"{moved}'
             parts.append(f"<text {look}{'→' if up else '←'}</text>")
         if slopes is not None:
             right = shut[k] == bool(guess[k])
-            parts.append(text(x + 190, y + 24, "✓" if right else "✗", INK if right else NEGATIVE, "end", 20, bold=True))
+            parts.append(text(x + 190, y + 24, "✓" if right else "✗", INK, "end", 20, bold=True))
     for y, words, colour in ((102, "A > 0", POSITIVE), (234, "A < 0", NEGATIVE)):
         parts.append(text(10, y, words, colour, size=18, bold=True))
     words = f"{sum(map(bool, guess))} of 6 shut, you say"
