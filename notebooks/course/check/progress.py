@@ -25,8 +25,8 @@ def progress() -> None:
         rows[open_ones[0]] = (f"{title} ← continue here", *rest)
     widths = [max(len(row[i]) for row in [HEAD, *rows]) for i in range(len(HEAD))]
     text = "\n".join("  ".join(p.ljust(w) for p, w in zip(row, widths)).rstrip() for row in [HEAD, *rows])
-    fold = "white-space:normal;overflow-wrap:break-word"  # in a narrow page lines break, nothing is cut; and the styles
-    style = f"text-align:left;vertical-align:top;padding:2px 8px 2px 0;{fold}"  # are those that JupyterLab leaves unrun
+    fold = "white-space:normal;overflow-wrap:break-word"  # styles that JupyterLab leaves in a table that is not trusted
+    style = f"text-align:left;vertical-align:top;padding:2px 8px 2px 0;{fold}"  # in a narrow page nothing is cut
     titles = "".join(f'<th scope="col" style="width:{w}%;{style}">{part}</th>' for part, w in zip(HEAD, WIDTHS))
     links = [(_link(book, first), *map(message.markup, rest)) for book, (first, *rest) in zip(books.values(), rows)]
     body = "".join("<tr>" + "".join(f'<td style="{style}">{part}</td>' for part in row) + "</tr>" for row in links)

@@ -30,9 +30,8 @@ def doors(guess: Sequence[bool], slopes: Sequence[float] | None = None) -> Film:
         parts.append(f'<rect {size} fill="{WALL if shut[k] else OPEN}" stroke="{INK}"/>')
         parts.append(text(x + 10, y + 24, str(k + 1), INK, size=18, bold=True))
         if shut[k]:
-            parts.append(
-                text(x + 100, y + 68, "no gradient" if slopes is not None else "shut, you say", INK, "middle", 15)
-            )
+            said = "no gradient" if slopes is not None else "shut, you say"
+            parts.append(text(x + 100, y + 68, said, INK, "middle", 15))
         else:
             way = [x + 40 + 25 * i for i in range(5)]
             moved = REEL.move({"x": way if up else way[::-1]})
