@@ -18,7 +18,7 @@ from course.pictures.lamps import lamps, lit_at
 from course.pictures.leash import LEFT as MAP
 from course.pictures.leash import SIDE, leash
 from course.pictures.moving import Film, Reel
-from course.pictures.style import NEGATIVE, POSITIVE, number
+from course.pictures.style import NEGATIVE, POSITIVE, readable, number
 from course.pictures.svg import WIDTH
 from course.pictures.wave import wave
 from course.pictures.wind import pushes, wind
@@ -248,7 +248,7 @@ def test_the_doors_open_where_the_objective_has_a_slope():
         for arrow, word in arrows:
             way = [float(x) for x in path(arrow, "x")]
             assert way[:5] == sorted(way[:5], reverse=word == "←")
-            assert arrow.get("fill") == (POSITIVE if word == "→" else NEGATIVE)
+            assert arrow.get("fill") == readable(POSITIVE if word == "→" else NEGATIVE)
         check_film(picture, 20_000)
     assert "2 of 6 are shut; you had 4 right" in doors(guess, slopes).alt
     assert [word for _, word in texts if word in ("✓", "✗")] == list("✓✗✓✗✓✓")
