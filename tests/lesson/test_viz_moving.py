@@ -18,7 +18,7 @@ from course.pictures.lamps import lamps, lit_at
 from course.pictures.leash import LEFT as MAP
 from course.pictures.leash import SIDE, leash
 from course.pictures.moving import Film, Reel
-from course.pictures.style import NEGATIVE, POSITIVE, readable, number
+from course.pictures.style import NEGATIVE, POSITIVE, number, readable
 from course.pictures.svg import WIDTH
 from course.pictures.wave import wave
 from course.pictures.wind import pushes, wind
