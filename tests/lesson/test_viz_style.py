@@ -128,6 +128,7 @@ def test_numbers_read_well():
 
 def test_every_letter_of_the_road_map_stands_inside_it():
     fig = roadmap()
+    fig.set_dpi(200)  # as `show` draws it
     fig.canvas.draw()
     boxes = [text.get_window_extent() for text in fig.axes[0].texts]
     assert all(box.x0 > 0 and box.y0 > 0 and box.x1 < fig.bbox.x1 and box.y1 < fig.bbox.y1 for box in boxes)
@@ -136,3 +137,8 @@ def test_every_letter_of_the_road_map_stands_inside_it():
     assert "clipped_surrogate" in ROADMAP_ALT
     for i, a in enumerate(boxes):
         assert not any(a.overlaps(b) for b in boxes[i + 1 :]), words[i]
+    frames = [patch.get_window_extent() for patch in fig.axes[0].patches]
+    for word, box in zip(words, boxes):  # and inside its own frame: the smallest that holds its left end
+        y = (box.y0 + box.y1) / 2
+        own = min((f for f in frames if f.contains(box.x0, y)), key=lambda f: f.width * f.height)
+        assert box.x1 < own.x1 - 0.03 * fig.dpi and own.y0 < box.y0 and box.y1 < own.y1, word

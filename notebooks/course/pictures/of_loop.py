@@ -20,7 +20,7 @@ import numpy as np
 
 from .curves import fan
 from .maze_figures import array
-from .style import INK, MUTED, NEGATIVE, POSITIVE, dots, figure
+from .style import INK, MUTED, NEGATIVE, POSITIVE, dots, figure, key
 
 # ---- poles -----------------------------------------------------------------------------------------------------------
 
@@ -32,8 +32,8 @@ def poles(steps):
     """
     steps = array(steps) / 1000
     fig, (left, right) = figure(2, width=8.6, height=3.1, xlabel="steps of each pole, thousands")
-    blank = np.ones((2, len(steps)))
-    redraw = fan(left, steps, blank), fan(right, steps, blank)
+    redraw = [fan(ax, steps, np.ones((2, len(steps))), label="median pole") for ax in (left, right)]
+    key(left, loc="upper left")
     left.set(ylim=(0, 260), ylabel="mean return")
     right.set(yscale="log", ylim=(1e-5, 2), ylabel="KL of an update (nats)")
 

@@ -43,7 +43,7 @@ def roadmap() -> Figure:
             x, y = left + gap + column * (wide + gap), top + 0.71 + row * (high + gap)
             box(x, y, wide, high, 0.06, facecolor="white", edgecolor="#D5DAE2", linewidth=1)
             ax.text(x + 0.09, y + high / 2, f"{first + i:02}", fontsize=12, weight="bold", va="center", color=colour)
-            ax.text(x + 0.41, y + high / 2, title, va="center", color=INK, linespacing=1.1)
+            ax.text(x + 0.37, y + high / 2, title, va="center", color=INK, linespacing=1.1)
         start, end = (left + width / 2, 4.0), (left + width / 2, bottom + 0.02)
         head = "-|>,head_width=5,head_length=8"
         ax.add_patch(FancyArrowPatch(start, end, arrowstyle=head, color=INK, linewidth=2.5, shrinkA=0, shrinkB=0))

@@ -33,7 +33,7 @@ ESTIMATE = "#E69F00"  # orange:       sampled, noisy
 EXACT = "#000000"  # black:        the truth, no error bar
 MUTED = "#8A8F98"  # grey:         guides, what is not the point
 INK = "#22262E"  # text
-NAMES = ("#37475A", "#A07B45", "#86813F")  # neutral, for series that have a name and no meaning: "from 100", "k2"
+NAMES = ("#37475A", "#A07B45", "#8A3D3A")  # neutral, for series that have a name and no meaning: "from 100", "k2"
 
 _LOOKS = {  # line style, marker
     POSITIVE: ("-", "^"),

@@ -20,8 +20,8 @@ BEST = 0.4609  # J of the best policy in the plain maze at gamma 0.99
 def j_axis(ax, *, low: float = -130.0, best: float = BEST) -> None:
     """Make `ax`'s y axis one for J from `low` to 0.8, with the best possible J as a dashed line and a legend above."""
     ax.set_yscale("asinh", linear_width=0.3)
-    ticks = [t for t in (-100, -10, -1, 0) if t > low]
-    ax.set(ylim=(low, 0.8), ylabel="J, exact", yticks=ticks, yticklabels=[f"{t}".replace("-", "−") for t in ticks])
+    ticks = {t: f"{t}".replace("-", "−") for t in (-100, -10, -1, 0) if t > low}
+    ax.set(ylim=(low, 0.8), ylabel="J (stretched near 0)", yticks=[*ticks], yticklabels=[*ticks.values()])
     ax.minorticks_off()
     ax.axhline(best, **stroke(EXACT, linewidth=1.2, linestyle="--"), zorder=1, label="best possible")
     key(ax, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderpad=0, borderaxespad=0.3)
