@@ -109,4 +109,5 @@ def test_score_and_gold_stand_in_one_plot_a_price():
     gold = next(line for line in second.lines if line.get_label().startswith("gold"))
     assert gold.get_xydata().tolist() == [[0, 1], [5, 2], [10, -4]]
     assert max(line.get_linewidth() for line in second.lines[:2]) < gold.get_linewidth(), "other seeds are thinner"
-    assert [text.get_text() for text in first.get_legend().get_texts()] == ["score: reward model", "gold: true worth"]
+    words = ["score: reward model", "thin: another seed", "gold: true worth"]
+    assert [text.get_text() for text in second.get_legend().get_texts()] == words, "what every line is"

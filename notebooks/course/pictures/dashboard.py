@@ -110,7 +110,7 @@ def dashboard(
         ax.set_axis_off()
     for ax in axes[max(0, len(dials) - columns) : len(dials)]:
         ax.set_xlabel(xlabel)
-        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.xaxis.set_major_formatter(lambda at, _: f"{at / 1000:g}k" if at >= 10_000 else f"{at:g}")
     handles = [line for _, line in parts[0][-1]] if len(names) > 1 else []
     tints = [tint for *_, tint, _ in parts if tint]

@@ -36,8 +36,7 @@ def lamps(values: Mapping, bands: Mapping, at: int, sick: bool | None = None) ->
     lights, parts, last = lit_at(values, bands), [], len(next(iter(values.values())))
     for i, (name, ys) in enumerate(values.items()):
         left, top = 8 + WIDE * (i % 3), 8 + HIGH * (i // 3)
-        band = np.asarray(bands[name], float)
-        ys = np.asarray(ys, float)
+        band, ys = np.asarray(bands[name], float), np.asarray(ys, float)
         everything = np.concatenate([ys, band.ravel()])
         low, high = np.nanmin(everything), np.nanmax(everything)
         x = left + 4 + (WIDE - 32) * np.arange(last) / max(last - 1, 1)
@@ -61,16 +60,15 @@ def lamps(values: Mapping, bands: Mapping, at: int, sick: bool | None = None) ->
         parts.append(f'<path d="M{area}z" fill="#E3E6EB"/>')
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
     n = sum(k is not None and k <= at for k in lights.values())
-    rest = last - at
     words, colour = {
         None: (f"update {at} of {last}, {n} of {len(values)} lamps lit", INK),
-        True: (f"stopped after update {at}: it was sick. {rest} updates saved", POSITIVE),
-        False: (f"stopped after update {at}: it was healthy. {rest} updates of a good run lost", NEGATIVE),
+        True: (f"stopped after update {at}: it was sick. {last - at} updates saved", POSITIVE),
+        False: (f"stopped after update {at}: it was healthy. {last - at} updates of a good run lost", NEGATIVE),
     }[sick]
     bottom = 8 + HIGH * -(-len(values) // 3) + 18
     parts.append(text(8, bottom, words, colour, size=16, bold=True))
-    parts.append(text(WIDTH - 8, bottom, "grey: where healthy runs are", MUTED, "end", 13.5))
-    return svg(parts, bottom + 14)
+    parts.append(text(8, bottom + 22, "grey: where healthy runs are; orange: it has been outside", MUTED, size=13.5))
+    return svg(parts, bottom + 36)
 
 
 def _points(x, y) -> list[str]:

@@ -135,15 +135,17 @@ def score_and_gold(runs: Mapping[str, Sequence[dict]], others: Mapping[str, Sequ
 
     runs: name -> the looks of one run (`course.desk.sweep.look`). others: the same of more seeds, in thin lines.
     """
-    fig, axes = figure(len(runs), width=9, height=3.3, xlabel="iteration", ylabel="points, held-out customers")
+    fig, axes = figure(len(runs), width=9, height=3.3, xlabel="iteration", sharey=True)
     for ax, (name, looks) in zip(axes, runs.items()):
         for number, meaning, label in (("score", NEW, "score: reward model"), ("gold", EXACT, "gold: true worth")):
-            for some in others.get(name, ()):
-                ax.plot(*_way(some, number), **stroke(meaning, linewidth=1, alpha=0.5))
+            for k, some in enumerate(others.get(name, ())):
+                said = "" if k or number == "score" else "thin: another seed"
+                ax.plot(*_way(some, number), **stroke(meaning, linewidth=1, alpha=0.5), label=said)
             ax.plot(*_way(looks, number), **stroke(meaning) | dots(meaning, linestyle="-"), label=label)
         ax.set_title(name)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    key(axes[0], loc="lower right")
+    axes[0].set_ylabel("points, held-out customers")
+    key(axes[-1], loc="lower left")
     return fig
 
 

@@ -127,8 +127,7 @@ def _seed_lines(left: float, title: str, series, grey, colour: str, limits: tupl
     for tick in (0, last):
         parts.append(text(float(place(tick, low).split(",")[0]), y0 + 17, str(tick), INK, "middle", 11))
     parts.append(text((x0 + x1) / 2, y0 + 17, "iteration", INK, "middle", 11))
-    mean = number(sum(here) / len(here))
-    parts.append(text(x0 - 24, 16, f"{title} {mean}", colour if colour != EXACT else INK, bold=True, size=13))
+    parts.append(text(x0 - 24, 16, f"{title} {number(sum(here) / len(here))}", colour, bold=True, size=13))
     return "".join(parts)
 
 
@@ -139,8 +138,9 @@ LIVE = (  # the story's own words for what it has just explained, then the dials
     Dial("score", "reward: the score"),
     Dial("kl_ref", "KL to home, nats", None, (0.0, None)),
     Dial("beta", "β", None, (0.0, 0.2)),
+    *DIALS[1:3],  # KL of an update, clip fraction
     Dial("gold", "gold (nobody sees it)"),
-    *(dial for dial in DIALS if dial.name in ("approx_kl", "clip_fraction", "explained_variance")),
+    DIALS[4],  # explained variance
 )
 PROMISED = [dial.name for dial in LIVE[:4]]  # four curves that a tutorial sketches
 
@@ -149,12 +149,12 @@ def live_figure(rows: Sequence[dict]):
     """The dashboard of one RLHF run, four numbers with a tutorial's sketch behind them: (fig, update)."""
     look = {"x": "iteration", "xlabel": "iteration", "columns": 4, "width": 9.6, "height": 4.4, "meanings": (NEW,)}
     fig, update = dashboard({"run": _with_objective(rows)}, LIVE, **look)
-    fig.axes[4].lines[0].set_color(EXACT)
+    fig.axes[0].get_gridspec().set_width_ratios([1, 1, 1.8, 0.8])  # KL, and gold below it, are the story
+    fig.axes[6].lines[0].set_color(EXACT)
     for ax, name in zip(fig.axes, PROMISED):
         path = ([0, 1], [0.5, 0.5]) if name == "beta" else ([0, 0.25, 0.6, 1], [0.04, 0.5, 0.8, 0.93])
-        (sketch,) = ax.plot(
-            *path, transform=ax.transAxes, **stroke(MUTED, linestyle="-", linewidth=5, alpha=0.35), zorder=1
-        )
+        look = stroke(MUTED, linestyle="-", linewidth=4, alpha=0.3, zorder=1)
+        (sketch,) = ax.plot(*path, transform=ax.transAxes, **look)
     band = fig.legends[0].legend_handles
     fig.legends[0].remove()
     look = {"loc": "outside upper center", "ncols": 2, "frameon": False, "fontsize": 10, "labelcolor": INK}

@@ -19,6 +19,7 @@ from .svg import MONO, WIDTH, places, svg, text
 
 LINE, BOX, GAP, CHARACTER = 40, 24, 4, 8.2  # CSS pixels
 SHOWN = {" ": "␣", "\n": "⏎", "\t": "⇥"}
+MARKS = {"prompt": "grey line: prompt", "end": "blue line: end", "pad": "crossed out: padding"}  # of the roles
 
 
 def token_strip(
@@ -46,9 +47,9 @@ def token_strip(
         boxes.append(_box(x, y, width, shown, f"{label} {number(value)}", i, **look))
         x += width + GAP
     top = y + LINE + 12
-    words = [_legend(label, low, high) if finite else label, *details]
-    colours = [MUTED] + [INK] * len(details)
-    lines = [text(GAP, top + 18 * i, line, colour, size=13) for i, (line, colour) in enumerate(zip(words, colours))]
+    marks = [_legend(label, low, high) if finite else label, *(said for role, said in MARKS.items() if role in roles)]
+    words = ["; ".join(marks), *details]
+    lines = [text(GAP, top + 18 * i, line, INK if i else MUTED, size=13) for i, line in enumerate(words)]
     return svg(boxes + lines, top + 18 * len(words), font=MONO)
 
 
@@ -83,8 +84,8 @@ def _box(x, y, width, shown, said, place, *, colour, role, kept, framed) -> str:
     if not kept:
         parts.append(f'<line x1="{x:.1f}" y1="{y + 12}" x2="{x + width:.1f}" y2="{y + 12}" stroke="{MUTED}"/>')
     if role in ("prompt", "end"):
-        below = NEW if role == "end" else MUTED
-        parts.append(f'<rect x="{x:.1f}" y="{y + BOX + 2}" width="{width:.1f}" height="3" fill="{below}"/>')
+        below = f'y="{y + BOX + 2}" height="3" fill="{NEW if role == "end" else MUTED}"'
+        parts.append(f'<rect x="{x:.1f}" width="{width:.1f}" {below}/>')
     return f"<g>{''.join(parts)}</g>"
 
 

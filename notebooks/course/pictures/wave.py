@@ -33,7 +33,7 @@ def wave(names: Sequence[str], deltas, advantages, landing: str, *, squares: Seq
     boxes = _boxes(names, left, 9 * places(landing) + 28, (40, 48) if not squares else (102, 74))
     shade = 0.9 * np.abs(A) / max(np.abs(A).max(), 1e-12)
     colours = [POSITIVE if a > 0 else NEGATIVE for a in A]
-    parts, here = _maze(size) if squares else [], []
+    parts = _maze(size) if squares else []
     for t, (x, y, wide) in enumerate(boxes):
         fill = reel.move({"fill-opacity": [shade[t] if T - k <= t else 0.0 for k in range(T + 1)]}, 2)
         if squares:
@@ -47,16 +47,15 @@ def wave(names: Sequence[str], deltas, advantages, landing: str, *, squares: Seq
         parts.append(text(x + wide / 2, y - 6, _signed(deltas[t]), MUTED, "middle", 13.5))
         seen = reel.move({"visibility": ["visible" if T - k <= t else "hidden" for k in range(T + 1)]})
         parts.append(f"<g{seen}{text(x + wide / 2, y + 47, _signed(A[t]), INK, 'middle', bold=True)}</g>")
-        here.append((x, y, wide))
         if t == 0 or y > boxes[t - 1][1]:
             parts += [
                 text(left - 6, y + dy, word, INK, "end", bold=bold) for dy, word, bold in ((-6, "δ", 0), (47, "A", 1))
             ]
     last = boxes[-1]
     room = 9 * places(landing) + 14
-    front = reel.move(
-        dict(zip(("x", "y", "width"), np.array([(last[0] + last[2] + 14, last[1], room), *here[::-1]]).T))
-    )
+    way = np.array([(last[0] + last[2] + 14, last[1], room), *boxes[::-1]]).T
+    way = way.astype(str) if boxes[0][1] < last[1] else way  # from row to row it jumps
+    front = reel.move(dict(zip(("x", "y", "width"), way)))
     parts.append(f'<rect height="30" rx="5" fill="none" stroke="{INK}" stroke-width="2.5"{front}</rect>')
     parts.append(text(last[0] + last[2] + 14 + room / 2, last[1] + 20, landing, INK, "middle", bold=True))
     height = max(last[1] + 80, SIDE * size + 20 if squares else 0)
