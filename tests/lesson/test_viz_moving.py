@@ -273,6 +273,8 @@ def test_a_lamp_lights_at_the_first_number_outside_and_stays():
         assert min(float(x.get("font-size")) for x in root.iter(TAG + "text")) >= 13.3
     assert "it was sick. 6 updates saved" in lamps(values, bands, 4, True)
     assert "it was healthy. 6 updates of a good run lost" in lamps(values, bands, 4, False)
+    *_, said, legend = ET.fromstring(lamps(values, bands, 4, False)).iter(TAG + "text")
+    assert float(legend.get("y")) > float(said.get("y")) + 14, "the longest words leave the legend its own line"
     assert "nan" not in lamps(values, bands, 1) and len(lamps(values, bands, 10)) < 8_000
 
 
