@@ -104,6 +104,8 @@ def test_every_svg_has_one_head_and_fonts_that_know_chinese():
 def test_a_strip_without_numbers_names_no_range():
     assert words(token_strip(["a"], [float("nan")], label="the text"))[-1] == "the text"
     assert words(token_strip(["a"], [1.0], label="p", low=0, high=2))[-1] == "p: pale 0, full 2.00"
+    marked = token_strip(list("abcd"), [0.0] * 4, label="p", low=0, high=2, roles=["prompt", "reply", "end", "pad"])
+    assert words(marked)[-1] == "p: pale 0, full 2.00; grey line: prompt; blue line: end; crossed out: padding"
 
 
 def test_a_strip_around_zero_names_both_colours():

@@ -200,6 +200,9 @@ def test_the_wave_fills_steps_from_the_last_to_the_first(decay, squares):
 def test_a_long_reply_stays_on_its_page():
     names = ["Thanks", " for", "!", "希望", " somewhat-longer-word", "<eos>"] * 10
     film = wave(names, np.zeros(60), np.zeros(60), "score +2.08")
+    frame = next(r for r in ET.fromstring(film.svg).iter(TAG + "rect") if r.get("stroke-width") == "2.5")
+    moves = {move.get("attributeName"): move.get("calcMode") for move in frame.iter(TAG + "animate")}
+    assert moves["x"] == moves["y"] == "discrete", "from row to row the frame jumps, it does not cross the words"
     for rect in group(film).iter(TAG + "rect"):
         assert 0 <= float(rect.get("x")) and float(rect.get("x")) + float(rect.get("width")) <= WIDTH
     assert max(float(x.get("y")) for x in group(film).iter(TAG + "text")) < float(ET.fromstring(film.svg).get("height"))
