@@ -117,8 +117,8 @@ def trl() -> dict:
 
     def kl(p, ref, old, corrected):  # one token a reply, advantages 0: what is left of the loss is the KL term
         one = torch.ones(1, 1)
-        terms = [of(p[i].view(1, 1), old[i].view(1, 1), 0 * one, one, ref=ref[i].view(1, 1), corrected=corrected)
-                 for i in range(len(p))]  # fmt: skip
+        at = [x.view(-1, 1, 1) for x in (p, old, ref)]
+        terms = [of(new, was, 0 * one, one, ref=home, corrected=corrected) for new, was, home in zip(*at)]
         return torch.stack(terms)
 
     def total(x, mask, how):  # the ratio is 1 and the advantage -x: each token's loss is x

@@ -68,8 +68,8 @@ LOST = {name: NO_COUNTERPART | why for name, why in _READ["lost"].items()}  # li
 NEUTRAL = dict.fromkeys(_READ["nothing"]["neutral"]) | _READ["neutral"]  # ours: a value that loses nothing
 MATTERS_WITH = _READ["matters_with"]  # ours: another field of ours, without which it is idle
 DEFAULTS = {name: dict.fromkeys(_READ["nothing"][name]) | known for name, known in _READ["defaults"].items()}
-GRPO_ONLY = _READ["grpo_only"]["trl"]  # theirs, of which their RLOOConfig knows nothing
 WITH_CRITIC = _READ["with_critic"]["ours"]  # ours: idle without a critic
+PASSES = _READ["passes"]  # theirs, in passes over the prompts: what that means for our iterations
 LAUNCH = _READ["launch"]  # arguments of `to_verl` about the machine: theirs
 
 

@@ -127,7 +127,7 @@ def _verl(config, launch, prompts, mean_length):
 
 def _trl(config, launch, *_):
     validate.require(config.advantages != "gae", ValueError, "bridge", "no PPO")
-    keys, notes = _begin(config, "trl")
+    keys, notes = _begin(config, "rloo" if (rloo := config.advantages == "rloo") else "trl")
     gpus, steps = validate.integer("gpus", launch.gpus, 1), config.epochs * config.minibatches
     if (step := config.batch // config.minibatches) * config.minibatches != config.batch or step % gpus:
         raise ValueError(validate.refusal("bridge", "unequal steps", config.batch, config.minibatches, gpus))
@@ -135,22 +135,18 @@ def _trl(config, launch, *_):
     keys |= {"per_device_train_batch_size": micro, "gradient_accumulation_steps": step // gpus // micro}
     keys |= {"generation_batch_size": config.batch, "max_steps": config.iterations * steps}
     keys |= {"lr_scheduler_type": LINE if config.anneal else FLAT, "warmup_steps": _warmup(config, notes) * steps}
-    every, kl, rloo = config.checkpoint_every, config.kl, config.advantages == "rloo"
+    every, kl = config.checkpoint_every, config.kl
     keys |= {"save_strategy": "no"} if every is None else {"save_strategy": "steps", "save_steps": every * steps}
-    keys |= {"loss_type": LOSS_TYPE[config.aggregate], "scale_rewards": "group" if config.scale_groups else "none"}
-    keys["importance_sampling_level"] = "sequence" if config.ratio == "sequence" else "token"
-    notes = [note for note in notes if note[1:3] != ("ratio", "sequence") and (note.key != "score_clip" or not rloo)]
     if rloo:
         clip = config.score_clip and [-config.score_clip, config.score_clip]
-        keys = {key: x for key, x in keys.items() if key not in known.GRPO_ONLY} | {"reward_clip_range": clip}
-        keys["beta"] = kl.beta if kl else 0.0
+        keys |= {"reward_clip_range": clip, "beta": kl.beta if kl else 0.0}
+    else:
+        keys |= {"loss_type": LOSS_TYPE[config.aggregate], "scale_rewards": "group" if config.scale_groups else "none"}
+        keys["importance_sampling_level"] = "sequence" if config.ratio == "sequence" else "token"
+        notes = [note for note in notes if note[1:3] != ("ratio", "sequence")]
     sum_, k3 = config.aggregate == "seq-mean-token-sum", config.kl_loss_kind == "k3" or not config.kl_loss
     for bad, kind, name, why in (
-        (rloo, "changed", "ratio", "that of a whole reply, a product over its tokens"),
-        *(
-            (rloo and getattr(config, x), "lost", x, "not in RLOOConfig")
-            for x in ("kl_loss", "entropy_coef", "dual_clip")
-        ),
+        (rloo and steps > 1, "changed", "ratio", "that of a whole reply, a product over its tokens"),
         (rloo and not sum_, "lost", "aggregate", "RLOO's is seq-mean-token-sum"),
         (sum_ and not rloo, "changed", "aggregate", "dr_grpo divides by max_completion_length too"),
         (kl is not None and not rloo, "lost", "kl", "GRPO's price of KL is in the loss: kl_loss"),
@@ -179,6 +175,7 @@ def _openrlhf(config, _, prompts, mean_length):
     kl, loss = config.kl, config.kl_loss > 0
     price = config.kl_loss if loss else 0.0 if kl is None else kl.beta
     keys |= {"algo.kl.init_coef": price, "algo.kl.use_loss": loss}
+    keys["algo.kl.unbiased_gradient"] = loss and config.kl_loss_ratio
     keys["algo.kl.estimator"] = config.kl_loss_kind if loss else "k1"
     if loss and kl is not None:
         notes.append(Note("lost", "kl", kl, "one price of KL: with kl_loss there is none in the reward"))
@@ -212,7 +209,7 @@ def _begin(config, library):
             continue  # said with the field that it belongs to, or idle
         if value != known.NEUTRAL[ours] and not (ours == "eps_high" and value == config.eps):
             notes.append(Note("lost", ours, value, why))
-    if library != "trl" and config.kl_loss and config.kl_loss_ratio:
+    if "kl_loss_ratio" in known.LOST[library] and config.kl_loss and config.kl_loss_ratio:
         notes.append(Note("lost", "kl_loss_ratio", True, known.LOST[library]["kl_loss_ratio"]))
     return keys, notes
 

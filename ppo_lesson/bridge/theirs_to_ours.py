@@ -10,7 +10,7 @@ from .command_line import flat
 from .keys import ADV, CORRECTION, OFF, A, K, Note, R, either
 from .ours_to_theirs import ESTIMATOR, LOSS, LOSS_TYPE, optimizer_steps
 
-PAIRS = {"actor.eps_clip_low_high"}  # of numbers, but None by default
+PAIRS = {"actor.eps_clip_low_high", "reward_clip_range"}  # of numbers, but None by default
 MAY_BE_NULL = {A + "clip_ratio_low", A + "clip_ratio_high"}  # then clip_ratio counts
 
 
@@ -32,9 +32,9 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
     else:
         made["micro_batch"] = made_micro
     total = _whole(keys, "trainer.total_training_steps")
-    if prompts is not None:  # whichever end comes first
+    if prompts is not None:
         passes = keys["trainer.total_epochs"] * (validate.integer("prompts", prompts, train) // train)
-        total = passes if total is None else min(total, passes)
+        total = min(either(total, passes), passes)  # whichever end comes first
     made |= _iterations(total, "trainer.total_epochs", keys, notes)
     warmup, ratio = keys[A + "optim.lr_warmup_steps"], keys[A + "optim.lr_warmup_steps_ratio"]
     made["warmup"] = warmup if warmup > 0 else int(ratio * made.get("iterations", 0))
@@ -47,15 +47,13 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
     if narrow not in (made["eps"], high):
         notes.append(Note("ignored", A + "clip_ratio", narrow, "clip_ratio_low and clip_ratio_high win"))
     made["rescore"] = not keys[CORRECTION + "bypass_mode"]
-    made["kl_loss"] = keys[A + "kl_loss_coef"] if keys[A + "use_kl_loss"] else 0.0
+    made |= {"kl_loss": keys[A + "use_kl_loss"] * keys[A + "kl_loss_coef"], "kl_loss_ratio": False}
     made["kl_loss_kind"] = _kind(keys[A + "kl_loss_type"], made["kl_loss"], notes)
-    made |= {"kl_loss_ratio": False} if made["kl_loss"] else {}
     estimators = {theirs: ours for ours, theirs in ESTIMATOR.items()}
     made["advantages"] = _one_of(keys, "algorithm.adv_estimator", estimators, notes)
     modes = {mode: ours for ours, mode in LOSS.items()}
     made["objective"], made["ratio"] = _one_of(keys, A + "policy_loss.loss_mode", modes, notes)
-    modes = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum")
-    made["aggregate"] = _one_of(keys, A + "loss_agg_mode", {mode: mode for mode in modes}, notes)
+    made["aggregate"] = _one_of(keys, A + "loss_agg_mode", {mode: mode for mode in LOSS_TYPE}, notes)
     made["kl"] = None
     if keys["algorithm.use_kl_in_reward"]:
         target = keys[K + "target_kl"] if keys[K + "type"] == "adaptive" else None
@@ -65,28 +63,31 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
     return _config(made, "verl"), known.by_severity(notes)
 
 
-def from_trl(settings: dict, *, gpus: int = 1):
-    """(RLHFConfig, notes) of arguments for TRL 1.16's GRPOConfig; what they leave out has TRL's default."""
-    keys, made, notes = _read("trl", settings)
+def from_trl(settings: dict, *, gpus: int = 1, trainer: str = "GRPOTrainer"):
+    """(RLHFConfig, notes) of arguments for TRL 1.16's GRPOConfig, or of RLOOConfig if that is the trainer's."""
+    validate.require(trainer in ("GRPOTrainer", "RLOOTrainer"), ValueError, "bridge", "trainer", trainer)
+    library = "rloo" if trainer == "RLOOTrainer" else "trl"
+    keys, made, notes = _read(library, settings)
     micro = keys["per_device_train_batch_size"]
     step = micro * keys["gradient_accumulation_steps"] * gpus
     batch = micro * gpus * (_whole(keys, "steps_per_generation") or keys["gradient_accumulation_steps"])
     batch = _whole(keys, "generation_batch_size") or batch
     made |= {"batch": batch, "micro_batch": micro, "minibatches": max(1, batch // step)}
     steps = made["minibatches"] * keys["num_iterations"]
-    if keys["max_steps"] > 0:
-        made["iterations"] = math.ceil(keys["max_steps"] / steps)
+    total = math.ceil(keys["max_steps"] / steps) if keys["max_steps"] > 0 else None
+    made |= _iterations(total, "max_steps", keys, notes)
+    if library == "rloo":
+        made |= {"advantages": "rloo", "kl": FixedKL(keys["beta"]) if keys["beta"] else None}
+        made |= {"aggregate": "seq-mean-token-sum", "score_clip": _score_clip(keys, "reward_clip_range", notes)}
+        notes += [Note("changed", "trainer", trainer, "its ratio is that of a whole reply, a product")] * (steps > 1)
     else:
-        notes.append(
-            Note("changed", "max_steps", -1, "num_train_epochs passes; ours keeps its own number of iterations")
-        )
-    made |= {"advantages": "group", "kl": None, "kl_loss_kind": "k3"}
-    made["ratio"] = _one_of(keys, "importance_sampling_level", {"token": "token", "sequence": "sequence"}, notes)
-    made["aggregate"] = _one_of(keys, "loss_type", {x: ours for ours, x in LOSS_TYPE.items()}, notes)
-    made["scale_groups"] = _one_of(keys, "scale_rewards", {"group": True, "none": False}, notes)
+        made |= {"advantages": "group", "kl": None, "kl_loss_kind": "k3"}
+        made["ratio"] = _one_of(keys, "importance_sampling_level", {"token": "token", "sequence": "sequence"}, notes)
+        made["aggregate"] = _one_of(keys, "loss_type", {x: ours for ours, x in LOSS_TYPE.items()}, notes)
+        made["scale_groups"] = _one_of(keys, "scale_rewards", {"group": True, "none": False}, notes)
     made |= {"anneal": _falls(keys, "lr_scheduler_type", notes), "warmup": int(keys["warmup_steps"]) // steps}
     made["checkpoint_every"] = max(1, keys["save_steps"] // steps) if keys["save_strategy"] == "steps" else None
-    return _config(made, "trl"), known.by_severity(notes)
+    return _config(made, library), known.by_severity(notes)
 
 
 def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: float | None = None):
@@ -109,14 +110,11 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
     if keys["actor.eps_clip"] not in (low, known.DEFAULTS["openrlhf"]["actor.eps_clip"]):
         notes.append(Note("ignored", "actor.eps_clip", keys["actor.eps_clip"], "actor.eps_clip_low_high wins"))
     made["entropy_coef"] = either(made["entropy_coef"], 0.0)
-    least, most = keys["reward.clip_range"]
-    made["score_clip"] = None if most >= known.NO_LIMIT else most
-    if least != -most:
-        notes.append(Note("changed", "reward.clip_range", [least, most], f"from {-most:g}: ours has one limit"))
+    made["score_clip"] = _score_clip(keys, "reward.clip_range", notes)
     price, loss = keys["algo.kl.init_coef"], keys["algo.kl.use_loss"]
     made |= {"kl_loss": price if loss else 0.0, "kl": None}
     if loss:
-        made |= {"kl_loss_kind": keys["algo.kl.estimator"], "kl_loss_ratio": False}
+        made["kl_loss_kind"] = keys["algo.kl.estimator"]
     elif price:
         target, horizon = keys["algo.kl.target"], keys["algo.kl.horizon"]
         made["kl"] = _controller(price, "algo.kl.target", target, horizon, mean_length, notes)
@@ -175,8 +173,7 @@ def _whole(keys: dict, key: str) -> int | None:
 
 def _iterations(total: int | None, key: str, keys: dict, notes: list) -> dict:
     if total is None:
-        why = "passes over the prompts: give prompts=; ours keeps its own number of iterations"
-        notes.append(Note("changed", key, keys[key], why))
+        notes.append(Note("changed", key, keys[key], known.PASSES[key]))
     return {} if total is None else {"iterations": total}
 
 
@@ -229,6 +226,13 @@ def _controller(price: float, key: str, target, horizon: int, mean_length, notes
     total = validate.number(key, target, 0) * validate.number("mean_length", mean_length, 1)
     notes.append(Note("changed", key, target, f"{total:g} nats for a reply of {mean_length:g} tokens"))
     return ZieglerKL(price, total, horizon)
+
+
+def _score_clip(keys: dict, key: str, notes: list) -> float | None:
+    least, most = either(keys[key], (-known.NO_LIMIT, known.NO_LIMIT))
+    if least != -most:
+        notes.append(Note("changed", key, [least, most], f"from {-most:g}: ours has one limit"))
+    return None if most >= known.NO_LIMIT else most
 
 
 def _falls(keys: dict, key: str, notes: list) -> bool:

@@ -167,11 +167,52 @@ def test_both_prices_of_kl_at_once_fit_into_verl_alone():
     assert lost == {"kl"} and back.kl is None and back.kl_loss == 0.05
 
 
-@pytest.mark.parametrize("library", ["verl", "openrlhf"])
-def test_neither_of_them_has_the_ratio_in_the_loss(library):
-    back, lost = there_and_back(replace(PLAIN, kl=None, kl_loss=0.05), library)
+def test_verl_alone_has_no_ratio_in_front_of_the_kl_of_its_loss():
+    config = replace(PLAIN, kl=None, kl_loss=0.05)
+    back, lost = there_and_back(config, "verl")
     assert lost == {"kl_loss_ratio"} and not back.kl_loss_ratio
-    assert there_and_back(replace(PLAIN, kl=None), library)[1] == set(), "without a price there is nothing to lose"
+    assert there_and_back(replace(PLAIN, kl=None), "verl")[1] == set(), "without a price there is nothing to lose"
+    for ratio in (True, False):  # OpenRLHF's --algo.kl.unbiased_gradient
+        asked = replace(config, kl_loss_ratio=ratio)
+        assert there_and_back(asked, "openrlhf") == (asked, set())
+    assert not bridge.to_openrlhf(replace(PLAIN, kl=None), prompts=64)["algo.kl.unbiased_gradient"]
+    _, notes = bridge.from_openrlhf({"algo.kl.unbiased_gradient": True})
+    assert ("ignored", "algo.kl.unbiased_gradient") in {note[:2] for note in notes}, "nobody asks for a loss of KL"
+
+
+RLOO = {"advantages": "rloo", "replies": 4, "aggregate": "seq-mean-token-sum"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"kl": None},
+        {"kl": FixedKL(0.02), "score_clip": 3.0},
+        {"epochs": 3, "minibatches": 4, "eps": 0.1, "eps_high": 0.3},
+        {"lr": 1e-6, "temperature": 0.7, "max_new_tokens": 99, "warmup": 8, "anneal": True, "checkpoint_every": 5},
+    ],
+)
+def test_rloo_comes_back_from_trls_rlootrainer(more):
+    config = replace(PLAIN, **RLOO, **more)
+    assert not [note for note in bridge.differences(config, "trl") if note.kind == "lost"]
+    assert bridge.from_trl(bridge.to_trl(config), trainer="RLOOTrainer")[0] == config
+
+
+def test_what_is_left_out_of_an_rlooconfig_has_its_defaults_and_not_grpos():
+    config, notes = bridge.from_trl({}, trainer="RLOOTrainer")
+    assert (config.advantages, config.replies, config.kl, config.kl_loss) == ("rloo", 2, FixedKL(0.05), 0.0)
+    assert (config.aggregate, config.score_clip, config.ratio) == ("seq-mean-token-sum", None, "token")
+    assert "trainer" not in {note.key for note in notes}, "one step an iteration: the ratio is 1, of a token or a reply"
+    config, notes = bridge.from_trl({"loss_type": "dapo", "reward_clip_range": [-2, 3]}, trainer="RLOOTrainer")
+    found = {(note.kind, note.key) for note in notes}
+    assert config.score_clip == 3 and {("unknown", "loss_type"), ("changed", "reward_clip_range")} <= found
+    _, notes = bridge.from_trl({"num_iterations": 2, "normalize_advantages": True}, trainer="RLOOTrainer")
+    assert {("changed", "trainer"), ("changed", "normalize_advantages")} <= {note[:2] for note in notes}
+    with pytest.raises(ValueError, match="reward_clip_range must be two numbers such as"):
+        bridge.from_trl({"reward_clip_range": 2.0}, trainer="RLOOTrainer")
+    with pytest.raises(ValueError, match=r'trainer must be "GRPOTrainer" or "RLOOTrainer"; got \'PPOTrainer\''):
+        bridge.from_trl({}, trainer="PPOTrainer")
 
 
 def test_a_limit_that_cannot_be_switched_off_is_set_out_of_reach():

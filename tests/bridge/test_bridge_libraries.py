@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Optional
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from conform import wheels  # noqa: E402
 
 from ppo_lesson import bridge  # noqa: E402
 from ppo_lesson.bridge import keys as words  # noqa: E402
-from ppo_lesson.kl import ZieglerKL, estimate  # noqa: E402
+from ppo_lesson.kl import ZieglerKL, estimate, estimate_off_policy  # noqa: E402
 from ppo_lesson.language.advantages import group_advantages  # noqa: E402
 from ppo_lesson.language.rlhf import RLHFConfig  # noqa: E402
 from ppo_lesson.objectives import aggregate, clipped_surrogate, value_loss  # noqa: E402
@@ -180,14 +181,9 @@ def test_trl_has_every_argument_with_that_default(advantages, kind):
     settings = bridge.to_trl(config)
     assert {key for key in settings if key not in theirs} == set()
     assert {key: theirs[key] for key, value in settings.items() if not same_kind(value, theirs[key])} == {}
-    assert (words.GRPO_ONLY[0] in theirs) == (kind == "grpo") and set(words.GRPO_ONLY) & theirs.keys() in (
-        set(words.GRPO_ONLY) if kind == "grpo" else set(),
-    )
-    others = {"num_generations", "beta"} if kind == "rloo" else set()  # its own: 2 and 0.05
-    for key, ours in words.DEFAULTS["trl"].items():
-        if key in theirs and key not in others:
-            theirs_plain = getattr(theirs[key], "value", theirs[key])  # an enum of transformers
-            assert theirs_plain == ours or (key == "warmup_steps" and not theirs_plain), key
+    for key, ours in words.DEFAULTS["rloo" if kind == "rloo" else "trl"].items():
+        theirs_plain = getattr(theirs[key], "value", theirs[key])  # an enum of transformers
+        assert theirs_plain == ours or (key == "warmup_steps" and not theirs_plain), key
 
 
 def flags_of_openrlhf():
@@ -222,6 +218,7 @@ def test_openrlhf_takes_every_flag_with_that_default():
     for config in (
         PLAIN,
         replace(PLAIN, kl=None, kl_loss=0.1, kl_loss_kind="k3", dual_clip=3.0, checkpoint_every=5),
+        replace(PLAIN, kl=None, kl_loss=0.1, kl_loss_ratio=False),
         replace(PLAIN, kl=ZieglerKL(0.1, 6.0), score_clip=4.0, advantages="group", replies=4),
     ):
         flags = bridge.to_openrlhf(config, prompts=300)
@@ -337,3 +334,22 @@ def test_adaptive_prices_move_alike_where_replies_are_equally_long(theirs):
         ours.update(kl_to_reference=kl, n=replies)
         verl.update(kl / length, replies)
         assert verl.value == pytest.approx(ours.beta, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["k1", "k2", "k3"])
+def test_openrlhfs_unbiased_gradient_is_ours_with_the_ratio(kind):
+    """Token for token that of k2 and k3; of k1 but for the ratio times grad log pi, whose mean is 0 (ratios < 10)."""
+    with wheel("openrlhf") as files:
+        inside = {"torch": torch, "Optional": Optional}
+        found = wheels.taken(files, "models/utils.py", {"compute_approx_kl", "KL_IS_WEIGHT_CLIP"}, inside)
+    g = torch.Generator().manual_seed(0)
+    new, old, ref = (-torch.rand(50, generator=g) for _ in range(3))
+    slopes = []
+    for term in (
+        lambda x: found["compute_approx_kl"](x, ref, old, kind, unbiased_gradient=True),
+        lambda x: estimate_off_policy(x, old, ref, kind),
+    ):
+        logp = new.clone().requires_grad_()
+        slopes.append(torch.autograd.grad(term(logp).sum(), logp)[0])
+    more = (new - old).exp() if kind == "k1" else 0
+    torch.testing.assert_close(slopes[1], slopes[0] + more, rtol=1e-5, atol=1e-6)  # some ten roundings of float32
