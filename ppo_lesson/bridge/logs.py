@@ -15,11 +15,12 @@ from ..validate import read_toml, refusal, require
 
 _READ = read_toml(__package__, "logs.toml")
 OTHERS = _READ.pop("others")
-WRITERS = _READ  # name -> title, some, columns
+WRITERS = _READ  # name -> title, some, columns, and of some older
 WRITERS["ours"]["columns"] = dict.fromkeys(COLUMNS, "")
-NUMBER = r"(?:[\w.]+\()?([-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|nan|inf))\)?"  # also np.float64(0.5)
-IN_DICT = re.compile(rf"['\"]([^'\"]+)['\"]: ['\"]?{NUMBER}['\"]?(?=[,}}])")  # what print(a_dict) writes
-IN_LINE = re.compile(rf"(\S+):{NUMBER}(?= - |\s*$)")  # verl's console
+KNOWN = {name for of in WRITERS.values() for part in ("columns", "some", "older") for name in of.get(part, ())}
+NUMBER = r"(?:[\w.]+\()?([-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|nan|inf(?:inity)?))\)?"  # also np.float64(0.5)
+IN_DICT = re.compile(rf"['\"]([^'\"]+)['\"]: ['\"]?{NUMBER}['\"]?(?=[,}}])", re.IGNORECASE)  # what print(a_dict) writes
+IN_LINE = re.compile(rf"(\S+):{NUMBER}(?= - |\s*$)", re.IGNORECASE)  # verl's console
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
@@ -45,10 +46,11 @@ def read_log(text: str) -> Log:
         who = next((f" It looks like {who}." for name, who in OTHERS.items() if name in names), "")
         raise ValueError(refusal("log", "another trainer", ", ".join(sorted(names)[:8]), who))
     library = max(known, key=lambda name: len(known[name]))
-    table = WRITERS[library]["columns"]
-    theirs = [row for row in rows if row.keys() & table.keys()]
-    read = {name: " and ".join(columns_in(table[name])) for name in table if name in names and library != "ours"}
-    theirs = [_ours(row, table) for row in theirs] if read else theirs
+    table, older = WRITERS[library]["columns"], WRITERS[library].get("older", {})
+    called = {new: old for old, new in older.items() if old in names and new not in names}
+    rows = [{new: row[old] for new, old in called.items() if old in row} | row for row in rows]
+    read = {called.get(n, n): " and ".join(columns_in(x)) for n, x in table.items() if x and n in names | called.keys()}
+    theirs = [_ours(row, table) if read else row for row in rows if row.keys() & table.keys()]
     return Log(library, WRITERS[library]["title"], theirs, read, left_out)
 
 
@@ -118,7 +120,7 @@ def _numbers(row: dict) -> dict:
 def _plain(name: str) -> str:
     """wandb writes what transformers and OpenRLHF log as train/..."""
     short = name.removeprefix("train/")
-    return short if any(short in of["columns"] or short in of["some"] for of in WRITERS.values()) else name
+    return short if short in KNOWN else name
 
 
 def columns_in(entry: str) -> list[str]:

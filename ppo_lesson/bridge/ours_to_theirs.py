@@ -20,11 +20,10 @@ LOSS |= {(ours, "token"): ours.replace("-", "_") for ours in ("cispo", "dppo-tv"
 LOSS_TYPE = {"token-mean": "dapo", "seq-mean-token-mean": "grpo", "seq-mean-token-sum": "dr_grpo"}  # of TRL's GRPO
 LINE, FLAT = "linear", "constant_with_warmup"  # learning rates, as transformers calls them
 
-
 # Where, on what and from which files a run of verl takes place: fields and their keys stand in keys.toml, under launch.
 # None: not set, so that verl decides.
-Launch = make_dataclass("Launch", [(name, "object | None", None) for name in known.LAUNCH], frozen=True)
-Launch = validate.helpful(Launch)
+MADE = [(name, "object | None", None) for name in known.LAUNCH]
+Launch = validate.helpful(make_dataclass("Launch", MADE, frozen=True))
 NOWHERE = Launch()
 
 

@@ -101,9 +101,8 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
     if _whole(keys, "rollout.max_new_tokens") is None:
         notes.append(Note("changed", "rollout.max_new_tokens", None, "what data.max_len leaves; ours keeps its own"))
         del made["max_new_tokens"]
-    size, total = keys["rollout.batch_size"], None
-    if prompts is not None:
-        total = keys["train.num_episodes"] * validate.integer("prompts", prompts, size) // size
+    size, passes = keys["rollout.batch_size"], keys["train.num_episodes"]
+    total = None if prompts is None else passes * validate.integer("prompts", prompts, size) // size
     made |= _iterations(total, "train.num_episodes", keys, notes)
     low, high = either(keys["actor.eps_clip_low_high"], [keys["actor.eps_clip"]] * 2)
     made |= {"eps": low, "eps_high": None if high == low else high}

@@ -16,7 +16,7 @@ import numpy as np
 from ..bridge.logs import Log, read_log
 from ..columns import ENOUGH, History
 from ..diagnose import RULES, asked, diagnose, report
-from ..validate import number, read_toml, refusing, require
+from ..validate import number, read_toml, require
 
 _READ = read_toml(__package__, "explain.toml")
 QUESTIONS, VERDICTS, KLS = _READ["question"], _READ["verdicts"], _READ["kl"]
@@ -30,8 +30,7 @@ def execute(given: dict) -> int:
     path = next((path / name for name in IN_FOLDER if (path / name).is_file()), path)
     require(path.is_file(), ValueError, "log", "no log", path)
     data = path.read_bytes()
-    with refusing(UnicodeDecodeError, ValueError, "log", "binary", path):
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
     require("\0" not in text, ValueError, "log", "binary", path)
     print(explain(text, eps=eps))
     return 0
@@ -42,7 +41,8 @@ def explain(text: str, *, eps: float = 0.2) -> str:
     log = read_log(text)
     table = history(log)
     unasked = {rule.name for rule in RULES} - {rule.name for rule, *_ in asked(table, eps=eps)}
-    parts = [f"{len(table)} rows of {log.title}" + "".join(f"; {what} and left out" for what in log.left_out)]
+    many = f"{len(table)} row" + "s" * (len(table) != 1)
+    parts = [f"{many} of {log.title}" + "".join(f"; {what} and left out" for what in log.left_out)]
     parts += [report(table, eps=eps)]
     why = "it has no number for" if len(table) >= ENOUGH else f"it has no number, or not {ENOUGH} rows, for"
     judged = f"{len(RULES) - len(unasked)} of {len(RULES)} rules could be asked of this log;"

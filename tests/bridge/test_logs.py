@@ -4,6 +4,7 @@ The files in logs/ are one healthy and five sick runs of our trainer in each lib
 """
 
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -35,6 +36,7 @@ def test_each_metric_is_written_by_the_librarys_wheel(library):
     code = [files.read(name).decode() for name in files.namelist() if name.endswith(".py") and "/test" not in name]
     whole = "\n".join(code)
     of_transformers = {"loss", "grad_norm", "learning_rate"} if library == "trl" else set()  # of its Trainer
+    assert not {name for name in WRITERS[library].get("older", {}) if "/" in name and f'"{name}"' in whole}
     for name in set(WRITERS[library]["columns"]) - of_transformers:
         short = name.rpartition("/")[2] if library == "verl" else name  # actor/ and critic/ are put before it
         assert f'"{name}"' in whole or f'"{short}"' in whole or f"{{prefix}}/{short}" in whole, name
@@ -109,6 +111,37 @@ def test_openrlhfs_line_may_hold_tensors_and_nan():
     log = read_log("x\n✨ Global step 4: {'ppo_kl': tensor(0.5), 'policy_loss': nan, 'critic_loss': 1e-3}\n")
     assert log.library == "openrlhf" and log.rows[0]["approx_kl"] == 0.5 and log.rows[0]["value_loss"] == 1e-3
     assert log.rows[0]["policy_loss"] != log.rows[0]["policy_loss"]
+
+
+@pytest.mark.parametrize(
+    ("name", "renamed"),
+    [
+        ("verl_healthy.log", {"actor/reward_kl_penalty": "critic/kl", "actor/entropy": "actor/entropy_loss"}),
+        ("verl_hot_sampler.log", {"actor/reward_kl_penalty_coeff": "critic/kl_coeff"}),
+        ("trl_healthy.json", {"completions/mean_length": "completion_length", "clip_ratio/region_mean": "clip_ratio"}),
+        ("openrlhf_healthy.log", {"rollout/response_length_mean": "response_length", "rollout/reward_mean": "reward"}),
+    ],
+)
+def test_what_earlier_versions_called_otherwise_is_the_same_column(name, renamed):
+    text = text_of(name)
+    now = read_log(text)
+    for new, old in renamed.items():
+        text = re.sub(rf"(?<=[\s'\"]){re.escape(new)}(?=['\":])", old, text)
+    then = read_log(text)
+    assert then.rows == now.rows and {*renamed.values()} <= then.read.keys() and not {*renamed} & then.read.keys()
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "-nan", "inf", "Infinity", "-Infinity", "+inf"])
+def test_what_is_no_number_is_read_as_that_in_each_form(word):
+    for text in (
+        f"step:1 - actor/pg_loss:{word} - actor/lr:1e-06\n",
+        f"step:1 - actor/lr:1e-06 - actor/pg_loss:{word}\n",
+        f"Step,actor/pg_loss,actor/lr\n1,{word},1e-06\n",
+        f'{{"step": 1, "data": {{"actor/pg_loss": "{word}", "actor/lr": 1e-06}}}}\n',
+        f"Global step 1: {{'ppo_kl': 0.0, 'policy_loss': {word}, 'actor_lr': 1e-06}}\n",
+    ):
+        row = read_log(text).rows[0]
+        assert not math.isfinite(row["policy_loss"]) and row["lr"] == 1e-6, text
 
 
 # ---- what is half written, told twice, or of another kind ------------------------------------------------------------

@@ -164,6 +164,19 @@ def test_a_folder_of_a_run_and_a_console_of_windows(tmp_path, capsys):
         assert capsys.readouterr().out.startswith("24 rows of verl")
 
 
+def test_one_broken_letter_does_not_hide_a_log(tmp_path, capsys):
+    """A progress bar cut in the middle of a letter."""
+    (tmp_path / "verl.log").write_bytes(b"  4%|\xe2\x96 | 1/24\n" + verl().encode())
+    assert main(["explain", str(tmp_path / "verl.log")]) == 0
+    assert capsys.readouterr().out.startswith("24 rows of verl")
+
+
+def test_a_kl_a_token_without_lengths_is_not_called_missing():
+    found = verdicts(verl(**{"actor/reward_kl_penalty": 0.1}))
+    assert all("a token's alone" in found[name][1] for name in ("negative KL", "which KL"))
+    assert explain(verl().splitlines()[0] + "\n").startswith("1 row of verl")
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
