@@ -17,7 +17,7 @@ _READ = read_toml(__package__, "logs.toml")
 OTHERS = _READ.pop("others")
 WRITERS = _READ  # name -> title, some, columns, and of some older
 WRITERS["ours"]["columns"] = dict.fromkeys(COLUMNS, "")
-KNOWN = {name for of in WRITERS.values() for part in ("columns", "some", "older") for name in of.get(part, ())}
+METRICS = {name for of in WRITERS.values() for part in ("columns", "some", "older") for name in of.get(part, ())}
 NUMBER = r"(?:[\w.]+\()?([-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|nan|inf(?:inity)?))\)?"  # also np.float64(0.5)
 IN_DICT = re.compile(rf"['\"]([^'\"]+)['\"]: ['\"]?{NUMBER}['\"]?(?=[,}}])", re.IGNORECASE)  # what print(a_dict) writes
 IN_LINE = re.compile(rf"(\S+):{NUMBER}(?= - |\s*$)", re.IGNORECASE)  # verl's console
@@ -120,7 +120,7 @@ def _numbers(row: dict) -> dict:
 def _plain(name: str) -> str:
     """wandb writes what transformers and OpenRLHF log as train/..."""
     short = name.removeprefix("train/")
-    return short if short in KNOWN else name
+    return short if short in METRICS else name
 
 
 def columns_in(entry: str) -> list[str]:
