@@ -20,6 +20,7 @@ import torch
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
 import reward  # noqa: E402
 
+from ppo_lesson.hardware.profile import choose  # noqa: E402
 from ppo_lesson.language.models import load_language_model  # noqa: E402
 from ppo_lesson.language.text import load_tokenizer, pad_left, prompt_ids  # noqa: E402
 
@@ -57,16 +58,25 @@ def main(argv=None) -> dict[str, float]:
     given = parser.parse_args(argv)
     if not given.data.is_file():
         sys.exit(f"there is no file {given.data}: run prepare.py")
-    rows = [json.loads(line) for line in given.data.read_text("utf-8").splitlines()][: given.first]
-    where = "cuda" if torch.cuda.is_available() else "cpu"
-    model, tokenizer = load_language_model(given.model).eval().to(where), load_tokenizer(given.model)
+    for name in ("first", "batch", "max_new_tokens"):
+        if (x := getattr(given, name)) is not None and x < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1; got {x}")
+    try:
+        rows = [json.loads(line) for line in given.data.read_text("utf-8").split("\n") if line.strip()][: given.first]
+        asked = [(row["prompt"], Decimal(row["answer"])) for row in rows]
+    except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+        sys.exit(f'{given.data} has no rows of "prompt" and "answer", a number ({error!r}): run prepare.py')
+    if not rows:
+        sys.exit(f"{given.data} is empty: run prepare.py")
+    profile = choose("auto", lora_rank=0)
+    model, tokenizer = load_language_model(given.model).eval().to(profile.device), load_tokenizer(given.model)
     right = exact = cut = 0
     for start in range(0, len(rows), given.batch):
-        some = rows[start : start + given.batch]
-        with torch.autocast(where, torch.bfloat16, enabled=where == "cuda" and torch.cuda.is_bf16_supported()):
-            texts, ends = replies(model, tokenizer, [row["prompt"] for row in some], given.max_new_tokens)
-        right += sum(reward.answer(text) == Decimal(row["answer"]) for text, row in zip(texts, some))
-        exact += sum(reward.strict(text) == row["answer"] for text, row in zip(texts, some))
+        some = asked[start : start + given.batch]
+        with profile.autocast():  # float16 below compute capability 8.0, where bfloat16 is only imitated
+            texts, ends = replies(model, tokenizer, [prompt for prompt, _ in some], given.max_new_tokens)
+        right += sum(reward.answer(text) == value for text, (_, value) in zip(texts, some))
+        exact += sum(reward.strict(text) == str(value) for text, (_, value) in zip(texts, some))
         cut += sum(ends)
         print(f"{start + len(some)} of {len(rows)}: {right} right", file=sys.stderr, flush=True)
     n = len(rows)

@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 import reward
 
+SIZES = 7473, 1319  # questions for training and for testing
 ENDING = ' Let\'s think step by step and output the final answer after "####".'
 
 
@@ -27,9 +28,12 @@ def rows(path: Path) -> list[dict]:
             from pyarrow import parquet
         except ModuleNotFoundError:
             sys.exit(f"{path} is a parquet file: pip install pyarrow, or take the JSONL files of grade-school-math")
-        return parquet.read_table(path).to_pylist()
+        try:
+            return parquet.read_table(path).to_pylist()
+        except (OSError, ValueError) as error:  # pyarrow's errors are both
+            sys.exit(f"{path} is not a whole parquet file: {error}\nFetch it again")
     try:
-        return [json.loads(line) for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+        return [json.loads(line) for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
     except ValueError as error:
         sys.exit(f"{path} is not a JSONL file of GSM8K: {error}")
 
@@ -39,6 +43,8 @@ def prompt(row: dict, where: str) -> dict:
     if not isinstance(row, dict) or not {"question", "answer"} <= row.keys():
         has = sorted(row) if isinstance(row, dict) else type(row).__name__
         sys.exit(f'{where}: a row of GSM8K has "question" and "answer"; this one has {has}')
+    if not isinstance(row["question"], str) or not row["question"].strip():
+        sys.exit(f'{where}: "question" must be a text; got {row["question"]!r}')
     value = reward.answer(str(row["answer"]))
     if value is None:
         sys.exit(f'{where}: "answer" must end in "#### NUMBER"; it ends in {str(row["answer"])[-40:]!r}')
@@ -55,6 +61,13 @@ def main(argv=None) -> None:
         name: [prompt(row, f"{path}, row {i}") for i, row in enumerate(rows(path), 1)]
         for name, path in (("train", given.train), ("test", given.test))
     }
+    counts = tuple(map(len, made.values()))
+    if not all(counts) or counts == SIZES[::-1]:
+        sys.exit(
+            f"{given.train} has {counts[0]:,} questions and {given.test} {counts[1]:,}; GSM8K has {SIZES[0]:,} for "
+            f"training and {SIZES[1]:,} for testing: "
+            + ("the two are swapped" if all(counts) else "fetch the empty file again")
+        )
     both = {row["prompt"] for row in made["train"]} & {row["prompt"] for row in made["test"]}
     if both:
         sys.exit(
@@ -65,6 +78,8 @@ def main(argv=None) -> None:
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         (given.output / f"{name}.jsonl").write_text(text, "utf-8")
         print(f"{given.output / name}.jsonl: {len(lines)} questions")
+    if counts != SIZES:
+        print(f"GSM8K has {SIZES[0]:,} and {SIZES[1]:,}: a share of these is not to be compared with a published one")
 
 
 if __name__ == "__main__":

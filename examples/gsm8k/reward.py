@@ -14,21 +14,32 @@ from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 
-NUMBER = re.compile(r"(?<![\w.,])([-−+]?)\s*[$€£]?\s*(\d{1,3}(?:,\d{3})+|\d+)?(\.\d+)?(?![,.]?\d)")
+NUMBER = re.compile(r"(?<![^\W_])(?<!\w_)(?<![.,])([-+]?)\s*[$€£]?\s*([0-9]+)?(\.[0-9]+)?(?![_,.]*\d)")
+# 1,234 and 1{,}234, 1\,234, 1 234: one mark between all groups of three digits
+GROUPS = re.compile(r"(?<![\d.,])(?<!\d )[0-9]{1,3}(,|\{,\}|\\,|[ \u00a0\u2009\u202f])[0-9]{3}(?:\1[0-9]{3})*(?!\1?\d)")
+MINUS = re.compile(r"[\u2212\u2010-\u2014\ufe63\uff0d]|\b(?:minus|negative)\b", re.IGNORECASE)  # its other looks
+DASH = re.compile(r"(?<=[^\W\d_]{2})\s+-\s+")  # "Answer - 72"
+# the digits are there, the number is another one: 1/2, 7:30, 2^3, 1e3, 4x4, 5k, 10², 2½, 3π, √9, --5
+FORMULA = re.compile(
+    r"\d\s*[/:^÷\u2044\u2215]\s*\d|\d[eE][-+]?\d|[-+]\s*[-+]\s*\d|√|sqrt|"
+    r"\d\s*(?:[xX](?![^\W\d_])|[kK]\b|\\?pi\b|[π²³¹\u2070-\u2079\u00bc-\u00be\u2150-\u215e])"
+)
 
 
 def number(text: str) -> Decimal | None:
-    """The one number in `text`, or None if there is none or there are several.
+    """The one number in `text`, or None if there is none, or there are several, or a formula.
 
     >>> number(" **$1,234.50** dollars"), number("72."), number("3 of 4")
     (Decimal('1234.50'), Decimal('72'), None)
     """
+    text = DASH.sub(" ", MINUS.sub("-", text))
+    text = GROUPS.sub(lambda match: match[0].replace(match[1], ""), text)
     found = [match for match in NUMBER.finditer(text) if match[2] or match[3]]
-    if len(found) != 1 or re.search(r"\d\s*[/:^]\s*\d|\d[eE][-+]?\d", text):
+    if len(found) != 1 or FORMULA.search(text):
         return None
     sign, whole, fraction = found[0].groups()
-    value = Decimal((whole or "0").replace(",", "") + (fraction or ""))
-    return -value if sign in ("-", "−") else value
+    value = Decimal((whole or "0") + (fraction or ""))
+    return -value if sign == "-" else value
 
 
 def answer(reply: str) -> Decimal | None:
@@ -51,7 +62,7 @@ def answers(folder: str) -> dict[str, str]:
         path = Path(folder, name)
         if not path.is_file():
             raise FileNotFoundError(f"there is no {path}: run prepare.py, or name its folder in the variable GSM8K")
-        rows = map(json.loads, path.read_text("utf-8").splitlines())
+        rows = map(json.loads, path.read_text("utf-8").strip().split("\n"))  # splitlines cuts inside of texts
         found |= {row["prompt"]: row["answer"] for row in rows}
     return found
 

@@ -60,6 +60,48 @@ WRITTEN = {
     "72 ####": None,
     "### 72": None,
     "#### 5 dollars and 50 cents": None,
+    # a minus, marks between thousands, LaTeX and markdown in their other looks
+    "#### \u20135": "-5",
+    "#### \uff0d5": "-5",
+    "#### - 5": "-5",
+    "#### minus 5": "-5",
+    "#### negative $5": "-5",
+    "#### Answer - 72": "72",
+    "#### Answer \u2014 72": "72",
+    "#### --5": None,
+    "#### 1 234": "1234",
+    "#### 1\u202f234\u202f567 km": "1234567",
+    "#### 20 000 dollars": "20000",
+    "#### 1{,}234": "1234",
+    "#### 1\\,234": "1234",
+    "#### \\$1,234.50.": "1234.50",
+    "#### _72_": "72",
+    "#### <answer>72</answer>": "72",
+    "#### 72\\%": "72",
+    "#### 72 km/h": "72",
+    "#### 7 m\u00b2": "7",
+    "#### 12 34": None,
+    "#### 12 345 6789": None,
+    "#### 1_234": None,
+    "#### 1.234.567": None,
+    "#### 1.234,50": None,
+    "#### 5, 6": None,
+    "#### $10\u2013$12": None,
+    # the digits stand there, the number is another one
+    "#### 10\u00b3": None,
+    "#### 2\u00bd": None,
+    "#### 3\u03c0": None,
+    "#### \u221a9": None,
+    "#### \\sqrt{9}": None,
+    "#### 5x6": None,
+    "#### 0x1F": None,
+    "#### 1.5 \u00d7 10^3": None,
+    "#### 1.5E+3": None,
+    "#### 5k": None,
+    "#### 5\u20446": None,
+    "#### \\frac{1}{2}": None,
+    "#### 12 * 6 = 72": None,
+    'the final answer after "####". It is 72.': "72",  # a reply that repeats its task
 }
 
 
@@ -103,6 +145,8 @@ def test_every_question_gets_its_answer_and_verls_ending(data):
         ('{"question": "?", "answer": "7"}', "row 1: .*#### NUMBER.*'7'"),
         ("question,answer", "not a JSONL file"),
         ("[]", "row 1: .*list"),
+        ('{"question": null, "answer": "#### 7"}', 'row 1: "question" must be a text; got None'),
+        ("", "has 0 questions .* GSM8K has 7,473 for training and 1,319 for testing: fetch the empty file again"),
         (None, "no file"),
         ("PAR1", "pyarrow"),
     ],
@@ -114,6 +158,40 @@ def test_another_file_is_named(raw, says, tmp_path, monkeypatch):
         path.write_text(raw)
     with pytest.raises(SystemExit, match=says):
         prepare.main(["--train", str(path), "--test", str(path), "--output", str(tmp_path / "out")])
+
+
+def test_half_a_parquet_file_is_named(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.pa.table({"question": ["1 + 1?"] * 99, "answer": ["#### 2"] * 99})
+    parquet.write_table(table, tmp_path / "whole")
+    assert len(prepare.rows(tmp_path / "whole")) == 99
+    (tmp_path / "half").write_bytes((tmp_path / "whole").read_bytes()[:-100])
+    with pytest.raises(SystemExit, match=r"half is not a whole parquet file: .*\nFetch it again"):
+        prepare.rows(tmp_path / "half")
+
+
+def test_files_that_are_swapped_are_refused_and_other_ones_are_told(tmp_path, monkeypatch, capsys):
+    for name, n in (("long", 3), ("short", 2)):
+        shop.write(tmp_path / name, [{"question": f"{name} {i}?\u2028", "answer": f"#### {i}"} for i in range(n)])
+    monkeypatch.setattr(prepare, "SIZES", (3, 2))
+    where = ["--output", f"{tmp_path}/out"]
+    with pytest.raises(SystemExit, match=r"short has 2 questions .*long 3; .*: the two are swapped"):
+        prepare.main(["--train", f"{tmp_path}/short", "--test", f"{tmp_path}/long", *where])
+    prepare.main(["--train", f"{tmp_path}/long", "--test", f"{tmp_path}/short", *where])
+    assert "published" not in capsys.readouterr().out
+    monkeypatch.setattr(prepare, "SIZES", (7473, 1319))
+    prepare.main(["--train", f"{tmp_path}/long", "--test", f"{tmp_path}/short", *where])
+    assert "7,473 and 1,319: a share of these is not to be compared with a published" in capsys.readouterr().out
+    assert len(reward.answers(f"{tmp_path}/out")) == 5
+
+
+@pytest.mark.parametrize("written", ["", "not JSON", "[1]", '{"prompt": "?"}', '{"prompt": "?", "answer": "x"}'])
+def test_a_file_to_evaluate_that_prepare_did_not_write_is_named(written, tmp_path):
+    (tmp_path / "test.jsonl").write_text(written)
+    with pytest.raises(SystemExit, match=r"test\.jsonl (is empty|has no rows).*: run prepare.py"):
+        evaluate.main(["--model", "none", "--data", f"{tmp_path}/test.jsonl"])
+    with pytest.raises(SystemExit):
+        evaluate.main(["--model", "none", "--data", f"{tmp_path}/test.jsonl", "--first", "0"])
 
 
 def test_a_file_that_is_named_twice_is_refused(tmp_path):
