@@ -161,8 +161,8 @@ def test_another_file_is_named(raw, says, tmp_path, monkeypatch):
 
 
 def test_half_a_parquet_file_is_named(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    table = parquet.pa.table({"question": ["1 + 1?"] * 99, "answer": ["#### 2"] * 99})
+    arrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    table = arrow.table({"question": ["1 + 1?"] * 99, "answer": ["#### 2"] * 99})
     parquet.write_table(table, tmp_path / "whole")
     assert len(prepare.rows(tmp_path / "whole")) == 99
     (tmp_path / "half").write_bytes((tmp_path / "whole").read_bytes()[:-100])
