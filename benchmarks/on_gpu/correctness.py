@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import math
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -179,11 +180,28 @@ QUESTIONS: dict[str, tuple[Callable, str]] = {
     "killed and resumed": (resumed, "weights"),
 }
 
+GRAPHS = ("graph decode, float32", "graph decode, half")
 
-def ask(profile: Profile | None = None) -> Iterator[tuple[str, dict]]:
-    """(question, what was found) one after the other; "right" says whether the number keeps its bound."""
+
+def ask(profile: Profile | None = None, left: Callable[[], float] = lambda: math.inf) -> Iterator[tuple[str, dict]]:
+    """(question, what was found) one after the other; "right" says whether the number keeps its bound. What fails is
+    not right, and what a missing library forbids, or time, is neither: "right" is None there, and "error" says why.
+    left: seconds that are left.
+    """
     profile = profile or choose("auto", machine(), static_decode=True, lora_rank=0)
     bench = Bench(profile)
     for name, (question, number) in QUESTIONS.items():
-        found = question(bench)
-        yield name, found | {"right": found[number] <= found["bound"]}
+        if left() <= 0:
+            yield name, {"right": None, "error": "not run: 0 s are left"}
+            continue
+        try:
+            found = question(bench)
+            found |= {"right": found[number] <= found["bound"]}
+        except ImportError as error:
+            found = {"right": None, "error": f"not run: {error}"}
+        except Exception as error:  # the others may still be answered
+            traceback.print_exc()
+            found = {"right": False, "error": f"failed: {error!r}"}
+        if name in GRAPHS and profile.device == "cpu":
+            found["without"] = "a graph, which needs a GPU"
+        yield name, found

@@ -16,11 +16,13 @@ import argparse
 import importlib.metadata
 import itertools
 import json
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 import torch
@@ -57,7 +59,9 @@ TINY = HALF_BILLION | {
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
 }
-PEAK = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L4": 121e12, "T4": 65e12}  # dense, half precision, FLOP/s
+# dense, half precision, FLOP/s, by the vendor's data sheets; a name is a whole word of the GPU's, the first one counts
+PEAK = {"H200": 989e12, "H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12}
+PEAK |= {"L4": 121e12, "A10": 125e12, "RTX 4090": 165e12, "RTX 3090": 71e12, "T4": 65e12}
 PROMPT = 128
 SHAPES = [(64, 128), (256, 256)]  # replies, tokens of each
 
@@ -72,6 +76,12 @@ class Words:
 
     def decode(self, ids, **_):
         return " ".join(map(str, ids))
+
+
+def peak_of(gpu: str) -> float | None:
+    """FLOP/s of a GPU by its name; None for one that is not in PEAK, and for a part of one (MIG)."""
+    known = [x for name, x in PEAK.items() if re.search(rf"\b{name}\b", gpu)]
+    return known[0] if known and "MIG" not in gpu else None
 
 
 def clock(device: str) -> float:
@@ -129,7 +139,7 @@ def measure(
     tokens = int(rollout.mask.sum())
     passes = 4 if lora else 6  # FLOPs a weight and token, forward and backward; LoRA needs no gradient of its base
     flops = passes * (2 * trunk * (tokens + batch * PROMPT) + head * tokens)  # two trunks, one head
-    peak = next((x for name, x in PEAK.items() if name in (machine().gpu or "")), None)
+    peak = peak_of(machine().gpu or "")
     planned = memory.plan(model.config, profile, config, prompt=PROMPT).peak
     return {
         "planned GiB": planned / 2**30,
@@ -248,47 +258,65 @@ def measure_trl(about: dict, batch: int, reply: int, *, repeats: int = 3) -> dic
     return {"iteration": statistics.median(seconds[1:]), "GiB": peak}
 
 
-def trl_apart(batch: int, reply: int, *, tiny: bool, limit: float | None) -> dict | str:
-    """What `measure_trl` finds in a process of its own, or why it finds nothing."""
+def trl_apart(batch: int, reply: int, *, tiny: bool, limit: float | None, seconds: float | None = None) -> dict | str:
+    """What `measure_trl` finds in a process of its own, in so many seconds at most, or why it finds nothing."""
     try:
         version = importlib.metadata.version("trl")
     except importlib.metadata.PackageNotFoundError:
-        return 'is not installed: pip install -e ".[benchmarks]"'
+        return 'not run: TRL is not installed: pip install -e ".[benchmarks]"'
     if not version.startswith("1.12"):
-        return f"is needed, the last version with a PPOTrainer; trl {version} is here"
+        return f"not run: it needs TRL 1.12, the last with a PPOTrainer; trl {version} is here"
     command = [sys.executable, __file__, "--trl", str(batch), str(reply), *["--tiny"] * tiny]
     command += [] if limit is None else ["--limit", str(limit)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return f"cut: not done after {seconds:.0f} s"
     if done.returncode:
         return "failed: " + (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def or_why(measured, *args, **named) -> dict | str:
-    """measured(...), or that it does not fit into the GPU's memory."""
+    """measured(...), or why there is nothing: no memory, a library that is not there, an error."""
     try:
         return measured(*args, **named)
     except torch.cuda.OutOfMemoryError:
         return "does not fit"
+    except ImportError as error:
+        return f"not run: {error}"
+    except Exception as error:  # the lines behind it may still be measured
+        traceback.print_exc()
+        return f"failed: {error!r}"
+
+
+COLUMNS = (  # title, key, width with decimals
+    ("tokens/s", "tokens/s", "10,.0f"),
+    ("decoding", "decoding", "10.2f"),
+    ("scoring", "scoring", "9.2f"),
+    ("updating", "updating", "10.2f"),
+    ("iteration", "iteration", "11.2f"),
+    ("GiB", "GiB", "7.1f"),
+    ("planned", "planned GiB", "9.1f"),
+    ("utilisation", "utilisation", "12.0%"),
+)
+HEAD = "replies x tokens; seconds, peak GiB"
+
+
+def width(form: str) -> int:
+    return int(re.match(r"\d+", form)[0])
+
+
+def header() -> str:
+    """The titles over `row`."""
+    return f"{HEAD:38}" + "".join(f"{title:>{width(form)}}" for title, _, form in COLUMNS)
 
 
 def row(name: str, found: dict | str) -> str:
     """A line of the table; what was not measured stays empty."""
     if isinstance(found, str):
         return f"{name:38}  {found}"
-    columns = (
-        ("tokens/s", "10,.0f"),
-        ("decoding", "9.2f"),
-        ("scoring", "8.2f"),
-        ("updating", "8.2f"),
-        ("iteration", "11.2f"),
-        ("GiB", "7.1f"),
-        ("utilisation", "7.0%"),
-    )
-    cells = (
-        " " * int(form.split(",")[0].split(".")[0]) if found.get(key) is None else f"{found[key]:{form}}"
-        for key, form in columns
-    )
+    cells = (" " * width(form) if found.get(key) is None else f"{found[key]:{form}}" for _, key, form in COLUMNS)
     return f"{name:38}" + "".join(cells)
 
 
