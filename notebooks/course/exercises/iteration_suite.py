@@ -42,7 +42,7 @@ def _first_step(fn):
     first = -beta * (old[0] - ref[0]) + values[1] - values[0] + 0.95 * last
     got = movement(fn, case)[0][mask]
     want = torch.tensor([first, last]).to(got) * rate / 2
-    require(got.any(), "Nothing moves: `backward()` finds the gradients, and `step()` goes along them.", case=())
+    require(got.any(), "The actor does not move: `backward()` finds gradients, `step()` goes along them.", case=())
     close(got, want, f"A reply of two tokens moves by {_row(got)}, and should by {_row(want)}.", case=(), rtol=1e-4)
 
 
