@@ -2,6 +2,7 @@
 
     python benchmarks/rlhf_vs_trl.py              every line, each in a process of its own (about 10 minutes)
     python benchmarks/rlhf_vs_trl.py --only ours  some of them; the table shows what is stored
+    python benchmarks/rlhf_vs_trl.py --only AVX2  two lines on kernels for AVX2, as a Zen 3 has (2 minutes)
     --today PYTHON    the Python of another environment, with trl==1.16.0, for its lines: both cannot share one
 
 The same tiny Qwen2 with random weights, reward model, prompts, reply length, batch, epochs and KL coefficient, one
@@ -9,7 +10,8 @@ thread. CPU seconds of an update: the median over updates after the first. Memor
 is resident just before the first update. TRL runs without gradient checkpointing, which makes it faster. Groups: four
 prompts with eight replies each, no critic, the KL (k3) in the loss. TRL 1.12's PPOTrainer, the last one that TRL
 shipped, is history. "learns": 40 updates with a vocabulary of 64, where a random reward can be learnt in that time,
-three seeds each. It writes benchmarks/results/rlhf_vs_trl.json. Needs `pip install -e ".[benchmarks]"`.
+three seeds each. AVX2: torch takes its older kernels (ATEN_CPU_CAPABILITY=avx2); each line names those that it ran
+on. It writes benchmarks/results/rlhf_vs_trl.json, after each line. Needs `pip install -e ".[benchmarks]"`.
 """
 
 import os
@@ -50,12 +52,14 @@ LINES = {  # name: (whose, micro-batch, old log-probabilities scored again)
     "groups, ours, micro-batch 16": ("groups", 16, False),
     "groups, ours, micro-batch 32": ("groups", 32, False),
 }
+OLDER = {f"AVX2, {name}": LINES[name] for name in ("TRL 1.12, micro-batch 32", "ours, micro-batch 32")}
 GROUP = 8  # replies for each prompt, in lines with groups
 LEARNS = {
     f"{name} learns, seed {seed}": (whose, seed)
     for name, whose in (("TRL 1.12", "trl"), ("ours", "ours"))
     for seed in SEEDS
 }
+ALL = [*LINES, *OLDER, *LEARNS]
 
 
 # ---- what both start from ------------------------------------------------------------------------------------------
@@ -323,15 +327,18 @@ def drive_trl(models: tuple, tokenizer, rows: list[list[int]], started, updated,
 def one(name: str) -> dict:
     """One line, here and now."""
     torch.set_num_threads(1)
+    capability = torch.backends.cpu.get_cpu_capability()
+    if name in OLDER and capability != "AVX2":
+        raise SystemExit(f"{name}: torch runs on {capability} here, even with ATEN_CPU_CAPABILITY=avx2")
     if name in LEARNS:
         (whose, seed), micro, rescore, vocabulary, updates = LEARNS[name], 16, False, SMALL, LONG
     else:
-        (whose, micro, rescore), seed, vocabulary, updates = LINES[name], 0, VOCABULARY, UPDATES
+        (whose, micro, rescore), seed, vocabulary, updates = (LINES | OLDER)[name], 0, VOCABULARY, UPDATES
     with tempfile.TemporaryDirectory() as folder:
         make_models(Path(folder), vocabulary)
-        return {"ours": ours, "trl": trl, "groups": groups, "today": today}[whose](
-            Path(folder), vocabulary, updates, micro, rescore, seed
-        )
+        which = {"ours": ours, "trl": trl, "groups": groups, "today": today}[whose]
+        found = which(Path(folder), vocabulary, updates, micro, rescore, seed)
+    return found | {"kernels": capability}
 
 
 def table(lines: dict[str, dict]) -> str:
@@ -342,9 +349,12 @@ def table(lines: dict[str, dict]) -> str:
         out.append(f"{name:34}{found['CPU s']:16.2f}{found['MiB']:10}{scores}")
     for mine, others in (("ours", "trl"), ("groups", "today")):
         out += compared(lines, mine, others)
+    older = [lines[name]["CPU s"] for name in OLDER if name in lines]
+    if len(older) == 2:
+        out.append(f"AVX2, micro-batch 32: ours {older[0] / older[1]:.1f} times as fast as TRL 1.12")
     out.append(
-        "goals: PPO 4 at micro-batch 32, 3 against the fastest, memory at most 1/6; groups 3 and 1/3; score at least "
-        "TRL's where it learns"
+        "goals: PPO 4 at micro-batch 32, on AVX2 too, 3 against the fastest, memory at most 1/6; groups 3 and 1/3; "
+        "score at least TRL's where it learns"
     )
     return "\n".join(out)
 
@@ -370,39 +380,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", metavar="WORDS", default="", help="lines whose name begins so; the others are kept")
     parser.add_argument("--today", metavar="PYTHON", help="of an environment with trl==1.16.0; without, no such line")
-    parser.add_argument("--one", choices=[*LINES, *LEARNS], help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=ALL, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps(one(options.one)))
         return
     from classic import hardware
 
-    stored = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {"lines": {}}
-    for name in [*LINES, *LEARNS]:
+    lines = json.loads(RESULT.read_text("utf-8"))["lines"] if RESULT.exists() else {}
+    settings = {"vocabulary": VOCABULARY, "width": WIDTH, "batch": BATCH, "prompt": PROMPT, "reply": REPLY}
+    settings |= {"updates": UPDATES, "lr": LR, "beta": BETA, "group": GROUP}
+    settings["learns"] = {"vocabulary": SMALL, "updates": LONG}
+    for name in ALL:
         python = options.today if name.startswith("TRL 1.16") else sys.executable
         if name.startswith(options.only) and python:
-            done = subprocess.run([python, __file__, "--one", name], stdout=subprocess.PIPE, text=True, check=True)
-            stored["lines"][name] = json.loads(done.stdout.splitlines()[-1])
-            print(f"{name}: {stored['lines'][name]['CPU s']} s", flush=True)
-    content = {
-        "hardware": hardware(),
-        "settings": {
-            "vocabulary": VOCABULARY,
-            "width": WIDTH,
-            "batch": BATCH,
-            "prompt": PROMPT,
-            "reply": REPLY,
-            "updates": UPDATES,
-            "lr": LR,
-            "beta": BETA,
-            "group": GROUP,
-            "learns": {"vocabulary": SMALL, "updates": LONG},
-        },
-        "lines": {name: stored["lines"][name] for name in [*LINES, *LEARNS] if name in stored["lines"]},
-    }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    print(table(content["lines"]))
+            kernels = {"ATEN_CPU_CAPABILITY": "avx2"} if name in OLDER else {}
+            command = [python, __file__, "--one", name]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | kernels)
+            lines[name] = json.loads(done.stdout.splitlines()[-1])
+            print(f"{name}: {lines[name]['CPU s']} s", flush=True)
+            lines = {name: lines[name] for name in ALL if name in lines}
+            RESULT.parent.mkdir(exist_ok=True)
+            content = {"hardware": hardware(), "settings": settings, "lines": lines}
+            RESULT.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    print(table(lines))
 
 
 if __name__ == "__main__":
