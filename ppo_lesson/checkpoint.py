@@ -30,9 +30,8 @@ def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     tensors = {name: x.detach().contiguous().clone() for name, x in tensors.items()}  # views share memory; files do not
-    metadata = {"facts": json.dumps(facts, default=_encode)}
     try:
-        save_file(tensors, part, metadata=metadata)
+        save_file(tensors, part, metadata={"facts": json.dumps(facts, default=_encode)})
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         part.chmod(path.stat().st_mode if path.exists() else _rights())  # safetensors gives none to others
@@ -110,8 +109,7 @@ class Run:
         if self.path is None or self.saved == len(self.rows):
             return
         facts = {"settings": self.settings, "rows": self.rows} | ({"beside": self.beside} if self.beside else {})
-        if self.controller is not None:
-            facts["beta"] = self.controller.beta
+        facts |= {} if self.controller is None else {"beta": self.controller.beta}
         save(self.path, pack(self.modules) | self.tensors, facts)
         self.saved = len(self.rows)
 

@@ -96,6 +96,8 @@ def settings(config) -> None:
                 raise ValueError(f"{f.name} must be one of {known}; got {value!r}")
             case "bool" if not isinstance(value, bool):
                 raise ValueError(f"{f.name} must be True or False; got {value!r}")
+        if hasattr(value, "item"):  # a number of numpy or torch is written otherwise, and would be another setting
+            object.__setattr__(config, f.name, value.item())
 
 
 def used(config, *, critic=..., named=()) -> None:
@@ -129,18 +131,18 @@ def positive(name: str, value, *, without: str = "") -> float:
 def as_float(value) -> float:
     """NaN for what is no number: a number in quotes would be a text in the arithmetic, True a 1 that nobody meant."""
     try:
-        return math.nan if isinstance(value, str | bytes | bool) else float(value)
+        flag = str(getattr(value, "dtype", "")).endswith("bool")  # of numpy or torch
+        return math.nan if flag or isinstance(value, str | bytes | bool) else float(value)
     except (TypeError, ValueError, RuntimeError, OverflowError):  # the last: 10**400
         return math.nan
 
 
 def integer(name: str, value, low: int, high: float = math.inf) -> int:
     """`value` as an int in [low, high]; 4.0 and True are refused, because they are usually a slip."""
-    try:
+    x = None
+    with contextlib.suppress(TypeError):
         x = operator.index(value)
-    except TypeError:
-        x = None
-    if x is None or isinstance(value, bool):
+    if x is None or math.isnan(as_float(value)):
         raise ValueError(f"{name} must be a whole number (an int); got {value!r} of type {type(value).__name__}")
     if not low <= x <= high:
         upper = f" and at most {high}" if high < math.inf else ""

@@ -36,8 +36,11 @@ def encode(config, models: Models, prompts, tokenizer, places=()) -> list[tuple[
     encoded = [(prompt, prompt_ids(tokenizer, prompt)) for prompt in dict.fromkeys(prompts)]
     if len(encoded) < len(prompts):
         warnings.warn(refusal("texts", "repeated", len(prompts) - len(encoded), len(prompts)), stacklevel=3)
-    if empty := [text for text, ids in encoded if not ids]:
-        raise ValueError(f"prompts: {empty[0]!r} has no token, so that nothing could decide the reply's first one")
+    unknown = {getattr(tokenizer, "unk_token_id", None)} - {tokenizer.eos_token_id}
+    if empty := [text for text, ids in encoded if not {*ids} - unknown]:
+        raise ValueError(
+            f"prompts: {empty[0]!r} has no token (that is known), so that nothing could decide the reply's first"
+        )
     actor, critic, reference, reward = models
     require(getattr(reward, "kind", "") != "critic", ValueError, "model", "a critic", KINDS["critic"], KINDS["reward"])
     readers = {"actor": actor, "critic": critic, "reference": reference}

@@ -23,7 +23,8 @@ from ..validate import require
 from .files import KNOWN, Bad, conversion, read_rows, short
 
 LISTED = 10  # bad rows that an error message lists in full
-FORM_OF, HOLDS, (ROLES, UNREAD, SPOKEN, BESIDE) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
+FORM_OF, HOLDS, (ROLES, UNREAD, SPOKEN, BESIDE, LABELS) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
+TURNS = re.compile(r"""\s*\[\s*\{\s*['"](role|content)['"]""")  # a list of turns that a table made a text of
 SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 ENDS = re.compile(r".*(?:[.?!:](?=\s)|[。？！：\n])", re.S)  # up to the last end of a line or a sentence
 
@@ -105,12 +106,12 @@ def read(path, kind: str, *, warn: bool = False) -> tuple[list, list[str], str]:
                 key = row.strip() if kind == "prompts" else (number, i)
                 require(key not in found, _Left, "rows", "repeated")
                 found[key] = row, f"{unit} {number}"
-            forms[", ".join(f'"{name}"' for name in ("prompt", *FORM_OF) if name in line)] = None
+            forms[", ".join(f'"{name}"' for name in ("prompt", *FORM_OF) if line.get(name))] = None
         except _Left as why:
             left[str(why)].append(number)
         except Bad as why:
             bad.append(f"\n  {unit} {number}: {why.args[0]}")
-            remedy = why.args[1:] or remedy
+            remedy = remedy if why.args[1:] == (KNOWN["renamed"],) and found else why.args[1:] or remedy
     rows, places = [row for row, _ in found.values()], [place for _, place in found.values()]
     each = [(r.prompt, x) for r in rows if kind != "prompts" for x in r.replies]
     if not bad and each and all(_repeats(prompt, x) for prompt, x in each):
@@ -130,8 +131,7 @@ def read(path, kind: str, *, warn: bool = False) -> tuple[list, list[str], str]:
 
 def write(path, rows: list[dict]) -> None:
     """One JSON object a line, UTF-8, newline at the end; the same rows give the same bytes everywhere."""
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    Path(path).write_bytes(text.encode())
+    Path(path).write_bytes("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
 
 
 class _Left(Exception):
@@ -146,7 +146,7 @@ def _examples(row: dict | Bad, kind: str) -> list:
     names = names or [name for name in FORM_OF if name in row and kind != "prompts"]
     for other in KNOWN["form"]:
         ours = {"prompt", *names} & row.keys() - set(other["keys"])
-        if row.keys() >= set(other["keys"]) and not ours and row.get("label", True) in (True, False):
+        if row.keys() >= set(other["keys"]) and not ours and str(row.get("label", True)).lower() in LABELS:
             raise Bad(f"is of the form {other['name']}", other)
     _refuse_unread("", row, BESIDE)
     form = FORM_OF[next((name for name in HOLDS[kind] if name in names), names[0])] if names else ""
@@ -163,7 +163,7 @@ def _examples(row: dict | Bad, kind: str) -> list:
         row = {"prompt": begin[0]} | dict(zip(("chosen", "rejected"), rest))
     fields = [name for name in HOLDS[kind] if name in row and FORM_OF.get(name, form) == form]
     if "prompt" not in row and (form not in ("dialogue", "comparison") or (kind == "prompts" and not fields)):
-        raise Bad(f'has no "prompt"; it has {short(sorted(row))}')
+        raise Bad(f'has no "prompt"; it has {short(sorted(row))}', KNOWN["renamed"])
     spoken = any(_is_spoken(row.get(name)) for name in ("prompt", *names))
     before = _turns("prompt", row["prompt"], "user") if "prompt" in row else []
 
@@ -181,7 +181,7 @@ def _examples(row: dict | Bad, kind: str) -> list:
     if kind == "demonstrations":
         if len(fields) != 1:
             two = f'has "{fields[0]}" and "{fields[1]}", which mean the same; keep one' if fields else ""
-            raise Bad(two or f'has no "reply"; it has {short(sorted(row))}')
+            raise Bad(two or f'has no "reply"; it has {short(sorted(row))}', *() if two else (KNOWN["renamed"],))
         turns = whole(fields[0], row[fields[0]])
         ends = [i for i, turn in enumerate(turns) if turn["role"] == "assistant" and i >= len(before)]
         return [Pair(prompt(turns[:i]), turns[i]["content"]) for i in (ends[-1:] if form == "comparison" else ends)]
@@ -221,11 +221,12 @@ def _turns(name: str, value, role: str, spoken: bool = False) -> list[dict]:
 
 def _refuse_unread(where: str, values: dict, names: list[str]) -> None:
     if unread := [x for x in names if values.get(x) not in (None, 1, "", [])]:
-        raise Bad(f'{where}has "{unread[0]}", which is not read here and changes what is to be learned')
+        raise Bad(f'{where}has "{unread[0]}", which is not read here and changes what is to be learned: leave it out')
 
 
 def _repeats(prompt: str, reply: str) -> bool:
     """Whether the reply is the prompt, and goes on behind it: after a blank, or where the prompt had ended a word."""
+    prompt, reply = prompt.strip(), reply.lstrip()
     rest = reply[len(prompt) :] if reply.startswith(prompt) else ""
     return rest[:1].isspace() or bool(rest and not prompt[-1].isalnum())
 
@@ -248,4 +249,5 @@ def _text(name: str, text) -> str:
     if not isinstance(text, str) or not text.strip():
         raise Bad(f'"{name}" must be a text that is not empty; got {short(text)}')
     require(not any("\ud800" <= c <= "\udfff" for c in text), Bad, "rows", "half a character", name)
+    require(not TURNS.match(text), Bad, "rows", "turns in quotes", name, short(text))
     return text

@@ -46,6 +46,5 @@ def policy_objective(logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: T
         return cispo(logp, logp_old, advantages, high), aggregate(now - logp_old > math.log1p(high), mask)
     if config.objective == "plain":
         return surrogate(logp, logp_old, advantages), torch.zeros(())
-    kind = config.objective.removeprefix("dppo-")
-    objective = dppo(logp, logp_old, advantages, eps, eps_high=config.eps_high, divergence=kind)
+    objective = dppo(logp, logp_old, advantages, eps, eps_high=config.eps_high, divergence=config.objective[5:])
     return objective, aggregate((objective == 0) & (advantages != 0), mask)

@@ -37,7 +37,7 @@ def read_rows(path) -> tuple[str, str, list[tuple[int, dict | Bad]]]:
             raise ValueError(f"{path} is {kind['name']}{' in a .gz' * packed}.{conversion(path, how)}")
     if data.lstrip()[:1] == b"[":
         if isinstance(array := _parsed(data, list), Bad):
-            raise ValueError(f"{path} begins as a JSON array, and as a whole is {array}")
+            raise ValueError(f"{path} begins as a JSON array, and as a whole is {array.args[0]}")
         good = [x if isinstance(x, dict) else Bad(f"must be an object like {{...}}; got {short(x)}") for x in array]
         return "a JSON array" + ", .gz" * packed, "row", list(enumerate(good, 1))
     lines = [(i, _parsed(raw)) for i, raw in enumerate(data.split(b"\n"), 1) if raw.strip()]
@@ -64,7 +64,7 @@ def _parsed(raw: bytes, kind: type = dict):
         x = json.loads(text, object_pairs_hook=_once)
         return x if isinstance(x, kind) else Bad(f"must be an object like {{...}}; got {short(x)}")
     except UnicodeDecodeError as error:
-        return Bad(f"not UTF-8 ({error.reason} at byte {error.start + 1}); save the file as UTF-8")
+        return Bad(f"not UTF-8 ({error.reason} at byte {error.start + 1}); save the file as UTF-8", KNOWN["latin"])
     except json.JSONDecodeError as error:
         return Bad(f"not JSON ({error.msg} at character {error.pos + 1}): {short(text.strip())}")
     except (ValueError, RecursionError) as error:

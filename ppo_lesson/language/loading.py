@@ -20,8 +20,8 @@ from transformers.utils import cached_file, logging
 
 from ..validate import read_toml, refusal, require
 
-REASONS = read_toml(__package__, "loading.toml")["reason"]
-ADAPTER = "adapter_config.json"
+_READ = read_toml(__package__, "loading.toml")
+REASONS, ADAPTERS, TASKS = _READ["reason"], _READ["adapters"], tuple(_READ["tasks"])
 NUMBERS = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}  # of safetensors
 FINE = torch.float32, torch.float64  # what sums are made in, too
 
@@ -52,7 +52,7 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     trunk = kind is AutoModel  # is all that a critic or a reward model wants
     require(trunk or not (Path(folder) / "head.safetensors").exists(), ValueError, "model", "has a number", folder)
     config = without_code(AutoConfig, folder)
-    if wrong := [name for name in config.architectures or () if name.endswith("Classification") and not trunk]:
+    if wrong := [name for name in config.architectures or () if name.endswith(TASKS) and not trunk]:
         raise ValueError(refusal("model", "classifies", folder, wrong[0]))
     require(not (how := getattr(config, "quantization_config", None)), ValueError, "model", "quantised", folder, how)
     if (path := Path(folder) / "generation_config.json").exists():
@@ -76,7 +76,8 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     require(not broken, ValueError, "model", "no numbers", folder, _some(broken))
     inside = {name for name, _ in model.base_model.named_children()}
     others = sorted(found["unexpected_keys"])
-    wrong = [x for x in others if x.removeprefix(f"{model.base_model_prefix}.").split(".")[0] in inside]
+    first = {x: x.removeprefix(f"{model.base_model_prefix}.").split(".")[0] for x in others}
+    wrong = [x for x in others if first[x] in inside or ".lora_" in x]  # the second: of an adapter that was not merged
     require(not wrong, ValueError, "model", "holds more", folder, _some(wrong), what)
     if others and model is not model.base_model:  # a trunk is without its head by intention
         warnings.warn(f"{folder} holds {_some(others)}, which a {what} does not use", stacklevel=3)
@@ -132,8 +133,9 @@ def refuse_a_look_ahead(folder, model, numbers: Callable[[Tensor], Tensor]) -> N
 
 
 def _refuse_adapter(folder, model=None) -> None:
-    if (Path(folder) / ADAPTER).exists() or getattr(model, "_hf_peft_config_loaded", False):  # the second: from the hub
-        raise ValueError(refusal("model", "adapter", folder, ADAPTER))
+    there = [name for name in ADAPTERS if (Path(folder) / name).exists()]
+    there = there or ADAPTERS[:1] * getattr(model, "_hf_peft_config_loaded", False)  # from the hub
+    require(not there, ValueError, "model", "adapter", folder, ", ".join(there))
 
 
 def _refuse_codes(folder, model, unused: set[str]) -> None:
@@ -144,7 +146,7 @@ def _refuse_codes(folder, model, unused: set[str]) -> None:
             stored |= {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118 (no dict)
     for file in root.glob("pytorch_model*.bin") if not stored else ():
         weights = torch.load(file, map_location="meta", weights_only=True)
-        stored |= {name: NUMBERS.get(x.dtype, str(x.dtype)) for name, x in weights.items()}
+        stored |= {name: NUMBERS.get(x.dtype, str(x.dtype)) for name, x in weights.items() if isinstance(x, Tensor)}
     spare = [*unused, *(name for name, _ in model.named_buffers())]
     ignored = [*(getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()), *map(re.escape, spare)]
     codes = [x for x, how in stored.items() if how not in NUMBERS.values()]
@@ -181,7 +183,7 @@ def _why(error: BaseException, name: str) -> str:
         kinds, text = kinds | {kind.__name__ for kind in type(error).__mro__}, f"{text} {error}"
         error = error.__cause__ or error.__context__
     if here := path.is_dir():
-        if not any((path / file).exists() for file in ("config.json", "tokenizer_config.json", ADAPTER)):
+        if not any((path / file).exists() for file in ("config.json", "tokenizer_config.json", *ADAPTERS)):
             kinds.add("no model")
         for file in path.glob("*.json"):
             try:

@@ -81,8 +81,8 @@ def checksum(model: nn.Module, *, frozen: bool = False) -> int:
     for part in (model, *(x for module in model.modules() for x in getattr(module, "whole", ()))):
         for name, x in part.state_dict(keep_vars=True).items():
             if not x.requires_grad or (part is model and not frozen):
-                found = zlib.crc32(name.encode(), found)
-                found = zlib.crc32(x.detach().cpu().reshape(-1).view(torch.uint8).numpy(), found)
+                numbers = x.detach().cpu().reshape(-1).view(torch.uint8).numpy()
+                found = zlib.crc32(numbers, zlib.crc32(name.encode(), found))
     return found
 
 

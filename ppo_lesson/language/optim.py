@@ -13,9 +13,8 @@ def adamw(parameters: list, lr: float, weight_decay: float):
     optimizer = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.95), weight_decay=weight_decay, fused=True)
     moments = {}
     for i, p in enumerate(parameters):
-        state = {"step": torch.zeros((), device=p.device)}
+        optimizer.state[p] = state = {"step": torch.zeros((), device=p.device)}
         state |= {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-        optimizer.state[p] = state
         moments |= {f"adamw.{i}.{name}": x for name, x in state.items()}
     return optimizer, moments
 

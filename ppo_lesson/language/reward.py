@@ -92,10 +92,8 @@ def train_reward(
             losses.append(bradley_terry_loss(s[better], s[worse]).mean())
             right.append(_right(s[better], s[worse]).mean())
         tokens = sum(len(prompt) + len(reply) for ranking in some for prompt, reply in ranking)
-        return torch.stack(losses).sum() / count, {
-            "accuracy": (torch.stack(right).sum() / count).item(),
-            "tokens": tokens,
-        }
+        accuracy = (torch.stack(right).sum() / count).item()
+        return torch.stack(losses).sum() / count, {"accuracy": accuracy, "tokens": tokens}
 
     sizes = [(1, len(ranking) * most) for ranking, most in zip(texts, longest)]
     yield from train_steps(model, batch_loss, texts, sizes, config, seed, resume, hardware)

@@ -186,8 +186,7 @@ def update(
     means = {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
     if returns is not None:
         means["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask).item()
-    if hardware.scales_losses:
-        means["skipped"] = skipped
+    means |= {"skipped": skipped} if hardware.scales_losses else {}
     return means | ({} if first is None else {"ratio_error": hardware.largest(first, where)})
 
 

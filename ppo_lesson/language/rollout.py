@@ -48,11 +48,9 @@ class ReplyRollout:
 
     def only(self, kept: Tensor) -> "ReplyRollout":
         """The replies that `kept`, (B,) bool, marks."""
-        chosen = [i for i, keep in enumerate(kept.tolist()) if keep]
-        every = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return ReplyRollout(
-            **{n: [x[i] for i in chosen] if isinstance(x, list) else x if x is None else x[kept] for n, x in every}
-        )
+        chosen = kept.nonzero()[:, 0].tolist()
+        some = {n: [x[i] for i in chosen] if isinstance(x, list) else x for n, x in vars(self).items()}
+        return ReplyRollout(**{n: x[kept] if isinstance(x, Tensor) else x for n, x in some.items()})
 
 
 @torch.no_grad()
@@ -98,9 +96,8 @@ def roll_out(
     logp = scored(actor) if config.rescore else sampled[:, :T].where(mask, 0)  # so that the first ratio is exactly 1
     values = None if critic is None else of_tokens(lambda *batch: token_values(critic, *batch))
     scores = scores_of(reward, tokenizer, questions, texts, ended, config, hardware)
-    own = ReplyRollout(out, attention, mask, ended, logp, logp_ref, values, scores, questions, texts)
-    if config.tis_cap is not None:
-        own.logp_sampler = sampled[:, :T].where(mask, 0)
+    told = None if config.tis_cap is None else sampled[:, :T].where(mask, 0)
+    own = ReplyRollout(out, attention, mask, ended, logp, logp_ref, values, scores, questions, texts, told)
     return ReplyRollout(**{f.name: hardware.gather(getattr(own, f.name), count) for f in fields(own)})
 
 
@@ -131,4 +128,6 @@ def _asked(reward: Callable, prompt: str, reply: str) -> float:
         raise RuntimeError(f"reward({prompt!r}, {reply!r}) {how}; let it raise an error") from end
     if isinstance(value, str):  # float("1") would do, and hide a slip
         raise ValueError(f"reward({prompt!r}, {reply!r}) must be a number; got the text {value!r}")
-    return validate.number(f"reward({prompt!r}, {reply!r})", int(value) if isinstance(value, bool) else value)
+    value = value * 1 if isinstance(value, bool) or hasattr(value, "dtype") else value
+    what, most = f"reward({prompt!r}, {reply!r})", torch.finfo(torch.float32).max
+    return validate.number(what, validate.number(what, value), -most, most)

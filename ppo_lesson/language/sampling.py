@@ -115,12 +115,13 @@ def generate(
     logps = torch.zeros(replies.shape, device=prompt_ids.device)
     mask, step_ids, cache = prompt_mask.bool(), prompt_ids, None
     rows = torch.arange(len(prompt_ids), device=prompt_ids.device)  # whose replies go on
+    draw = {"generator": generator, "device": (generator or prompt_ids).device, "dtype": torch.float64}
     for t in range(max_new_tokens):
         given = {"attention_mask": mask.long(), "position_ids": positions(mask)[:, -step_ids.shape[1] :]}
         out = model.base_model(input_ids=step_ids, past_key_values=cache, use_cache=True, **given)
         cache = out.past_key_values
         logits = logits_of(model, out.last_hidden_state[:, -1], temperature)  # (B, V)
-        u = _uniform(logits, generator) if uniforms is None else uniforms[rows, t, None]
+        u = torch.rand(len(rows), 1, **draw) if uniforms is None else uniforms[rows, t, None]
         token, logps[rows, t] = inverse_cdf(logits, u)
         replies[rows, t] = token
         on = (~is_end(token, ends)).nonzero()[:, 0]
@@ -134,12 +135,6 @@ def generate(
     validate.require(logps.isfinite().all(), FloatingPointError, "model", "broken logits")
     ids = torch.cat([prompt_ids, replies], -1)
     return (ids, logps) if return_logps else ids
-
-
-def _uniform(logits: Tensor, generator) -> Tensor:
-    """A number in [0, 1) for each row, (B, 1), drawn where the generator lives."""
-    where = logits.device if generator is None else generator.device
-    return torch.rand(len(logits), 1, generator=generator, device=where, dtype=torch.float64)
 
 
 def inverse_cdf(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:

@@ -92,11 +92,12 @@ class RLHFConfig:
 
 def _fits_together(config: RLHFConfig) -> None:
     """ValueError for members of PPO's family that cannot be one run, by the names of the settings that clash."""
-    critic, shaped = config.advantages == "gae", config.objective in ("clip", "plain")
+    critic, shaped, high = config.advantages == "gae", config.objective in ("clip", "plain"), config.eps_high
     for bad, name, *given in (
         (not shaped and config.ratio != "token", "ratio", config.objective, config.ratio),
         (critic and config.ratio == "sequence", "sequence"),
         (config.dual_clip is not None and config.objective != "clip", "dual_clip", config.objective),
+        (config.objective == "cispo" and high is not None and config.eps != RLHFConfig.eps, "cispo", config.eps, high),
         (config.tis_cap is not None and not config.rescore, "tis_cap", config.tis_cap),
         (critic and config.whiten_advantages and config.batch == config.max_new_tokens == 1, "one token"),
         (config.dynamic_sampling and critic, "dynamic_sampling"),

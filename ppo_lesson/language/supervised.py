@@ -126,9 +126,8 @@ def train_steps(
         if too_large:
             del row["grad_norm"]
         for name in ("loss", "grad_norm"):
-            if not math.isfinite(row.get(name, 0.0)):
-                told = step, name, row[name], config.lr, run.what_is_safe()
-                raise FloatingPointError(validate.refusal("model", "step diverged", *told))
+            told = step, name, row.get(name, 0.0), config.lr, run.what_is_safe()
+            validate.require(math.isfinite(told[2]), FloatingPointError, "model", "step diverged", *told)
         if run.due(step):
             run.save()  # weights that have just given a finite loss
         hardware.step(optimizers)

@@ -51,7 +51,11 @@ def prompt_ids(tokenizer, prompt: str) -> list[int]:
     turns = turns_of(prompt)
     if not tokenizer.chat_template:
         validate.require(not isinstance(prompt, Dialogue) or prompt.spoken, ValueError, "texts", "template", prompt)
-        return [*start_ids(tokenizer), *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+        ids, start = tokenizer(prompt, add_special_tokens=False)["input_ids"], start_ids(tokenizer)
+        return ids if ids[: len(start)] == start else [*start, *ids]  # a prompt may have its BOS already
+    words = (x for x in tokenizer.all_special_tokens if len(x) > 2)  # a "!" may be somebody's PAD
+    found = [x for x in words if any(x in turn["content"] for turn in turns)]
+    validate.require(not found, ValueError, "texts", "special token", found, prompt)
     text = _chat(tokenizer, turns, add_generation_prompt=True) + _turn(tokenizer, str(tokenizer.chat_template))[2]
     lost = [x["role"] for x in turns if isinstance(prompt, Dialogue) and x["content"].strip() not in text]
     if turns[0]["role"] == "system":  # which a template for two roles may write as it writes a reply
@@ -91,10 +95,10 @@ def document_ids(tokenizer, text: str) -> list[int]:
 
 def _chat(tokenizer, turns: list[dict], **more):
     """What the chat template writes, on the same day for ever. ValueError if it fails, as somebody's program may."""
-    template = tokenizer.get_chat_template()
-    template = CALENDAR + template if "strftime_now" in template else template
     numbers = random.getstate()
     try:
+        template = tokenizer.get_chat_template()
+        template = CALENDAR + template if "strftime_now" in template else template
         written = tokenizer.apply_chat_template(turns, chat_template=template, **{"tokenize": False} | more)
     except Exception as error:
         who = f"turns of {', '.join(x['role'] for x in turns)}" if len(turns) > 1 else "one turn of a user"

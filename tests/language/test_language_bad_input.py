@@ -112,6 +112,14 @@ def test_an_empty_prompt_has_nothing_to_begin_from():
         next(start(prompts=["a", ""]))
 
 
+def test_a_prompt_of_unknown_words_alone_is_refused():
+    """Every prompt would be the same to the model, and nothing would say so."""
+    tokenizer = Letters(8)
+    tokenizer.unk_token_id = 2
+    with pytest.raises(ValueError, match=r"prompts: 'bb' has no token \(that is known\)"):
+        next(rlhf.rlhf(SHORT, Models(*family(), lambda *_: 1.0), ["ab", "bb"], tokenizer=tokenizer))
+
+
 def test_repeated_prompts_are_used_once_and_said():
     with pytest.warns(UserWarning, match="2 of 4 are repeated; each is used once"):
         row = next(start(prompts=["a", "b", "a", "a"]))
@@ -139,6 +147,7 @@ def test_a_reward_that_is_no_number():
         "'3'": "must be a number; got the text '3'",
         "None": "must be a finite number; got None",
         "[1.0, 2.0]": "must be a finite number; got",
+        "1e39": "e+38]; got 1e+39",  # infinite in float32, in which scores are kept
     }.items():
         with pytest.raises(ValueError, match="must be a") as caught:
             next(start(reward=lambda prompt, reply, value=value: eval(value, {"nan": math.nan})))

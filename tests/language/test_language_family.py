@@ -147,7 +147,8 @@ def test_with_one_token_a_reply_the_ratio_makes_it_exact(one_token):
     close(one_token.gradient(plain, new, old), true)  # of one token the mean is the token's
     new = old + 2.0 * one_token.true_gradient(old)  # a step uphill: back down no limit binds
     for kind in ("clip", "dppo-tv", "cispo"):
-        config = setting(**SUM, objective=kind, eps=0.05, eps_high=0.05)
+        low = {} if kind == "cispo" else {"eps": 0.05}  # which has one limit
+        config = setting(**SUM, objective=kind, eps_high=0.05, **low)
         assert off(one_token.gradient(config, new, old), one_token.true_gradient(new)) > 1e-3
 
 
@@ -170,7 +171,7 @@ def test_what_a_limit_leaves_of_it_token_by_token(one_token, kind):
                 weight = 0.0
             for c in range(3):  # the mean of both replies: twice the first one's half
                 expected[c] += q[a] * q[b] * weight * A * ((a == c) - p[c])
-    config = setting(**SUM, objective=kind, eps=eps, eps_high=high)
+    config = setting(**SUM, objective=kind, eps_high=high, **({} if kind == "cispo" else {"eps": eps}))
     close(one_token.gradient(config, new, old)[0], torch.tensor(expected, dtype=torch.float64))
     assert off(one_token.gradient(config, new, old), one_token.true_gradient(new)) > 1e-3, "it binds"
 
@@ -307,6 +308,7 @@ GROUPS = {"advantages": "group", "replies": 4, "kl": None}
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"objective": "cispo", "eps": 0.3, "eps_high": 5.0, **GROUPS}, "eps=0.3 has no effect with objective='cispo'"),
         ({"objective": "cispo", "ratio": "sequence", **GROUPS}, "objective='cispo' looks at each token"),
         ({"objective": "dppo-kl", "ratio": "sequence-token"}, "cannot take ratio='sequence-token'"),
         ({"ratio": "sequence"}, "take ratio='sequence-token'"),

@@ -216,6 +216,10 @@ WRONG = [  # reader, row, what it says
     (read_pairs, {"messages": turns(system="Be brief.")}, "user and assistant must take turns"),
     (read_pairs, {"messages": [*turns(ASK), turns(ASK, SAY)[1] | {"weight": 0}]}, '"messages[1]" has "weight"'),
     (read_pairs, {"messages": [*turns(ASK), turns(ASK, SAY)[1] | {"tool_calls": [{}]}]}, '[1]" has "tool_calls"'),
+    (read_pairs, {"messages": [*turns(ASK), turns(ASK, SAY)[1] | {"train": False}]}, '"messages[1]" has "train"'),
+    (read_pairs, {"messages": [*turns(ASK), turns(ASK, SAY)[1] | {"thinking": "Hm"}]}, '[1]" has "thinking"'),
+    (read_pairs, {"messages": json.dumps(turns(ASK, SAY))}, '"messages" is a list of turns that somebody put into'),
+    (read_prompts, {"prompt": str(turns(ASK))}, '"prompt" is a list of turns that somebody put into a text'),
     (read_prompts, {"messages": turns(system="Be brief.")}, "user and assistant must take turns"),
     (read_prompts, {"prompt": turns(ASK, SAY)}, '"prompt": user and assistant must take turns'),
     (read_prompts, {"prompt": []}, '"prompt" must be a text that is not empty; got []'),
@@ -306,6 +310,8 @@ def test_replies_that_all_begin_with_their_prompt_are_refused_with_a_line_that_c
         with pytest.raises(ValueError, match="every reply begins with its own prompt") as caught:
             reader(path)
     assert read_rankings(converted(str(caught.value), path)) == [Ranking(ask, (SAY, END)) for ask in (ASK, MORE)]
+    with pytest.raises(ValueError, match="every reply begins with its own prompt"):
+        read_pairs(file({"prompt": f"{ASK}\n", "reply": f"\n{ASK} {SAY}"}))  # the blanks between them are others
     for ask in ("Q: why?\nA:", "Why?\n", "Why? "):
         with pytest.raises(ValueError, match="every reply begins with its own prompt") as caught:
             read_pairs(path := file({"prompt": ask, "reply": f"{ask}{SAY}"}))
@@ -327,6 +333,8 @@ OTHERS = [
     ({"data": [PAIR[0]]}, "an object around its rows"),
     ({"rows": [{"row": PAIR[0]}]}, "an object around its rows"),
     ({"train": [PAIR[0]]}, "an object around its rows"),
+    ({"examples": [PAIR[0]]}, "an object around its rows"),
+    ({"messages": turns(ASK, SAY), "label": "true"}, "KTO"),
 ]
 
 
@@ -335,20 +343,20 @@ def test_rows_of_other_programs_are_named_and_converted(row, name, file):
     with pytest.raises(ValueError, match=name) as caught:
         read_pairs(path := file(row))
     assert read_pairs(converted(str(caught.value), path)) == [Pair(ASK, SAY)]
-    if not {"data", "rows", "train"} & set(row):
-        more = {k: x for k, x in row.items() if k not in ("prompt", "completion", "response")}
+    if not {"data", "rows", "train", "examples"} & set(row):
+        more = {k: x for k, x in row.items() if k not in ("prompt", "completion", "response", "messages")}
         assert name == "KTO" or read_pairs(file(PAIR[0] | more)) == [Pair(ASK, SAY)], "other names mean nothing"
 
 
 @pytest.mark.parametrize("name", ["completion", "response", "reply"])
-@pytest.mark.parametrize("label", [False, 0])
+@pytest.mark.parametrize("label", [False, 0, "false", -1, "Bad"])
 def test_a_reply_that_is_said_to_be_bad_is_not_learned(name, label, file):
     with pytest.raises(ValueError, match="KTO") as caught:
         read_pairs(path := file({"prompt": ASK, name: END, "label": label}, {"prompt": ASK, name: SAY, "label": 1}))
     assert read_pairs(converted(str(caught.value), path)) == [Pair(ASK, SAY)]
 
 
-@pytest.mark.parametrize("name", ["system", "history", "tools", "functions", "images", "weight"])
+@pytest.mark.parametrize("name", ["system", "system_prompt", "history", "tools", "images", "audio", "weight"])
 def test_what_stands_beside_a_row_and_changes_what_is_learned_is_refused(name, file):
     for row in (PAIR[0], {"messages": turns(ASK, SAY)}, {"prompt": ASK, "chosen": SAY, "rejected": END}):
         assert len(read_prompts(file(row | {name: None}))) == 1
@@ -383,6 +391,38 @@ def test_ultrafeedback_becomes_rankings(file):
     with pytest.raises(ValueError, match="UltraFeedback") as caught:
         read_rankings(path := file({"instruction": ASK, "completions": completions}))
     assert read_rankings(converted(str(caught.value), path)) == [Ranking(ASK, (SAY, END))]
+
+
+@pytest.mark.parametrize("name", ["scores", "rewards", "ratings", "ranks"])
+def test_replies_that_stand_in_another_order_than_their_scores_are_not_taken_for_a_ranking(name, file):
+    with pytest.raises(ValueError, match=f"replies with their {name}") as caught:
+        read_rankings(path := file({"prompt": ASK, "replies": [END, SAY], name: [1, 2] if name != "ranks" else [2, 1]}))
+    assert read_rankings(converted(str(caught.value), path)) == [Ranking(ASK, (SAY, END))]
+
+
+def test_fields_of_another_name_are_told_how_to_rename_them(file):
+    for row in ({"Prompt": ASK, "Reply": SAY}, {"prompt": ASK, "Antwort": SAY}):
+        with pytest.raises(ValueError, match=r"(?s)has no .*Convert it:.*ASKED.*SAID") as caught:
+            read_pairs(path := file(row))
+        asked, said = row
+        message = str(caught.value).replace("ASKED", asked, 1).replace("SAID", said, 1)
+        assert read_pairs(converted(message, path)) == [Pair(ASK, SAY)]
+    with pytest.raises(ValueError, match="1 of 2 lines") as caught:
+        read_pairs(file(PAIR[0], {"prompt": ASK}))
+    assert "Convert it" not in str(caught.value), "in a file whose other rows are read nothing is to be renamed"
+
+
+def test_json_behind_a_comment_is_no_plain_text_that_would_be_learned(file):
+    for first in ("# of Monday", "// of Monday", "null"):
+        path = file(PAIR[0])
+        path.write_text(f"{first}\n{LINE}\n")
+        with pytest.raises(ValueError, match=r"1 of 2 lines cannot be used.*\n  line 1: (not JSON|must be an object)"):
+            read_pairs(path)
+
+
+def test_what_is_recognised_names_only_fields_that_hold_something(file):
+    said = read(file({"prompt": ASK, "reply": SAY, "messages": None}), "demonstrations")[2]
+    assert '"prompt", "reply", 1 demonstrations' in said and "messages" not in said
 
 
 # ---- other files -----------------------------------------------------------------------------------------------------
@@ -438,12 +478,25 @@ FILES = [  # bytes, what they are called
     (b"\x89PNG\r\n\x1a\n", "a picture"),
     (LINE.encode("utf-16"), "text in UTF-16, not UTF-8"),
     (LINE.encode("utf-16-le"), "text in UTF-16, not UTF-8"),
+    (LINE.encode("utf-16-be"), "text in UTF-16, not UTF-8"),
     (LINE.encode("utf-32"), "text in UTF-32, not UTF-8"),
+    (LINE.encode("utf-32-le"), "text in UTF-32, not UTF-8"),
+    (LINE.encode("utf-32-be"), "text in UTF-32, not UTF-8"),
     (b"\x01\x02\0\x03", "a binary file"),
     (f"prompt,reply\r\n{ASK},{SAY}\r\n".encode(), "CSV. "),
     (f'"prompt","reply"\n"{ASK}","{SAY}"\n'.encode("utf-8-sig"), "CSV. "),
     (f"prompt\treply\n{ASK}\t{SAY}\n".encode(), "TSV"),
     (f"prompt;reply\n{ASK};{SAY}\n".encode(), "CSV with semicolons"),
+    (f"prompt|reply\n{ASK}|{SAY}\n".encode(), "CSV with vertical bars"),
+    (f"prompt\n{ASK}\n{MORE}\n".encode(), "CSV with one column"),
+    (f"- prompt: {ASK}\n  reply: {SAY}\n".encode(), "YAML"),
+    (f"{LINE} {LINE}\n".encode(), "JSON with several objects on a line"),
+    (f"{LINE}\r{LINE}\r".encode(), "JSON with several objects on a line"),
+    (f"{LINE},\n{LINE},\n".encode(), "JSON with commas between its lines"),
+    (json.dumps({name: [x] for name, x in PAIR[0].items()}).encode(), "JSON of columns, not of rows"),
+    (json.dumps({name: {"0": x} for name, x in PAIR[0].items()}).encode(), "JSON of columns, not of rows"),
+    (f"{PAIR[0]}\n{PAIR[0]}\n".encode(), "Python's words, not JSON"),
+    (f"[{PAIR[0]}, {PAIR[0]}]".encode(), "Python's words, not JSON"),
     (f"{ASK}\n\n{MORE}\n".encode(), "plain text"),
     (b"Well, who knows?\n", "plain text"),
     (b'"Well", he said\n', "plain text"),
@@ -469,7 +522,16 @@ def test_any_other_file_is_named_by_its_first_bytes(data, name, tmp_path):
     ("data", "expected"),
     [
         *((data, [Pair(ASK, SAY)]) for data, name in FILES if name in ("CSV. ", "TSV", "CSV with semicolons")),
-        *((data, [Pair(ASK, SAY)]) for data, name in FILES if name.startswith("text in UTF")),
+        *((data, [Pair(ASK, SAY)]) for data, name in FILES if name.startswith(("text in UTF", "JSON of columns"))),
+        *((data, [Pair(ASK, SAY)]) for data, name in FILES if name in ("CSV with vertical bars", "YAML")),
+        *(
+            (data, [Pair(ASK, SAY)] * 2)
+            for data, name in FILES
+            if name.startswith(("JSON with several", "JSON with com"))
+        ),
+        *((data, [Pair(ASK, SAY)] * 2) for data, name in FILES if name.startswith("Python's words")),
+        (f"prompt\n{ASK}\n{MORE}\n".encode(), [ASK, MORE]),
+        (json.dumps(PAIR[0] | {"reply": "Café."}, ensure_ascii=False).encode("cp1252"), [Pair(ASK, "Café.")]),
         (pickle.dumps([PAIR[0]]), [Pair(ASK, SAY)]),
         (saved(torch.save, [PAIR[0]]), [Pair(ASK, SAY)]),
         (json.dumps(PAIR[0], indent=2).encode(), [Pair(ASK, SAY)]),
@@ -481,7 +543,6 @@ def test_any_other_file_is_named_by_its_first_bytes(data, name, tmp_path):
         (f"{ASK}\n\n{MORE}\n".encode(), [ASK, MORE]),
         (saved(np.save, np.array([ASK])), [ASK]),
     ],
-    ids=range(17),
 )
 def test_the_line_that_converts_a_file_does_so(data, expected, tmp_path):
     (path := tmp_path / "it's my data.jsonl").write_bytes(data)

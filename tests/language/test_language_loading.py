@@ -96,6 +96,46 @@ def test_weights_that_the_architecture_leaves_out_are_refused(name, tmp_path, ca
     refused_by_command(capsys, folder, tmp_path, name.replace("__", "."), "config.json")
 
 
+@pytest.mark.parametrize("name", ["lora_A", "lora_B.default"])
+def test_an_adapter_inside_of_the_weights_is_not_passed_over(name, tmp_path):
+    """It would be left off, and the model below it trained in its place."""
+    key = f"base_model__model__model__layers__0__self_attn__q_proj__{name.replace('.', '__')}__weight"
+    with pytest.raises(ValueError, match=r"has no place: the model that was trained had them"):
+        load_language_model(edited(saved(tmp_path), **{key: torch.ones(2, 16)}))
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_model.bin", "adapter_config.json"])
+def test_any_file_of_an_adapter_beside_the_weights_is_refused(name, tmp_path):
+    (saved(tmp_path) / name).write_bytes(b"{}")
+    with pytest.raises(ValueError, match=rf"holds an adapter \({name}\).* Merge it first"):
+        load_language_model(tmp_path)
+
+
+@pytest.mark.parametrize("task", ["QuestionAnswering", "RewardModel", "TokenClassification"])
+def test_a_trunk_of_another_task_is_no_language_model_though_its_head_is_tied(task, tmp_path):
+    folder = says(saved(tmp_path, tie_word_embeddings=True), architectures=[f"LlamaFor{task}"])
+    with pytest.raises(ValueError, match=f"holds a LlamaFor{task}, not a language model"):
+        load_language_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (lambda w: {"state_dict": w}, "random numbers would stand in their place"),  # as a training framework saves it
+        (lambda w: {f"module.{name}": x for name, x in w.items()}, "random numbers would stand in their place"),
+        (lambda w: {f"_orig_mod.{name}": x for name, x in w.items()}, "random numbers would stand in their place"),
+        (None, "cut short"),
+    ],
+)
+def test_a_pickle_of_weights_that_is_not_their_plain_dict_is_refused_in_one_message(content, words, tmp_path, capsys):
+    folder = saved(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    path = folder / "pytorch_model.bin"
+    torch.save(content(weights), path) if content else path.write_bytes(b"")
+    refused_by_command(capsys, folder, tmp_path, words)
+
+
 def test_another_head_beside_the_right_one_is_only_told(tmp_path):
     folder = edited(saved(tmp_path), v_head__summary__weight=torch.ones(1, 16))
     with pytest.warns(UserWarning, match=r"v_head.summary.weight, which a LlamaForCausalLM does not use"):

@@ -3,7 +3,9 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
+import torch
 
 from ppo_lesson.kl import PaperKL
 from ppo_lesson.language.rlhf import RLHFConfig
@@ -34,6 +36,18 @@ def test_no_setting_may_be_nan_a_word_or_far_below_0(kind, name, type_):
         assert "None" in message(kind, **{name: None})
     if name in AT_ZERO:
         message(kind, **{name: 0})
+
+
+@pytest.mark.parametrize(("kind", "name", "type_"), FIELDS, ids=[f"{k.__name__}.{name}" for k, name, _ in FIELDS])
+def test_a_setting_of_numpy_or_torch_is_the_same_setting(kind, name, type_):
+    """np.True_ and tensor(True) passed for 1; np.int64(3) was another run than 3 to --resume, and to export none."""
+    for flag in (np.True_, torch.tensor(True)):
+        message(kind, **{name: flag})
+    default = getattr(kind(), name)
+    if type(default) in (int, float):
+        for made in (np.asarray(default)[()], torch.tensor(default, dtype=torch.float64 if default % 1 else None)):
+            config = kind(**{name: made})
+            assert repr(config) == repr(kind()) and type(getattr(config, name)) is type(default)
 
 
 @pytest.mark.parametrize("kind", [RLHFConfig, SupervisedConfig])

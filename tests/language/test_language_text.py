@@ -11,6 +11,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from course.desk import tiny, world
 from course.desk.tiny import SPECIAL, train_tokenizer
+from ppo_lesson.language.data import Dialogue
 from ppo_lesson.language.text import CHAT, load_tokenizer, pad_left, pad_right, prompt_ids, reply_ids, reply_text
 
 ODD = [
@@ -118,8 +119,18 @@ def test_a_saved_folder_is_a_hugging_face_folder_and_the_same(trained, tokenizer
     assert json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))["model"]["type"] == "BPE"
     for prompt, reply, _ in [*grammar(100), *((text, text, "") for text in ODD)]:
         for other in (trained, plain):
-            assert prompt_ids(other, prompt) == prompt_ids(tokenizer, prompt)
+            if "<" not in prompt:
+                assert prompt_ids(other, prompt) == prompt_ids(tokenizer, prompt)
             assert reply_ids(other, reply) == reply_ids(tokenizer, reply)
+
+
+@pytest.mark.parametrize("word", ["<eos>", "<user>", "<pad>"])
+def test_a_word_of_the_tokenizers_own_in_a_text_is_refused_under_a_template(word, tokenizer):
+    """It would end the turn, or begin another one: what somebody wrote would not be what the model reads."""
+    for prompt in (f"Say {word} twice", Dialogue([{"role": "user", "content": word}])):
+        with pytest.raises(ValueError, match=f"a text holds '{word}', which the tokenizer takes for more than text"):
+            prompt_ids(tokenizer, prompt)
+    assert prompt_ids(tokenizer, f"Say {word[1:-1]} twice")
 
 
 # ---- prompts and replies ---------------------------------------------------------------------------------------------

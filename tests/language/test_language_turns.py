@@ -83,6 +83,20 @@ def test_a_plain_prompt_begins_as_its_tokenizer_begins_texts(begins, ends):
     assert reply_ids(tokenizer, "Hi")[0] != 0
 
 
+def test_a_plain_prompt_that_has_its_bos_already_gets_no_second_one():
+    tokenizer = made(begins=True)
+    assert (
+        prompt_ids(tokenizer, f"{BOS}Hi") == prompt_ids(tokenizer, "Hi") and prompt_ids(tokenizer, "Hi").count(0) == 1
+    )
+
+
+def test_several_templates_without_a_default_are_refused_in_one_message():
+    tokenizer = made()
+    tokenizer.chat_template = {"tool_use": CHATML, "rag": CHATML}
+    with pytest.raises(ValueError, match=r"chat template fails on one turn of a user \(.*no default"):
+        prompt_ids(tokenizer, "Hi")
+
+
 @pytest.mark.parametrize("begins", [False, True])
 def test_under_a_chat_template_the_template_alone_says_how_a_prompt_begins(begins):
     assert prompt_ids(made(begins=begins, template=CHATML), "Hi").count(0) == 1
