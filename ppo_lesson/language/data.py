@@ -23,7 +23,7 @@ from ..validate import require
 from .files import KNOWN, Bad, conversion, read_rows, short
 
 LISTED = 10  # bad rows that an error message lists in full
-FORM_OF, HOLDS, (ROLES, UNREAD, SPOKEN, BESIDE, LABELS) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
+FORM_OF, HOLDS, (ROLES, UNREAD, SPOKEN, BESIDE, SAID) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
 TURNS = re.compile(r"""\s*\[\s*\{\s*['"](role|content)['"]""")  # a list of turns that a table made a text of
 SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 ENDS = re.compile(r".*(?:[.?!:](?=\s)|[。？！：\n])", re.S)  # up to the last end of a line or a sentence
@@ -146,7 +146,7 @@ def _examples(row: dict | Bad, kind: str) -> list:
     names = names or [name for name in FORM_OF if name in row and kind != "prompts"]
     for other in KNOWN["form"]:
         ours = {"prompt", *names} & row.keys() - set(other["keys"])
-        if row.keys() >= set(other["keys"]) and not ours and str(row.get("label", True)).lower() in LABELS:
+        if row.keys() >= set(other["keys"]) and not ours and str(row.get("label", True)).lower() in SAID:
             raise Bad(f"is of the form {other['name']}", other)
     _refuse_unread("", row, BESIDE)
     form = FORM_OF[next((name for name in HOLDS[kind] if name in names), names[0])] if names else ""
