@@ -128,6 +128,13 @@ def test_what_makes_it_ready_is_folded_and_a_line_says_so(path):
     assert cells[first].metadata.jupyter.source_hidden and cells[first + 1].metadata.jupyter.source_hidden
 
 
+def test_a_picture_stands_below_a_few_lines_of_code(path):
+    shown = re.compile(r"^\s*(Panel|Replay|show)\(", re.MULTILINE)
+    open_ones = [cell for cell in code(path) if not cell.metadata.get("jupyter", {}).get("source_hidden")]
+    lines = {cell.id: len(cell.source.splitlines()) for cell in open_ones if shown.search(cell.source)}
+    assert not {name: n for name, n in lines.items() if n > 10}, "longer ones are folded: tags=hide-input"
+
+
 def test_cells_are_short(path):
     lines = {cell.id: len(cell.source.splitlines()) for cell in code(path)}
     assert not {name: n for name, n in lines.items() if n > 25}, "code cells have at most 25 lines"
