@@ -70,3 +70,19 @@ def test_broken_links_are_seen(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("# One two\n[a](#one-two) [b](#three) [c](gone.md) [d](page.md#one-two) ![e](https://x.org/y.png)")
     assert broken(page, tmp_path) == ["#three", "gone.md"]
+
+
+NUMBERED = {path.name[:2]: path for path in notebooks.all_notebooks()}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_notebook_that_is_named_by_its_number_is_that_one(path):
+    """A link "[01 · title](01_title.ipynb)" leads to the number it says; "notebook 12" exists; "Next" is the next."""
+    text = markdown(path)
+    for number, file in re.findall(r"\[`?(\d\d)\b[^\]]*\]\((?:[^()\s]*/)?(\d\d)_[^()\s]*\.ipynb", text):
+        assert number == file, f"a link says {number} and leads to {file}"
+    named = re.findall(r"\bnotebooks? (\d\d)\b(?:(?:,| to| and|, and) (\d\d)\b)?", text)
+    assert not {n for pair in named for n in pair if n} - NUMBERED.keys()
+    if path.suffix == ".ipynb" and f"{int(path.name[:2]) + 1:02}" in NUMBERED:
+        after = re.search(r"\*\*Next:\*\* \[?(?:notebook )?(\d\d)\b", text)
+        assert after and int(after[1]) == int(path.name[:2]) + 1
