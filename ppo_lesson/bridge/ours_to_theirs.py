@@ -102,7 +102,7 @@ def _verl(config, launch, prompts, mean_length):
     said |= {"ratio"} if config.ratio == "sequence-token" and config.objective == "clip" else set()
     notes = [note for note in notes if note.key not in said]
     if config.objective == "cispo":
-        notes.append(Note("changed", "objective", "cispo", "verl limits the weight from below too, at 1 - eps"))
+        keys[A + "clip_ratio_low"] = 1.0  # verl limits the weight from below too: out of reach
     kl = config.kl
     keys |= {"algorithm.use_kl_in_reward": kl is not None, K + "kl_coef": 0.0 if kl is None else kl.beta}
     keys[K + "type"] = "adaptive" if isinstance(kl, ZieglerKL) else "fixed"

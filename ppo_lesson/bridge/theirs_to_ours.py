@@ -23,8 +23,7 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
     train, n, mini = keys["data.train_batch_size"], keys[R + "n"], keys[A + "ppo_mini_batch_size"]
     steps = optimizer_steps(train, n, mini, keys[A + "ppo_epochs"])
     made |= {"batch": steps["replies"], "minibatches": steps["steps_an_epoch"]}
-    if steps["filled"]:
-        notes.append(Note("changed", A + "ppo_mini_batch_size", mini, "their last step is smaller"))
+    notes += [Note("changed", A + "ppo_mini_batch_size", mini, "their last step is smaller")] * (steps["filled"] > 0)
     micro = A + "ppo_micro_batch_size_per_gpu"
     if (made_micro := _whole(keys, micro)) is None:
         why = "verl goes by tokens instead" if keys[A + "use_dynamic_bsz"] else "verl refuses to start without it"
@@ -39,22 +38,24 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
     warmup, ratio = keys[A + "optim.lr_warmup_steps"], keys[A + "optim.lr_warmup_steps_ratio"]
     made["warmup"] = warmup if warmup > 0 else int(ratio * made.get("iterations", 0))
     made["anneal"] = keys[A + "optim.lr_scheduler_type"] == "cosine"
-    if made["anneal"]:
-        notes.append(Note("changed", A + "optim.lr_scheduler_type", "cosine", "a line down to 0"))
+    notes += [Note("changed", A + "optim.lr_scheduler_type", "cosine", "a line down to 0")] * made["anneal"]
     narrow, low, high = (keys[A + name] for name in ("clip_ratio", "clip_ratio_low", "clip_ratio_high"))
     made["eps"], high = either(low, narrow), either(high, narrow)
     made["eps_high"] = None if high == made["eps"] else high
     if narrow not in (made["eps"], high):
         notes.append(Note("ignored", A + "clip_ratio", narrow, "clip_ratio_low and clip_ratio_high win"))
-    made["rescore"] = not keys[CORRECTION + "bypass_mode"]
+    made |= {"rescore": not keys[CORRECTION + "bypass_mode"], "kl": None}
     made |= {"kl_loss": keys[A + "use_kl_loss"] * keys[A + "kl_loss_coef"], "kl_loss_ratio": False}
     made["kl_loss_kind"] = _kind(keys[A + "kl_loss_type"], made["kl_loss"], notes)
-    estimators = {theirs: ours for ours, theirs in ESTIMATOR.items()}
-    made["advantages"] = _one_of(keys, "algorithm.adv_estimator", estimators, notes)
+    made["advantages"] = _one_of(keys, "algorithm.adv_estimator", {x: ours for ours, x in ESTIMATOR.items()}, notes)
     modes = {mode: ours for ours, mode in LOSS.items()}
     made["objective"], made["ratio"] = _one_of(keys, A + "policy_loss.loss_mode", modes, notes)
+    if made["objective"] == "cispo":
+        made["eps_high"], low = high, made.pop("eps")
+        notes += [Note("lost", A + "clip_ratio_low", low, "ours limits a weight from above alone")] * (low < 1)
+    elif made["objective"] != "clip" and made["dual_clip"]:
+        notes.append(Note("lost", A + "clip_ratio_c", made["dual_clip"], "ours does not limit DPPO's ratio"))
     made["aggregate"] = _one_of(keys, A + "loss_agg_mode", {mode: mode for mode in LOSS_TYPE}, notes)
-    made["kl"] = None
     if keys["algorithm.use_kl_in_reward"]:
         target = keys[K + "target_kl"] if keys[K + "type"] == "adaptive" else None
         made["kl"] = _controller(keys[K + "kl_coef"], K + "target_kl", target, keys[K + "horizon"], mean_length, notes)
@@ -96,8 +97,7 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
     made["batch"] = keys["rollout.batch_size"] * keys["rollout.n_samples_per_prompt"]
     made["minibatches"], rest = divmod(made["batch"], keys["train.batch_size"])
     validate.require(made["minibatches"], ValueError, "bridge", "no step", keys["train.batch_size"], made["batch"])
-    if rest:
-        notes.append(Note("changed", "train.batch_size", keys["train.batch_size"], f"{rest} replies go unused"))
+    notes += [Note("changed", "train.batch_size", keys["train.batch_size"], f"{rest} replies go unused")] * (rest > 0)
     if _whole(keys, "rollout.max_new_tokens") is None:
         notes.append(Note("changed", "rollout.max_new_tokens", None, "what data.max_len leaves; ours keeps its own"))
         del made["max_new_tokens"]
@@ -246,8 +246,8 @@ def _config(made: dict, library: str):
     try:
         validate.used(config := RLHFConfig(**made))
     except ValueError as error:
-        field, _, idle = str(error).split()[0].partition("=")
-        if idle:  # nothing reads it there either: GAE's settings beside GRPO
+        field = str(error).split()[0].partition("=")[0]
+        if "has no effect" in str(error) or "about a critic" in str(error):  # nor there: GAE's settings beside GRPO
             return _config({name: x for name, x in made.items() if name != field}, library)
         theirs = known.SAME[library].get(field)
         raise ValueError(f"{error} ({theirs})" if theirs else str(error)) from None

@@ -39,8 +39,7 @@ def policy_objective(logp: Tensor, logp_old: Tensor, advantages: Tensor, mask: T
         logp_old = torch.zeros_like(logp)
     now = logp.detach()
     if config.objective == "clip":
-        limits = {"eps_high": config.eps_high, "dual_clip": config.dual_clip}
-        objective = clipped_surrogate(logp, logp_old, advantages, eps, **limits)
+        objective = clipped_surrogate(logp, logp_old, advantages, eps, eps_high=high, dual_clip=config.dual_clip)
         return objective, clip_fraction(now, logp_old, advantages, eps, eps_high=config.eps_high, mask=mask)
     if config.objective == "cispo":
         return cispo(logp, logp_old, advantages, high), aggregate(now - logp_old > math.log1p(high), mask)

@@ -27,11 +27,10 @@ class RLHFConfig:
     "token"; of the "sequence" (GSPO), or that with each token's gradient, "sequence-token". `family` has PPO's family
     as such settings. tis_cap: limit of the weights for a sampler that is not the trainer. dynamic_sampling: groups of
     equal scores are dropped. overlong_buffer: the last tokens before max_new_tokens cost up to overlong_penalty.
-    lam_alpha: lambda grows with a reply's length (VAPO). critic_lam: another lambda for the critic's targets.
-    critic_warmup: iterations in which only the critic learns (VC-PPO).
-    ptx_coef: weight of the language-model loss on `documents` (PPO-ptx). no_eos_penalty: taken off a reply that was
-    cut. score_clip: scores are limited to +-this. target_kl: stop the epochs where k3 from the old policy exceeds 1.5
-    times this. warmup: iterations until the full learning rate; anneal: then down to 0 on a line.
+    lam_alpha: lambda grows with a reply's length (VAPO). critic_lam: another for the critic's targets. critic_warmup:
+    iterations of the critic alone (VC-PPO). ptx_coef: weight of the language-model loss on `documents` (PPO-ptx).
+    no_eos_penalty: taken off a reply that was cut. score_clip: scores are limited to +-this. target_kl: stop where k3
+    from old exceeds 1.5 times this. warmup: iterations until the full learning rate; anneal: then down to 0 on a line.
     """
 
     iterations: int = 60
@@ -85,27 +84,28 @@ class RLHFConfig:
         check_temperature(self.temperature)
         clip_range(self.eps, self.eps_high, self.dual_clip)
         validate.require(isinstance(self.kl, FixedKL | ZieglerKL | None), TypeError, "model", "kl", self.kl)
-        fits = self.batch % self.replies == 0 and self.minibatches <= self.batch
-        validate.require(fits, ValueError, "model", "batch", self.replies, self.minibatches, self.batch)
         _fits_together(self)
 
 
-def _fits_together(config: RLHFConfig) -> None:
+def _fits_together(run: RLHFConfig) -> None:
     """ValueError for members of PPO's family that cannot be one run, by the names of the settings that clash."""
-    critic, shaped, high = config.advantages == "gae", config.objective in ("clip", "plain"), config.eps_high
+    critic, cispo = run.advantages == "gae", run.objective == "cispo" and run.eps_high is not None
     for bad, name, *given in (
-        (not shaped and config.ratio != "token", "ratio", config.objective, config.ratio),
-        (critic and config.ratio == "sequence", "sequence"),
-        (config.dual_clip is not None and config.objective != "clip", "dual_clip", config.objective),
-        (config.objective == "cispo" and high is not None and config.eps != RLHFConfig.eps, "cispo", config.eps, high),
-        (config.tis_cap is not None and not config.rescore, "tis_cap", config.tis_cap),
-        (critic and config.whiten_advantages and config.batch == config.max_new_tokens == 1, "one token"),
-        (config.dynamic_sampling and critic, "dynamic_sampling"),
-        (config.dynamic_sampling and config.no_eos_penalty > 0, "raw score", config.no_eos_penalty),
-        (config.overlong_buffer > config.max_new_tokens, "buffer", config.overlong_buffer, config.max_new_tokens),
-        (config.critic_warmup >= config.iterations, "critic_warmup", config.critic_warmup, config.iterations),
-        (not critic and config.critic_warmup, "no critic", "critic_warmup", config.critic_warmup, config.advantages),
-        (not critic and config.critic_lam is not None, "no critic", "critic_lam", config.critic_lam, config.advantages),
-        (not critic and config.lam_alpha is not None, "no critic", "lam_alpha", config.lam_alpha, config.advantages),
+        (run.batch % run.replies or run.minibatches > run.batch, "batch", run.replies, run.minibatches, run.batch),
+        (not critic and run.replies == 1, "alone", run.replies, run.advantages),
+        (cispo and run.eps != RLHFConfig.eps, "cispo", run.eps, run.eps_high),
+        (run.lam_alpha and run.lam != RLHFConfig.lam, "idle", "lam", run.lam, "lam_alpha", run.lam_alpha),
+        (run.objective not in ("clip", "plain") and run.ratio != "token", "ratio", run.objective, run.ratio),
+        (critic and run.ratio == "sequence", "sequence"),
+        (run.dual_clip is not None and run.objective != "clip", "dual_clip", run.dual_clip, run.objective),
+        (run.tis_cap is not None and not run.rescore, "tis_cap", run.tis_cap),
+        (critic and run.whiten_advantages and run.batch == run.max_new_tokens == 1, "one token"),
+        (run.dynamic_sampling and critic, "dynamic_sampling"),
+        (run.dynamic_sampling and run.no_eos_penalty > 0, "raw score", run.no_eos_penalty),
+        (run.overlong_buffer > run.max_new_tokens, "buffer", run.overlong_buffer, run.max_new_tokens),
+        (run.critic_warmup >= run.iterations, "critic_warmup", run.critic_warmup, run.iterations),
+        (not critic and run.critic_warmup, "no critic", "critic_warmup", run.critic_warmup, run.advantages),
+        (not critic and run.critic_lam is not None, "no critic", "critic_lam", run.critic_lam, run.advantages),
+        (not critic and run.lam_alpha is not None, "no critic", "lam_alpha", run.lam_alpha, run.advantages),
     ):
         validate.require(not bad, ValueError, "family", name, *given)

@@ -180,6 +180,35 @@ def test_verl_alone_has_no_ratio_in_front_of_the_kl_of_its_loss():
     assert ("ignored", "algo.kl.unbiased_gradient") in {note[:2] for note in notes}, "nobody asks for a loss of KL"
 
 
+def test_cispo_has_no_limit_from_below_and_verls_is_set_out_of_reach():
+    config = replace(PLAIN, **GROUP, objective="cispo", eps_high=4.0)
+    settings = bridge.to_verl(config)
+    assert settings["actor_rollout_ref.actor.clip_ratio_low"] == 1.0
+    assert bridge.from_verl(settings)[0] == replace(config, dual_clip=None)
+    plain = {"actor_rollout_ref.actor.policy_loss.loss_mode": "cispo", "algorithm.adv_estimator": "grpo"}
+    plain |= {"actor_rollout_ref.rollout.n": 4}
+    back, notes = bridge.from_verl(plain)  # verl's defaults limit on both sides
+    assert back.eps_high == 0.2 and ("lost", "actor_rollout_ref.actor.clip_ratio_low") in {n[:2] for n in notes}
+    back, notes = bridge.from_verl(plain | {"actor_rollout_ref.actor.clip_ratio_low": 10.0})
+    assert back.eps_high == 0.2 and "actor_rollout_ref.actor.clip_ratio_low" not in {note.key for note in notes}
+
+
+def test_a_group_of_one_is_refused_with_the_librarys_key():
+    with pytest.raises(ValueError, match=r"replies=1 leaves none .*\(actor_rollout_ref\.rollout\.n\)"):
+        bridge.from_verl({"algorithm.adv_estimator": "grpo"})
+    with pytest.raises(ValueError, match=r"\(rollout\.n_samples_per_prompt\)"):
+        bridge.from_openrlhf({"algo.advantage.estimator": "rloo"})
+
+
+def test_dppo_comes_from_verl_with_its_second_limit_said_to_be_lost():
+    mode = {"actor_rollout_ref.actor.policy_loss.loss_mode": "dppo_tv"}
+    config, notes = bridge.from_verl(mode)
+    assert (config.objective, config.dual_clip) == ("dppo-tv", None)
+    assert ("lost", "actor_rollout_ref.actor.clip_ratio_c", 3.0) in [note[:3] for note in notes]
+    far = bridge.from_verl(mode | {"actor_rollout_ref.actor.clip_ratio_c": 1e9})[1]
+    assert "actor_rollout_ref.actor.clip_ratio_c" not in {note.key for note in far}
+
+
 RLOO = {"advantages": "rloo", "replies": 4, "aggregate": "seq-mean-token-sum"}
 
 

@@ -60,8 +60,8 @@ def test_the_gradient_is_verls(theirs, mode, ours):
     old = torch.randn(6, 9, generator=g).double().abs().neg().where(mask, 0)
     new = (old + torch.randn(6, 9, generator=g).double()).clamp(-9, -0.01).where(mask, 0)
     weights = torch.randn(6, 1, generator=g).double().expand(6, 9).where(mask, 0)
-    ours |= {} if mode == "cispo" else {"eps": 0.1}  # it has one limit
-    config = RLHFConfig(advantages="group", replies=2, eps_high=0.2, aggregate="seq-mean-token-mean", **ours)
+    limits = {"eps_high": 0.2} if mode == "cispo" else {"eps": 0.1, "eps_high": 0.2}
+    config = RLHFConfig(advantages="group", replies=2, aggregate="seq-mean-token-mean", **limits, **ours)
     low = 1.0 if mode == "cispo" else config.eps  # verl's limit from below, out of reach
     asked = Settings(clip_ratio=0.1, clip_ratio_low=low, clip_ratio_high=0.2, clip_ratio_c=1e9, global_batch_info={})
     gradients = []

@@ -206,6 +206,72 @@ def test_weights_for_a_sampler_that_is_not_the_trainer(one_token):
 # ---- golden numbers, ends of the range ------------------------------------------------------------------------------
 
 
+ALL = [
+    {"advantages": who, "ratio": ratio, "objective": objective, "aggregate": how, **limits, **price}
+    for who in ("group", "rloo")
+    for ratio in ("token", "sequence", "sequence-token")
+    for objective in ("clip", "plain", "cispo", "dppo-tv", "dppo-kl")
+    for how in ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum")
+    for limits in ({}, {"eps_high": 0.5}, {"dual_clip": 3.0})
+    for price in ({}, {"kl_loss": 0.05, "kl_loss_kind": "k3"}, {"kl_loss": 0.05, "kl_loss_ratio": False})
+]
+
+
+def test_every_combination_is_refused_by_name_or_has_the_gradient_of_its_own_words():
+    """Two tokens a reply, all pairs of replies, off policy: finite, and by a loop over tokens in plain floats."""
+    world, seen = texts(longest=2), 0
+    old = world.logits(0)
+    new = old + 0.7 * world.logits(1)
+    lengths, logp_old = world.mask.sum(-1).tolist(), world.logps(old)
+    for changes in ALL:
+        try:
+            config = setting(**changes)
+        except ValueError as refused:
+            assert ("ratio=" in str(refused)) or "dual_clip=3.0 has no effect" in str(refused)
+            continue
+        seen += 1
+        leaf = world.logps(new).requires_grad_()
+        value, p = world.groups(config, new, old, logp=leaf)
+        (got,) = torch.autograd.grad((p * value).sum(), leaf)
+        torch.testing.assert_close(got, by_hand(config, world, leaf.detach(), logp_old, lengths), rtol=1e-9, atol=1e-9)
+    assert seen == 2 * 3 * 3 * (3 * 3 + 3 * 2 + 3 * 2)  # clip and plain with each ratio, only clip with a dual clip
+
+
+def by_hand(config, world, logp, logp_old, lengths):
+    """d expected objective / d log pi of each token: weight * A * share of the mean, minus the price of KL."""
+    slopes = torch.zeros_like(logp)
+    q, scores, high = logp_old.sum(-1).exp().tolist(), world.scores.tolist(), config.eps_high or config.eps
+    for a in range(len(lengths)):
+        mean_log = ((logp - logp_old)[a].sum() / lengths[a]).item()
+        for b in range(len(lengths)):
+            half = (scores[a] - scores[b]) / 2
+            A = 2 * half if config.advantages == "rloo" else half
+            if config.advantages == "group" and config.scale_groups:
+                A /= math.sqrt(2) * abs(half) + 1e-6  # the unbiased deviation of two
+            tokens = {"token-mean": lengths[a] + lengths[b], "seq-mean-token-mean": 2 * lengths[a]}
+            share = q[a] * q[b] * 2 / tokens.get(config.aggregate, 2)  # 2: each pair is there both ways round
+            for t in range(lengths[a]):
+                r = math.exp((logp - logp_old)[a, t]) if config.ratio == "token" else math.exp(mean_log)
+                x, y = logp[a, t].exp().item(), logp_old[a, t].exp().item()
+                limit, far = (high if A > 0 else config.eps), {"plain": 0.0, "cispo": 0.0, "clip": abs(r - 1)}
+                far |= {"dppo-tv": abs(x - y)}
+                far["dppo-kl"] = y * math.log(y / x) + (1 - y) * math.log((1 - y) / (1 - x))
+                weight = min(r, 1 + high) if config.objective == "cispo" else r
+                if (r - 1) * A > 0 and far[config.objective] > limit:
+                    weight = 0.0
+                if config.dual_clip and A < 0 and r > config.dual_clip:
+                    weight = 0.0
+                slopes[a, t] += share * weight * A  # the home is the old policy: log ratios to it are those to old
+                d, ratio = math.log(x / y), x / y
+                slopes[a, t] -= share * config.kl_loss * (ratio if config.kl_loss_ratio else 1) * price_of(config, d)
+    return slopes
+
+
+def price_of(config, d):
+    """The slope of k2, or of k3 without its ratio: with it both have d, the gradient of the KL."""
+    return d if config.kl_loss_ratio or config.kl_loss_kind == "k2" else 1 - math.exp(-d)
+
+
 def test_golden_numbers():
     logp, old = torch.tensor([[0.5, 0.2, 0.9]]).log(), torch.tensor([[0.25, 0.4, 0.6]]).log()  # ratios 2, .5, 1.5
     A = torch.tensor([[1.0, -1.0, 1.0]])
@@ -312,7 +378,7 @@ GROUPS = {"advantages": "group", "replies": 4, "kl": None}
         ({"objective": "cispo", "ratio": "sequence", **GROUPS}, "objective='cispo' looks at each token"),
         ({"objective": "dppo-kl", "ratio": "sequence-token"}, "cannot take ratio='sequence-token'"),
         ({"ratio": "sequence"}, "take ratio='sequence-token'"),
-        ({"objective": "plain", "dual_clip": 3.0}, "objective='plain' has none"),
+        ({"objective": "plain", "dual_clip": 3.0}, "dual_clip=3.0 has no effect with objective='plain'"),
         ({"tis_cap": 2.0, "rescore": False}, "set rescore=True"),
         ({"dynamic_sampling": True}, "advantages='gae' has no groups"),
         ({"dynamic_sampling": True, "no_eos_penalty": 1.0, **GROUPS}, "Take overlong_buffer instead"),
@@ -321,6 +387,13 @@ GROUPS = {"advantages": "group", "replies": 4, "kl": None}
         ({"critic_warmup": 1, **GROUPS}, "critic_warmup=1 is about a critic"),
         ({"critic_lam": 1.0, **GROUPS}, "critic_lam=1.0 is about a critic"),
         ({"lam_alpha": 0.5, **GROUPS, "advantages": "rloo"}, "advantages='rloo' has none"),
+        (
+            {"objective": "cispo", "eps": 0.1, "eps_high": 4.0},
+            "eps=0.1 has no effect with objective='cispo' and eps_high=4.0",
+        ),
+        ({"lam": 0.9, "lam_alpha": 0.05}, "lam=0.9 has no effect with lam_alpha=0.05"),
+        ({"advantages": "group"}, "replies=1 leaves none to compare a reply with, as advantages='group' does"),
+        ({"advantages": "rloo"}, "Take replies=4 or so"),
     ],
 )
 def test_what_cannot_be_one_run_is_refused_by_name(changes, words):
