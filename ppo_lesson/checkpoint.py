@@ -26,20 +26,21 @@ def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
     A link is followed, "~" is your home, the file's rights stay what they were. Of two programs that write at once the
     later one wins. OSError if the disk is full or the like; what `path` held before is untouched then.
     """
-    path = Path(path).expanduser().resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     tensors = {name: x.detach().contiguous().clone() for name, x in tensors.items()}  # views share memory; files do not
     try:
+        path = Path(path).expanduser().resolve()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        require(path.is_file() or not path.exists(), OSError, "file", "no file")
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
         save_file(tensors, part, metadata={"facts": json.dumps(facts, default=_encode)})
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
-        part.chmod(path.stat().st_mode if path.exists() else _rights())  # safetensors gives none to others
+        part.chmod(path.stat().st_mode if path.exists() else rights())  # safetensors gives none to others
         os.replace(part, path)
-    except (SafetensorError, OSError) as error:
-        with contextlib.suppress(OSError):
-            part.unlink()  # half a file would fill the disk for nothing
-        held = "What it held before is untouched" if path.exists() else "It does not exist yet"
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:  # the last two: of names that cannot be
+        with contextlib.suppress(OSError, UnboundLocalError):
+            part.unlink()  # half a file would fill the disk for nothing; it may have no name yet
+        held = "What it held before is untouched" if os.path.exists(path) else "It does not exist yet"
         raise OSError(refusal("file", "not written", path, error, held)) from error
     for left in path.parent.glob(f"{glob.escape(path.name)}.*part"):  # by programs that were killed
         with contextlib.suppress(OSError):  # another one writes just now
@@ -47,17 +48,11 @@ def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
                 left.unlink()
 
 
-def _rights() -> int:
+def rights() -> int:
     """Of any new file."""
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
-
-
-def share(folder) -> None:
-    """Give the weights that were written into a folder the rights of any new file: safetensors gives none to others."""
-    for file in Path(folder).glob("*.safetensors"):
-        file.chmod(_rights())
 
 
 def load(path, *, facts_only: bool = False) -> tuple[dict[str, Tensor], dict]:
@@ -131,11 +126,8 @@ class Run:
 
     def what_is_safe(self) -> str:
         """One sentence for an error message."""
-        if self.path is None:
-            return "The run is not saved; name a file with resume= to be able to go on."
-        if self.saved is None:
-            return f"Nothing is saved in {self.path} yet: the first checkpoint had not been reached."
-        return f"{self.path} holds the run up to iteration {self.saved}; the same call goes on from there."
+        state = "not saved" if self.path is None else "nothing saved" if self.saved is None else "saved"
+        return refusal("run", state, self.path, self.saved)
 
     def _restore(self) -> None:
         tensors, facts = load(self.path)
@@ -147,7 +139,8 @@ class Run:
             for name, x in expected.items():
                 x.copy_(tensors[name])
         if self.controller is not None:
-            beta = facts["beta"]
+            beta = facts.get("beta")
+            require(isinstance(beta, int | float | np.ndarray), ValueError, "file", "no run", self.path)
             self.controller.beta = torch.from_numpy(beta) if isinstance(beta, np.ndarray) else beta
         self.rows, self.saved, self.beside = facts["rows"], len(facts["rows"]), facts.get("beside", {})
 
@@ -157,8 +150,8 @@ def check_settings(path, settings: dict, facts: dict | None = None) -> None:
     if path is None or not Path(path).expanduser().exists():
         return
     facts = facts or load(path, facts_only=True)[1]
-    if not isinstance(facts.get("settings"), dict) or not isinstance(facts.get("rows"), list):
-        raise ValueError(f"{path} is not the checkpoint of a run; name another file")
+    good = isinstance(facts, dict) and isinstance(facts.get("settings"), dict) and isinstance(facts.get("rows"), list)
+    require(good and all(isinstance(row, dict) for row in facts["rows"]), ValueError, "file", "no run", path)
     same_settings(path, facts["settings"], settings)
 
 

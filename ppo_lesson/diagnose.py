@@ -69,9 +69,8 @@ def report(history: Iterable[dict] | History, *, eps: float = 0.2) -> str:
     unknown = all(np.isnan(table[name]).all() for name in ALWAYS)
     if n < ENOUGH or (unknown and not lines):
         why = f"Trends need {ENOUGH} rows." if n < ENOUGH else f"They hold none of {', '.join(ALWAYS)}."
-        lines += [
-            f"{f'Of {n} rows' if lines else f'No symptom in {n} rows, but that is no all-clear:'} {how_many}. {why}"
-        ]
+        first = f"Of {n} rows" if lines else f"No symptom in {n} rows, but that is no all-clear:"
+        lines.append(f"{first} {how_many}. {why}")
     elif not lines:
         lines = [f"No symptom in {n} rows; {how_many}, the others had too few numbers: trends need {ENOUGH}."]
     if read := ", ".join(f"{theirs} as {ours}" for theirs, ours in table.foreign.items()):

@@ -135,7 +135,7 @@ class ZieglerKL:
         """kl_to_reference: mean over sequences of the summed KL(pi || pi_ref), nats. n: episodes seen. Returns beta."""
         _finite("kl_to_reference", kl_to_reference)
         error = min(max(kl_to_reference / self.target - 1, -0.2), 0.2)
-        self.beta *= 1 + error * validate.integer("n", n, 1) / self.horizon
+        self.beta *= 1 + error * validate.integer("n", n, 1, 5 * self.horizon - 1) / self.horizon  # never below 0
         return self.beta
 
 

@@ -14,7 +14,7 @@ from .cartpole import CartPole, CartPoleBatch
 from .maze import Maze, MazeBatch
 from .objectives import aggregate, value_loss
 from .validate import integer, refusal, refusing, require, settings, used
-from .vector import VectorBatch
+from .vector import VectorBatch, check_steady
 
 PER_SEED = (-2, -1)  # robots and time: the axes that one training averages over
 
@@ -48,20 +48,22 @@ def check_common(envs, policy, critic, config) -> None:
         require(isinstance(module, nn.Module), TypeError, "network", "no module", name, type(module).__name__)
         for p in module.parameters():
             require(p.device.type == "cpu", ValueError, "network", "elsewhere", name, p.device)
-    names = [type(part).__name__ for part in policy.modules() if part.training]
-    fickle = [name for name in names if name.startswith("BatchNorm") or "Dropout" in name]
-    require(not fickle, ValueError, "network", "fickle", ", ".join(dict.fromkeys(fickle)))
-    _ask_once(envs, policy, critic)
+    check_steady(policy)
+    said, places = _ask_once(envs, policy, critic), []
     for name, module in networks.items():
         require(any(p.requires_grad for p in module.parameters()), ValueError, "network", "frozen", name)
+        require(said[name].requires_grad, ValueError, "network", "detached", name)
+        places += [p.data_ptr() or id(p) for p in module.parameters()]
         for p in module.parameters():
             require(not p.is_inference(), ValueError, "network", "inference", name)
+            require(bool(p.isfinite().all()), ValueError, "network", "broken", name)
             fits = p.shape[: len(envs.seeds)] == torch.Size(envs.seeds)
             require(fits, ValueError, "network", "seeds", name, tuple(p.shape), envs.seeds)
+    require(len(places) == len(set(places)), ValueError, "network", "shared")
 
 
-def _ask_once(envs, policy, critic) -> None:
-    """Both networks about what all environments show, as one step of a rollout: what goes wrong is told in words."""
+def _ask_once(envs, policy, critic) -> dict[str, Tensor]:
+    """Both networks about what all environments show: what goes wrong is told in words. Of each what has a gradient."""
     vector = isinstance(envs, VectorBatch)
 
     def ask(name: str, module, x: Tensor):
@@ -71,8 +73,9 @@ def _ask_once(envs, policy, critic) -> None:
 
     x = envs.shown(policy) if vector else envs.states
     distribution = ask("policy", policy, x)
-    kind = type(distribution).__name__
-    require(isinstance(distribution, Distribution), TypeError, "network", "no distribution", kind)
+    require(
+        isinstance(distribution, Distribution), TypeError, "network", "no distribution", type(distribution).__name__
+    )
     if vector:  # does it choose among the actions that there are?
         numbers = envs.generators[0].get_state()
         envs.choose(policy)
@@ -93,6 +96,9 @@ def _ask_once(envs, policy, critic) -> None:
     if critic is not None:
         got = getattr(values := ask("critic", critic, x), "shape", type(values).__name__)
         require(got == steps, ValueError, "network", "values", steps, got)
+    with torch.enable_grad():
+        distribution = policy(x)
+        return {"policy": kl_divergence(distribution, distribution), "critic": critic and critic(x)}
 
 
 @torch.enable_grad()
@@ -109,14 +115,15 @@ def optimizer_step(name: str, module: nn.Module, optimizer, loss: Tensor, config
     loss.sum().backward()  # seeds share no parameter, so the sum keeps them apart
     squares = [p.grad.square().reshape(*loss.shape, -1).sum(-1) for p in module.parameters() if p.grad is not None]
     optimizer.step()
-    stop_if_diverged(config, {name: nn.utils.parameters_to_vector(module.parameters())})
+    stop_if_diverged(config, {name: sum(p.detach().double().sum() for p in module.parameters())})
     return torch.stack(squares).sum(0).sqrt()
 
 
 def still_held(name: str, module, optimizer) -> None:
-    """RuntimeError if a parameter was replaced, or got another dtype, since `optimizer` took it."""
+    """RuntimeError if a parameter was replaced or added, got another dtype, or all froze, since `optimizer` took it."""
     held = {p for group in optimizer.param_groups for p in group["params"]}
-    same = held <= set(module.parameters())
+    own, learn = set(module.parameters()), {p for p in module.parameters() if p.requires_grad}
+    same = learn and learn <= held <= own
     same = same and all(optimizer.state[p].get("exp_avg", p).dtype == p.dtype for p in held)
     require(same, RuntimeError, "network", "replaced", name)
 

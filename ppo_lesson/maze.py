@@ -67,15 +67,13 @@ class Maze(gymnasium.Env):
         self.walls = frozenset(integer("walls", w, 0, last) for w in walls)
         self.slip = number("slip", slip, 0.0, 1.0)
         self.max_steps = integer("max_steps", max_steps, 1)
-        self.step_reward = number("step_reward", step_reward)
-        self.bump_reward = number("bump_reward", bump_reward)
+        self.step_reward, self.bump_reward = number("step_reward", step_reward), number("bump_reward", bump_reward)
         self.goal_reward = number("goal_reward", goal_reward)
         apart = self.start != self.goal and not {self.start, self.goal} & self.walls
         require(apart, ValueError, "maze", "differ", self.start, self.goal, sorted(self.walls))
         require(render_mode in (None, *self.metadata["render_modes"]), ValueError, "maze", "render_mode", render_mode)
         self.render_mode = render_mode
-        self.observation_space = gymnasium.spaces.Discrete(self.n_states)
-        self.action_space = gymnasium.spaces.Discrete(self.n_actions)
+        self.observation_space, self.action_space = map(gymnasium.spaces.Discrete, (self.n_states, self.n_actions))
         self._make_tables()
         self.state, self.steps = self.start, 0
 
@@ -93,15 +91,12 @@ class Maze(gymnasium.Env):
         self.open = ~self.terminal & ~torch.isin(here, walls)  # squares where a robot acts
         self.next_state[~self.open] = here[~self.open, None]  # the goal keeps its robot, and pays nothing
         self.move_reward[~self.open] = 0.0
-
         direction = (1 - self.slip) * torch.eye(4).double() + self.slip / 4  # (chosen, executed)
         arrive = torch.nn.functional.one_hot(self.next_state, self.n_states).double()  # (S, executed, S')
         self.transitions = torch.einsum("ad,sdn->san", direction, arrive)
         self.rewards = self.move_reward @ direction.T
-        cut_off = self.open & ~_reaches(self.transitions.mean(1), self.terminal)
-        if cut_off.any():
-            square = cut_off.nonzero()[0].item()
-            raise ValueError(f"walls {sorted(self.walls)} cut square {square} off from the goal; remove one of them")
+        cut_off = (self.open & ~_reaches(self.transitions.mean(1), self.terminal)).nonzero().flatten().tolist()
+        require(not cut_off, ValueError, "maze", "cut off", sorted(self.walls), cut_off)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         """Put the robot on the start square. Returns (observation, info)."""
@@ -126,9 +121,7 @@ class Maze(gymnasium.Env):
             marks = {self.start: "S", self.goal: "G", **dict.fromkeys(self.walls, "#"), self.state: "R"}
             squares = [marks.get(s, ".") for s in range(self.n_states)]
             return "\n".join(" ".join(squares[r : r + self.size]) for r in range(0, self.n_states, self.size))
-        if self.render_mode == "rgb_array":
-            return self._picture()
-        return None
+        return self._picture() if self.render_mode == "rgb_array" else None
 
     def _picture(self, side: int = 40) -> np.ndarray:
         """Floor, walls, start, goal and robot, `side` pixels a square: (side * size, side * size, 3) uint8."""
@@ -139,8 +132,7 @@ class Maze(gymnasium.Env):
         image[::side], image[:, ::side] = 255, 255  # lines between the squares
         y, x = np.divmod(self.state, self.size)
         rows, columns = np.ogrid[: side * self.size, : side * self.size]
-        robot = (rows - (y + 0.5) * side) ** 2 + (columns - (x + 0.5) * side) ** 2 < (0.3 * side) ** 2
-        image[robot] = (230, 159, 0)
+        image[(rows - (y + 0.5) * side) ** 2 + (columns - (x + 0.5) * side) ** 2 < (0.3 * side) ** 2] = (230, 159, 0)
         return image
 
     def __repr__(self):

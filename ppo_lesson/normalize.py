@@ -56,10 +56,8 @@ class Standardize(nn.Module):
 
 def observe(observations: Tensor, *modules: nn.Module) -> None:
     """Show new observations to every `Standardize` inside `modules`."""
-    for module in modules:
-        for part in module.modules():
-            if isinstance(part, Standardize):
-                part.update(observations)
+    for part in (part for module in modules for part in module.modules() if isinstance(part, Standardize)):
+        part.update(observations)
 
 
 class RewardScale(nn.Module):

@@ -136,7 +136,8 @@ def sequence_log_ratio(logp: Tensor, logp_old: Tensor, mask: Tensor | None = Non
     real = torch.ones_like(logp, dtype=torch.bool) if mask is None else validate.flags("mask", mask)
     logp, logp_old = logp.where(real, 0), logp_old.detach().where(real, 0)
     validate.all_finite(logp - logp_old, {"logp": logp, "logp_old": logp_old})
-    mean = (logp - logp_old).sum(-1, keepdim=True) / real.sum(-1, keepdim=True).clamp(min=1)
+    total = validate.at_least_float32(logp - logp_old).sum(-1, keepdim=True)
+    mean = (total / real.sum(-1, keepdim=True).clamp(min=1)).to(logp)
     return (logp - logp.detach() + mean.detach() if token else mean.expand_as(logp)).where(real, 0)
 
 
@@ -228,11 +229,11 @@ def aggregate(x: Tensor, mask: Tensor | None = None, how="token-mean", *, dim=No
     validate.same_shape({"x": x, "mask": mask})
     validate.not_empty("x", x)
     real = torch.ones_like(x, dtype=torch.bool) if mask is None else validate.flags("mask", mask)
+    axes = validate.axes(dim, x.ndim)
     if denominator is None:
-        require(mask is None or bool(mask.any()), ValueError, "numbers", "no real step")
+        require(mask is None or bool(real.any(axes).all()), ValueError, "numbers", "no real row", dim)
     dtype = x.dtype if x.is_floating_point() else torch.get_default_dtype()
     x = validate.at_least_float32(x).where(real, 0)
-    axes = validate.axes(dim, x.ndim)
     if denominator is not None:
         denominator = validate.not_negative("denominator", denominator, zero=False, shape=x.sum(axes).shape)
     if how == "token-mean":

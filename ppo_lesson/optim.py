@@ -7,15 +7,15 @@ however many layers there are. torch.optim.Adam keeps one step count for a whole
 import torch
 from torch import Tensor, nn
 
-from .validate import refusal, require
+from .validate import at_least_float32, require
 
 
 class Adam:
     """groups: pairs (parameters, learning rate); seeds: the leading axes that all parameters share.
 
-    The parameters become views of `self.flat`, (*seeds, P), or keep their memory where they are of another dtype;
-    `self.grad` is as long. RuntimeError in `backward` and `check` if one lies elsewhere since, for then no step would
-    reach it. `release` gives each its own memory.
+    The parameters become views of `self.flat`, (*seeds, P), float32 at least, or keep their memory where they are of
+    another dtype, in which small steps would be rounded away; `self.grad` is as long. RuntimeError in `backward` and
+    `check` if one lies elsewhere since, for then no step would reach it. `release` gives each its own memory.
     """
 
     def __init__(self, groups, *, seeds: tuple[int, ...] = (), betas=(0.9, 0.999), eps: float = 1e-5):
@@ -23,7 +23,7 @@ class Adam:
         self.parameters = parameters = [p for ps, _ in groups for p in ps]
         require(len(set(parameters)) == len(parameters), ValueError, "network", "shared")
         self.seeds, self.betas, self.eps = seeds, betas, eps
-        self.flat = torch.cat([p.detach().reshape(*seeds, -1) for p in parameters], -1)
+        self.flat = torch.cat([at_least_float32(p.detach()).reshape(*seeds, -1) for p in parameters], -1)
         self.grad, self.mean, self.square = (torch.zeros_like(self.flat) for _ in range(3))
         self.steps = torch.zeros(*seeds, 1, dtype=torch.float64)
         sizes = [p.numel() // max(1, torch.Size(seeds).numel()) for p in parameters]
@@ -52,11 +52,10 @@ class Adam:
 
     def backward(self, loss: Tensor, *, keep_graph: bool = False) -> None:
         """The gradient of `loss`, one number that sums the seeds' losses, into `self.grad`."""
-        if (now := [p.data_ptr() for p in self.parameters]) != self.places:
-            i = next(i for i, place in enumerate(self.places) if now[i] != place)
-            raise RuntimeError(refusal("network", "moved", f"parameter {i} of shape {tuple(self.parameters[i].shape)}"))
+        for i, (p, place) in enumerate(zip(self.parameters, self.places)):
+            require(p.data_ptr() == place, RuntimeError, "network", "moved", f"parameter {i} of shape {tuple(p.shape)}")
         gradients = torch.autograd.grad(loss, self.parameters, retain_graph=keep_graph, materialize_grads=True)
-        self.grad = torch.cat([g.reshape(*self.seeds, -1) for g in gradients], -1)
+        self.grad = torch.cat([g.reshape(*self.seeds, -1) for g in gradients], -1).to(self.flat)
 
     def clip(self, max_norm: float | None) -> Tensor:
         """Shorten each seed's gradient to at most max_norm. Returns the norms before that, one a seed."""
@@ -68,7 +67,7 @@ class Adam:
     def step(self, *, factor: float = 1.0, active: Tensor | None = None) -> None:
         """One step with `factor` times the learning rates; seeds that are not `active` keep parameters and moments."""
         for p, value in self.others:
-            value.copy_(p.detach())  # it may have been loaded meanwhile
+            value.copy_(torch.where(p.detach() == value.to(p), value, p.detach()))  # it may have been loaded meanwhile
         b1, b2 = self.betas
         on = torch.ones_like(self.steps) if active is None else active[..., None].to(self.steps)  # 0: stands still
         self.steps += on
@@ -83,4 +82,5 @@ class Adam:
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint must hold beside the parameters; restored by copying into these tensors."""
-        return {"adam.mean": self.mean, "adam.square": self.square, "adam.steps": self.steps}
+        state = {"adam.mean": self.mean, "adam.square": self.square, "adam.steps": self.steps}
+        return state | ({"adam.flat": self.flat} if self.others else {})

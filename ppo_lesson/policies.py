@@ -15,7 +15,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal, 
 from .kl import exact
 from .normalize import Standardize
 from .objectives import entropy
-from .validate import refusal, require
+from .validate import require
 
 
 class TabularPolicy(nn.Module):
@@ -186,10 +186,9 @@ def _rows(shape: torch.Size, observations: Tensor) -> Tensor:
     """Where each observation's row lies in a table (*seeds, S, ...) written as one long list of rows."""
     *seeds, states = shape
     observations = torch.as_tensor(observations)  # one robot's state may come as a plain int
-    if observations.is_floating_point() or list(observations.shape[: len(seeds)]) != seeds:
-        axes = f" with leading axes {tuple(seeds)}, one for each seed" if seeds else ""
-        shape = tuple(observations.shape)
-        raise ValueError(refusal("numbers", "no ids", axes, observations.dtype, shape))
+    good = not observations.is_floating_point() and list(observations.shape[: len(seeds)]) == seeds
+    axes = f" with leading axes {tuple(seeds)}, one for each seed" if seeds else ""
+    require(good, ValueError, "numbers", "no ids", axes, observations.dtype, tuple(observations.shape))
     low, high = (x.item() for x in observations.aminmax()) if observations.numel() else (0, 0)
     require(0 <= low <= high < states, ValueError, "numbers", "no states", states - 1, low, high)
     if not seeds:

@@ -102,7 +102,11 @@ def ppo(
         scale_rewards = RewardScale(config.gamma) if config.normalize_rewards else None
         modules = {"policy": policy, "critic": critic} | ({"reward_scale": scale_rewards} if scale_rewards else {})
         rhythm = {"count": config.iterations, "every": config.checkpoint_every, "restarts": True}
+        first = envs.shown(policy) if isinstance(envs, VectorBatch) else envs.states
         run = checkpoint.Run(resume, settings, modules, optimizer.state(), controller, **rhythm)
+        said = _said(first, policy, critic)
+        same = torch.allclose(*map(torch.tensor, (run.beside.setdefault("said", said), said)), 1e-3, 1e-5, True)
+        require(same, ValueError, "file", "other networks", resume, run.beside["said"], said)
         yield from map(dict, run.rows)
         for iteration in run.iterations():
             try:
@@ -117,7 +121,7 @@ def ppo(
                     if scale_rewards is not None:
                         scale_rewards.restart()
                 rollout = envs.collect(policy, config.steps, critic)
-            except (RuntimeError, ValueError) as error:
+            except (RuntimeError, ValueError, OSError) as error:
                 error.add_note(f"in iteration {iteration} of seed {seed}. {run.what_is_safe()}")
                 raise
             if scale_rewards is not None:
@@ -131,6 +135,7 @@ def ppo(
                 if isinstance(controller, PaperKL):
                     controller.update(kl_from_old=row["kl"])
             observe(rollout.observations[rollout.mask] if not envs.seeds else rollout.observations, policy, critic)
+            run.beside["said"] = _said(first, policy, critic)
             steps = torch.full(envs.seeds, (iteration + 1) * envs.n * config.steps)
             yield from run.add(finish_row(row, steps, rollout, config))
     finally:
@@ -263,6 +268,12 @@ def _diagnostics(policy, critic, old, steps: Steps, config: PPOConfig) -> dict:
 def _frozen_copy(policy):
     with refusing((TypeError, RuntimeError, copy.Error), TypeError, "network", "no copy"):
         return copy.deepcopy(policy).requires_grad_(False)
+
+
+@torch.no_grad()
+def _said(first: Tensor, policy, critic) -> list[float]:
+    """Of where all environments begin: other layers behind the same shapes would say something else."""
+    return [policy(first).entropy().mean().item(), critic(first).mean().item()]
 
 
 def _settings(envs, config: PPOConfig) -> dict:

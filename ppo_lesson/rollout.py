@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.distributions import Categorical
 
 from . import validate
 from .returns import gae
@@ -67,7 +68,6 @@ def whole_episodes(envs, policy, critic=None) -> Rollout:
         states = envs.next_state[states * 4 + direction]  # a robot at the goal stays there
     last = max(1, int((torch.stack(observations) != maze.goal).flatten(1).any(1).sum()))
     observations, actions, executed = (torch.stack(x[:last], -1) for x in (observations, actions, executed))
-
     index = observations * 4 + executed
     arrived, rewards, mask = envs.next_state[index], envs.move_reward[index], observations != maze.goal
     terminated = mask & (arrived == maze.goal)
@@ -94,10 +94,10 @@ def fixed_steps(envs, policy, steps: int, critic=None) -> Rollout:
 def policy_probs(policy, envs) -> Tensor:
     """The policy's probabilities on every square, (*seeds, S, 4): asked once, for collecting does not change it."""
     states = torch.arange(envs.maze.n_states).expand(*envs.seeds, -1)
-    probs = policy(states).probs.detach()
-    wanted, got = (*states.shape, envs.maze.n_actions), tuple(probs.shape)
+    wanted, given = (*states.shape, envs.maze.n_actions), policy(states)
+    got = tuple(given.probs.shape) if isinstance(given, Categorical) else type(given).__name__
     validate.require(got == wanted, ValueError, "numbers", "table", envs.maze.n_actions, wanted, got)
-    return probs
+    return given.probs.detach()
 
 
 def action_thresholds(probs: Tensor) -> Tensor:

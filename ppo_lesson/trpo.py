@@ -140,6 +140,7 @@ def trpo_step(
     if weights is not None and not (bool((weights >= 0).all()) and 0 < weights.sum() < torch.inf):
         raise ValueError(f"weights must not be negative and not all zero; got {weights.min():g} to {weights.max():g}")
     parameters = [p for p in policy.parameters() if p.requires_grad]
+    require(parameters, ValueError, "network", "frozen", "policy")
     with torch.no_grad():  # a constant that later changes of the parameters do not touch
         old = policy(observations)
     logp_old = old.log_prob(actions)
@@ -152,7 +153,6 @@ def trpo_step(
     result = {"accepted": False, "kl": 0.0, "surrogate_gain": 0.0, "step_fraction": 0.0, "grad_norm": g.norm().item()}
     if not g.any():
         return result
-
     matvec = _fisher(policy, observations, damping, weights)
     direction = conjugate_gradient(matvec, g / g.norm(), iterations=iterations)  # its length does not matter
     full = torch.sqrt(2 * delta / (direction @ matvec(direction))) * direction

@@ -22,7 +22,7 @@ def read_toml(package: str, name: str) -> dict:
 
 
 _READ, _REFUSALS = read_toml(__package__, "validate.toml"), read_toml(__package__, "refusals.toml")
-ELSEWHERE, FIELDS = _READ["elsewhere"], _READ["fields"]  # other libraries' names; what each field may be
+ELSEWHERE, FIELDS, DRAWS = (_READ[name] for name in ("elsewhere", "fields", "draws"))  # see there what they are
 
 
 def refusal(topic: str, name: str, *given) -> str:
@@ -130,23 +130,18 @@ def positive(name: str, value, *, without: str = "") -> float:
 
 def as_float(value) -> float:
     """NaN for what is no number: a number in quotes would be a text in the arithmetic, True a 1 that nobody meant."""
-    try:
+    with contextlib.suppress(TypeError, ValueError, RuntimeError, OverflowError):  # the last: 10**400
         flag = str(getattr(value, "dtype", "")).endswith("bool")  # of numpy or torch
         return math.nan if flag or isinstance(value, str | bytes | bool) else float(value)
-    except (TypeError, ValueError, RuntimeError, OverflowError):  # the last: 10**400
-        return math.nan
+    return math.nan
 
 
 def integer(name: str, value, low: int, high: float = math.inf) -> int:
     """`value` as an int in [low, high]; 4.0 and True are refused, because they are usually a slip."""
-    x = None
-    with contextlib.suppress(TypeError):
-        x = operator.index(value)
-    if x is None or math.isnan(as_float(value)):
-        raise ValueError(f"{name} must be a whole number (an int); got {value!r} of type {type(value).__name__}")
-    if not low <= x <= high:
-        upper = f" and at most {high}" if high < math.inf else ""
-        raise ValueError(f"{name} must be at least {low}{upper}; got {x}")
+    with refusing(TypeError, ValueError, "numbers", "whole", name, value, type(value).__name__):
+        x = operator.index(None if math.isnan(as_float(value)) else value)
+    upper = f" and at most {high}" if high < math.inf else ""
+    require(low <= x <= high, ValueError, "numbers", "range", name, low, upper, x)
     return x
 
 

@@ -9,18 +9,14 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .rollout import Rollout
-from .validate import integer, refusal, refusing, require
+from .validate import DRAWS, finite, integer, refusal, refusing, require
 
 COPIES = SyncVectorEnv | AsyncVectorEnv
 PLAIN = int | float | str | list | tuple | dict | np.ndarray  # settings that say what they are
-DRAWS = (  # names of functions that take a generator
-    " bernoulli bernoulli_ binomial cauchy_ exponential_ geometric_ log_normal_ multinomial normal normal_ poisson "
-    "rand randint randn randperm random_ uniform_ _standard_gamma _sample_dirichlet "
-)
 
 
 @torch.no_grad()
@@ -34,7 +30,7 @@ def vector_steps(envs, policy, steps: int, critic=None) -> Rollout:
     require(any(c["mask"].any() for c in columns), ValueError, "environment", "only resets", steps)
     columns = {name: torch.from_numpy(np.stack([c[name] for c in columns], 1)) for name in columns[0]}
     for name in ("rewards", "observations", "next_observations"):
-        columns[name] = _as_it_computes(policy, columns[name])
+        columns[name] = _as_it_computes(policy, name, columns[name])
     logp = policy(columns["observations"]).log_prob(columns["actions"])
     if critic is not None:
         columns |= {"values": critic(columns["observations"]), "next_values": critic(columns["next_observations"])}
@@ -49,10 +45,9 @@ class VectorBatch:
     """
 
     def __init__(self, env: gymnasium.vector.VectorEnv, *, seed: int = 0):
-        good = isinstance(env, gymnasium.vector.VectorEnv)
-        require(good, TypeError, "environment", "no vector", type(env).__name__)
+        require(isinstance(env, gymnasium.vector.VectorEnv), TypeError, "environment", "no vector", type(env).__name__)
         self.env, self.n, self.seeds = env, env.num_envs, ()
-        self.seed_numbers = [integer("seed", seed, 0)]
+        self.seed_numbers = [integer("seed", seed, 0, 2**63 - 1)]
         self.observation_space = shown = env.single_observation_space
         self.action_space = actions = env.single_action_space
         require(isinstance(shown, Box | Discrete), TypeError, "environment", "observations", shown)
@@ -102,19 +97,20 @@ class VectorBatch:
 
     def shown(self, policy) -> Tensor:
         """What all environments show now, (n, ...), as the policy takes it."""
-        return _as_it_computes(policy, torch.from_numpy(self.observations))
+        return _as_it_computes(policy, "observations", torch.from_numpy(self.observations))
 
     def choose(self, policy, *, greedy: bool = False) -> Tensor:
         """The policy's actions for all environments, where they stand; its most likely ones if greedy."""
         distribution = policy(self.shown(policy))
-        with OwnNumbers(self.generators[0]):
+        kind, space, discrete = type(distribution).__name__, self.action_space, isinstance(self.action_space, Discrete)
+        with refusing(Exception, ValueError, "network", "no action", kind), OwnNumbers(self.generators[0]):
             actions = distribution.mode if greedy else distribution.sample()
+            n = getattr(distribution.support, "upper_bound", -1) + 1 if discrete else None
+            finite("actions", actions)
         actions = actions.float() if actions.dtype == torch.bfloat16 else actions  # numpy knows no bfloat16
-        space, discrete = self.action_space, isinstance(self.action_space, Discrete)
         fits = actions.shape == (self.n, *space.shape) and actions.is_floating_point() != discrete
-        if not fits or (discrete and distribution.support.upper_bound + 1 != space.n):
-            got = type(distribution).__name__, actions.dtype, tuple(actions.shape)
-            raise ValueError(refusal("network", "actions", space, self.n, *got))
+        fits = fits and (not discrete or n == space.n)
+        require(fits, ValueError, "network", "actions", space, self.n, kind, actions.dtype, tuple(actions.shape))
         return actions
 
     collect = vector_steps  # envs.collect(policy, steps, critic=None): what a trainer asks of all kinds
@@ -151,9 +147,9 @@ class VectorBatch:
             self.resetting = ended
         elif ended.any():
             if self.mode == AutoresetMode.SAME_STEP:  # these show new episodes already; `info` has the true ends
-                require("final_obs" in info, ValueError, "environment", "no final")
                 shown = observed + getattr(self.observation_space, "start", 0)
-                ends = [info["final_obs"][i] if end else shown[i] for i, end in enumerate(ended)]
+                with refusing((TypeError, LookupError), ValueError, "environment", "no final"):
+                    ends = [info["final_obs"][i] if end else shown[i] for i, end in enumerate(ended)]
                 arrived = self._observed("step", "final_obs", ends).astype(observed.dtype, copy=False)
             else:
                 reset_mask = {"reset_mask": ended.copy()}
@@ -171,7 +167,7 @@ class VectorBatch:
         if isinstance(space, Discrete):
             return (actions.numpy() + space.start).astype(space.dtype, copy=False)
         actions = actions.numpy().clip(space.low, space.high)
-        whole = space.dtype.kind in "iu"  # to the nearest: cut off, most would be 0
+        whole = space.dtype.kind in "biu"  # to the nearest: cut off, most would be 0 (and in bool all 1)
         return (np.rint(actions) if whole else actions).astype(space.dtype, copy=False)
 
     def _array(self, function: str, name: str, x) -> np.ndarray:
@@ -181,15 +177,13 @@ class VectorBatch:
         try:
             if isinstance(x, Tensor):
                 x = (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy()  # numpy knows no bfloat16
-            x = np.array(x)
+            x = np.array(x.tolist() if np.ma.is_masked(x) else x)  # None, refused below, is what a mask hides
         except (ValueError, TypeError, RuntimeError) as error:
             raise ValueError(refusal("environment", "no array", given, error, shape)) from None
         require(x.dtype.kind in "biuf", ValueError, "environment", "no numbers", given, x.dtype, shape, function)
-        if x.shape != wanted:
-            remedy = f"Mend {function}, or the step of the single environments"
-            if x.shape == (*wanted, 1):
-                remedy = f"Return {name}[..., 0]; of a single environment, a plain number"
-            raise ValueError(refusal("environment", "shape", given, x.shape, shape, remedy))
+        last = f"Return {name}[..., 0]; of a single environment, a plain number"
+        remedy = last if x.shape == (*wanted, 1) else f"Mend {function}, or the step of the single environments"
+        require(x.shape == wanted, ValueError, "environment", "shape", given, x.shape, shape, remedy)
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             row, *rest = np.argwhere(~np.isfinite(x))[0].tolist()
             where = f"{row}{f' at {rest}' if rest else ''}"
@@ -209,7 +203,8 @@ class VectorBatch:
         """(n, ...) floating point numbers; for a Discrete space ids from 0, int64."""
         x = self._array(function, name, x)
         if not isinstance(self.observation_space, Discrete):
-            return x if x.dtype.kind == "f" else x.astype(np.float32)
+            known = np.float64 if x.dtype.itemsize > 8 else x.dtype.newbyteorder("=")  # others torch cannot take
+            return x.astype(known if x.dtype.kind == "f" else np.float32, copy=False)
         ids = x.astype(np.int64)
         i = (ids != x).argmax()
         require(ids[i] == x[i], ValueError, "environment", "no id", function, name, x[i], i, self.observation_space)
@@ -228,9 +223,20 @@ class VectorBatch:
         return given
 
 
-def _as_it_computes(policy, x: Tensor) -> Tensor:
+def _as_it_computes(policy, name: str, x: Tensor) -> Tensor:
     """Real numbers in the dtype of the policy's parameters: many environments show float64, networks have float32."""
-    return x.to(next((p.dtype for p in policy.parameters()), x.dtype)) if x.is_floating_point() else x
+    dtype = next((p.dtype for p in policy.parameters()), x.dtype) if x.is_floating_point() else x.dtype
+    x = x.to(torch.promote_types(dtype, torch.float32) if name == "rewards" else dtype)  # a half would round them
+    finite(name, x)
+    return x
+
+
+def check_steady(policy) -> None:
+    """Refuse what is no module, or answers one observation differently from call to call."""
+    require(isinstance(policy, nn.Module), TypeError, "network", "no module", "policy", type(policy).__name__)
+    names = [type(part).__name__ for part in policy.modules() if part.training]
+    fickle = [name for name in names if name.startswith("BatchNorm") or "Dropout" in name]
+    require(not fickle, ValueError, "network", "fickle", ", ".join(dict.fromkeys(fickle)))
 
 
 class OwnNumbers(TorchFunctionMode):
@@ -241,7 +247,7 @@ class OwnNumbers(TorchFunctionMode):
         self.generator = generator
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        own = {"generator": self.generator} if f" {function.__name__} " in DRAWS else {}
+        own = {"generator": self.generator} if function.__name__ in DRAWS else {}
         return function(*args, **own | (kwargs or {}))
 
 
@@ -254,7 +260,8 @@ def evaluate(env, policy, *, episodes: int, seed: int, greedy=False, max_episode
     multiple of n. seed: another one than in training, whose first episodes it would begin with. greedy: take the
     distribution's mode, do not sample. RuntimeError if an episode is longer than max_episode_steps.
     """
-    envs = VectorBatch(env, seed=seed)
+    check_steady(policy)
+    envs, limit = VectorBatch(env, seed=seed), integer("max_episode_steps", max_episode_steps, 1)
     each, rest = divmod(integer("episodes", episodes, 1), envs.n)
     require(rest == 0, ValueError, "environment", "episodes", envs.n, episodes)
     returns, running = [[] for _ in range(envs.n)], np.zeros(envs.n, dtype=int)
@@ -264,6 +271,5 @@ def evaluate(env, policy, *, episodes: int, seed: int, greedy=False, max_episode
         for i in np.flatnonzero(ended):
             returns[i].append(step["episode_returns"][i])
         running = (running + step["mask"]) * ~ended
-        in_time = running.max() <= max_episode_steps
-        require(in_time, RuntimeError, "environment", "endless", running.argmax(), max_episode_steps)
+        require(running.max() <= limit, RuntimeError, "environment", "endless", running.argmax(), limit)
     return torch.tensor([x[:each] for x in returns]).flatten()

@@ -18,10 +18,10 @@ import torch
 from safetensors import SafetensorError
 
 from .. import validate
-from ..checkpoint import share
 from ..hardware import memory, processes
 from ..hardware import profile as machine
 from ..hardware.hardware import Hardware
+from ..hardware.rights import share
 from ..language import checks, data, reward, rlhf, supervised
 from ..language.models import Models, ScalarModel, device
 from ..language.rollout import roll_out

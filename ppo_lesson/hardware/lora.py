@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .. import validate
-from ..checkpoint import share
 from ..language.models import ScalarModel, without_dropout
+from .rights import share
 
 
 class View(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from ..checkpoint import share
+from ..hardware.rights import share
 from ..validate import read_toml, refusal, require
 from .loading import NUMBERS, examined, load_complete, refuse_a_look_ahead, rounding
 from .sampling import full_mask, generate, hidden_states, response_mask, token_logps

@@ -506,7 +506,7 @@ def test_the_file_is_small_and_holds_no_code(tmp_path):
     data = path.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     assert set(header) == {"__metadata__", "policy.logits", "critic.table", "adam.mean", "adam.square", "adam.steps"}
-    assert set(json.loads(header["__metadata__"]["facts"])) == {"settings", "rows"} and len(data) < 20_000
+    assert set(json.loads(header["__metadata__"]["facts"])) == {"settings", "rows", "beside"} and len(data) < 20_000
 
 
 # ---- files as others use them ----------------------------------------------------------------------------------------
