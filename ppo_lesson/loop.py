@@ -123,9 +123,8 @@ def still_held(name: str, module, optimizer) -> None:
     """RuntimeError if a parameter was replaced or added, got another dtype, or all froze, since `optimizer` took it."""
     held = {p for group in optimizer.param_groups for p in group["params"]}
     own, learn = set(module.parameters()), {p for p in module.parameters() if p.requires_grad}
-    same = learn and learn <= held <= own
-    same = same and all(optimizer.state[p].get("exp_avg", p).dtype == p.dtype for p in held)
-    require(same, RuntimeError, "network", "replaced", name)
+    same = all(optimizer.state[p].get("exp_avg", p).dtype == p.dtype for p in held)
+    require(same and learn and learn <= held <= own, RuntimeError, "network", "replaced", name)
 
 
 def stop_if_diverged(config, numbers: dict[str, Tensor]) -> None:
