@@ -71,7 +71,7 @@ def draw_curves(fn):
         ax.plot(ratio, yours, color=INK, linewidth=1.5, linestyle="--", label="yours")
         ax.set_title(f"A = {A:+.0f}".replace("-", "−"))
     axes[0].set_ylabel("objective")
-    key(axes[0], loc="upper left")
+    key(axes[0], loc="lower right")
     return fig, {"good": ends[0], "bad": ends[1]}
 
 
