@@ -4,7 +4,7 @@
 
 Weights, gradients and Adam's moments are counted from the model's shapes. Activations are counted by sending tensors
 without numbers through one layer and through two; every further layer is like the second. Left out: what CUDA and its
-allocator keep for themselves (about 1 GiB more), and a reward model, unless `reward` names its shape.
+allocator keep for themselves (`own`, which `fit` leaves free), and a reward model, unless `reward` names its shape.
 """
 
 import json
@@ -153,7 +153,7 @@ def fit(
         changes = {name: x for name, x in step.items() if name != "batch"}
         smaller = replace(config, batch=step.get("batch", config.batch))
         made = plan(model, replace(profile, **changes), smaller, **about)
-        if profile.memory is None or made.peak <= profile.memory:
+        if profile.memory is None or made.peak <= profile.memory - own(profile.memory):
             return step, made
     return None
 
@@ -167,7 +167,13 @@ def enough(model, profile: Profile, config, *, prompt: int, reply: int = 0, toge
     how = "Nothing tried here fits: take a smaller model, or several GPUs"
     if found is not None:
         how = f"It fits with {', '.join(f'{name}={x}' for name, x in found[0].items())}: {found[1]}"
-    raise ValueError(f"this run needs {made}, and {size(profile.memory)} are there. {how}")
+    kept = f"CUDA keeps about {size(own(profile.memory))} for itself"
+    raise ValueError(f"this run needs {made}, and {size(profile.memory)} are there. {how}. {kept}")
+
+
+def own(memory: int) -> int:
+    """Bytes of a GPU's memory that no plan counts: what CUDA and its allocator keep for themselves."""
+    return min(GIB, memory // 16)
 
 
 def _key(config) -> str:

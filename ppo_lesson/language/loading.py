@@ -169,7 +169,7 @@ def load_or_explain(load, name):
     try:
         return load(name)
     except Exception as error:
-        if why := _why(error, str(name)):
+        if not str(error).startswith(f"{name}: ") and (why := _why(error, str(name))):
             raise ValueError(f"{name}: {why}") from error
         raise
 

@@ -432,6 +432,12 @@ def test_what_does_not_fit_is_refused_with_what_does():
         enough(QWEN, small, BATCH, prompt=128)
     changes, made = fit(QWEN, small, BATCH, prompt=128)
     assert made.peak < 15 * GIB
+    card = choose("gpu", Machine("sold as 24 GB", (8, 6), 24 * GIB))  # whose nearest setting alone would fill it
+    changes, made = fit(QWEN, card, replace(BATCH, batch=256, max_new_tokens=256), prompt=128)
+    assert made.peak <= 23 * GIB and changes, "CUDA needs its own"
+    with pytest.raises(ValueError, match=r"CUDA keeps about 0\.94 GiB for itself"):
+        enough(QWEN, small, BATCH, prompt=128)
+    changes, made = fit(QWEN, small, BATCH, prompt=128)
     again = replace(small, **{k: v for k, v in changes.items() if k != "batch"})
     assert enough(QWEN, again, replace(BATCH, batch=changes.get("batch", 64)), prompt=128) == made
     assert fit(QWEN, choose("auto", H200), BATCH, prompt=128)[0] == {}, "as it is"

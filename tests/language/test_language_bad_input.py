@@ -331,6 +331,7 @@ BROKEN = {  # what somebody's folder may be like: what to do to a good one, word
     "half of its files": (sharded, ["not all of its weights are there", "model-00002-of-00002.safetensors"]),
     "another shape": (changed_config(vocab_size=400), ["other shapes than its config.json says"]),
     "config cut": (lambda f: cut(f / "config.json"), ["config.json is broken"]),
+    "half a tokenizer": (lambda f: (f / "tokenizer.json").unlink(), ["holds no whole tokenizer", "Copy all files"]),
     "tokenizer cut": (lambda f: cut(f / "tokenizer.json"), ["tokenizer.json is broken"]),
     "pickled": (pickled, ["pickled with more than tensors", "safetensors"]),
     "quantised": (
@@ -353,6 +354,7 @@ def test_folders_that_are_broken_are_told_in_one_message(damage, words, folder, 
     command = ["sft", "--model", f"{tmp_path / 'model'}", "--data", f"{folder / 'pairs.jsonl'}"]
     message = refused(folder, tmp_path / "out", capsys, command=command, words=words)
     assert str(tmp_path / "model") in message or "template" in message
+    assert not any(message.count(x) > 1 for x in ("fetch it again", "Fetch it again")), "said once"
     assert not (tmp_path / "out" / "run.json").exists()
 
 
