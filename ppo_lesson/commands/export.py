@@ -66,10 +66,9 @@ def execute(options) -> int:
     if file.resolve() != (folder / file.name).resolve():
         shutil.copyfile(file, folder / file.name)
     facts = {"name": name, "file": file.name, "limit": config.score_clip, "engine": given["engine"]}
-    facts |= {"version": bridge.VERSIONS["verl"], "notes": "#   nothing that this export knows of"}
+    facts |= {"version": bridge.VERSIONS["verl"]}
     facts["lines"] = " \\\n".join("    " + _quoted(word) for word in bridge.arguments("verl", settings))
-    if notes:
-        facts["notes"] = "\n".join(f"#   {note}" for note in notes)
+    facts["notes"] = "\n".join(f"#   {note}" for note in notes) or "#   nothing that this export knows of"
     for made, text in TEXTS.items():
         (folder / made).write_bytes(text.format(**facts).encode())
     (folder / "run.sh").chmod(0o755)

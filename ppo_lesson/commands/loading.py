@@ -71,6 +71,7 @@ def documents_of(path: str | None) -> list[str]:
     with refusing(UnicodeDecodeError, ValueError, "command", "no UTF-8", path):
         text = Path(path).read_text("utf-8-sig") if path else ""
     require(not re.match(r'\s*(\[\s*)?\{\s*"', text), ValueError, "command", "no texts", path, shlex.quote(str(path)))
+    require("\0" not in text, ValueError, "command", "no UTF-8", path, "it holds the character NUL")
     require(text.strip() or not path, ValueError, "command", "no document", path)
     return [line for line in text.splitlines() if line.strip()]
 
@@ -80,8 +81,8 @@ def _function(spec: str) -> Callable:
     file, _, name = spec.rpartition(":") if not spec.endswith(".py") else (spec, "", "")
     path = Path(file)
     require(path.is_file(), ValueError, "command", "no reward file", path)
-    taken = path.stem in sys.modules and not hasattr(sys.modules[path.stem], OURS)
-    title = path.stem + "_reward" * taken  # dataclasses and pickle look for a class's module by its name
+    # Of its own name, if that is free: dataclasses and pickle look for a class's module by it.
+    title = path.stem + "_reward" * (path.stem in sys.modules and not hasattr(sys.modules[path.stem], OURS))
     module = importlib.util.module_from_spec(found := importlib.util.spec_from_file_location(title, path))
     sys.modules[title] = module
     setattr(module, OURS, True)

@@ -17,6 +17,7 @@ LESSON = ("doctor", "progress", "sweep")  # commands of the course, which people
 
 def main(argv=None):
     """Run one command and return its exit status: 0, 2 for what you can mend, 130 for Ctrl-C."""
+    sys.stdout, sys.stderr = (x or open(os.devnull, "w") for x in (sys.stdout, sys.stderr))  # noqa: SIM115 (closed)
     for stream in (sys.stdout, sys.stderr):  # a console that lacks a letter of a reply must not end a run
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -35,9 +36,7 @@ def _parsed(argv) -> tuple:
     options.add_commands(commands, helps=helps)
     export = commands.add_parser("export", help="write your settings as a run of another library", allow_abbrev=False)
     options.add_options(export, "export", helps=helps)
-    explain = commands.add_parser(
-        "explain", help="say what the log of a run shows, whoever wrote it", allow_abbrev=False
-    )
+    explain = commands.add_parser("explain", help="say what a run's log shows, whoever wrote it", allow_abbrev=False)
     options.add_options(explain, "explain", helps=helps)
     if argv and argv[0] in LESSON:
         parser.error(f"{argv[0]} is the lesson's: python -m course {argv[0]}, in the folder notebooks of a checkout")

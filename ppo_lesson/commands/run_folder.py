@@ -37,6 +37,9 @@ def opened(command: str, options: dict, *, alone: bool = True) -> Iterator[tuple
         raise ValueError(f"--output: this folder cannot be made ({error}); name one where you may write") from None
     wrong = [name for name in FOLDERS if (folder / name).is_file()] + [x for x in FILES if (folder / x).is_dir()]
     require(not wrong, ValueError, "command", "other kind", folder, wrong)  # better now than when the run has ended
+    written = {(folder / name).resolve() for name in ("", *FOLDERS)}
+    over = [x for x in ("model", "tokenizer", "reward") if options.get(x) and Path(options[x]).resolve() in written]
+    require(not over, ValueError, "command", "over an input", folder, *over)
     with ExitStack() as held:
         with refusing(Timeout, ValueError, "command", "at work", folder):
             if alone:

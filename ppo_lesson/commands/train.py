@@ -177,8 +177,7 @@ def hold_out(examples: list, count: int | None) -> tuple[list, list]:
 
 def _begins(example) -> str:
     """The first thing that a user says in it."""
-    turns = data.turns_of(getattr(example, "prompt", example))
-    return next(turn["content"] for turn in turns if turn["role"] == "user")
+    return next(x["content"] for x in data.turns_of(getattr(example, "prompt", example)) if x["role"] == "user")
 
 
 def spread(examples: list) -> list:
@@ -195,8 +194,7 @@ def _supervised(given: dict, model, count: int, profile: machine.Profile) -> sup
     config = supervised.SupervisedConfig(batch=min(options.BATCH, count), lr=lr, checkpoint_every=every)
     config = options.changed(config, given, ("steps", "batch", "lr", "checkpoint_every"))
     steps = config.steps if options.said(given, "steps") else max(1, math.ceil(2 * count / max(1, config.batch)))
-    config = _warmed(replace(config, steps=steps), steps, given)
-    return config
+    return _warmed(replace(config, steps=steps), steps, given)
 
 
 def _warmed(config, count: int, given: dict):
@@ -243,8 +241,8 @@ def _demonstrated(model, tokenizer, held: list, some: list) -> tuple[dict, list]
         sums.append(-logp.sum().item())
         tokens.append(logp.numel())
     prompts = [pair.prompt for pair in some]
-    padded = pad_left([prompt_ids(tokenizer, prompt) for prompt in prompts], tokenizer.pad_token_id)
-    ids, mask = (x.to(device(model)) for x in padded)
+    asked = [prompt_ids(tokenizer, prompt) for prompt in prompts]
+    ids, mask = (x.to(device(model)) for x in pad_left(asked, tokenizer.pad_token_id))
     samples, room = [], (context_limit(model) or math.inf) - ids.shape[1]
     if room > 0:
         ends = {"eos_id": end_ids(tokenizer, model), "pad_id": tokenizer.pad_token_id}

@@ -123,8 +123,7 @@ def refuse_a_look_ahead(folder, model, numbers: Callable[[Tensor], Tensor]) -> N
     """
     size = model.config.get_text_config().vocab_size
     ids = torch.arange(8).remainder(size)[None]
-    other = ids.clone()
-    other[0, -1] = (ids[0, -1] + 1) % size
+    other = torch.cat([ids[:, :-1], (ids[:, -1:] + 1) % size], -1)
     first, second = (numbers(x)[:-1].double() for x in (ids, other))
     require(first.isfinite().all(), ValueError, "model", "not finite", folder, type(model).__name__)
     moved = (first - second).abs().max().item()

@@ -76,8 +76,9 @@ def device(model) -> torch.device:
 
 
 def checksum(model: nn.Module, *, frozen: bool = False) -> int:
-    """Of all weights of a model, those below a LoRA view included; frozen: of those alone that do not learn."""
-    found = 0
+    """Of a model's config and all weights, those below a LoRA view included; frozen: only those that do not learn."""
+    about = model.config.to_dict() if hasattr(model, "config") else {}
+    found = zlib.crc32(repr(sorted((name, str(x)) for name, x in about.items() if name not in UNCOUNTED)).encode())
     for part in (model, *(x for module in model.modules() for x in getattr(module, "whole", ()))):
         for name, x in part.state_dict(keep_vars=True).items():
             if not x.requires_grad or (part is model and not frozen):
@@ -86,7 +87,7 @@ def checksum(model: nn.Module, *, frozen: bool = False) -> int:
     return found
 
 
-KINDS = read_toml(__package__, "loading.toml")["kinds"]
+KINDS, UNCOUNTED = (read_toml(__package__, "loading.toml")[name] for name in ("kinds", "uncounted"))
 
 
 class ScalarModel(nn.Module):

@@ -35,7 +35,7 @@ from .optim import adamw
 from .rollout import ReplyRollout, roll_out, scores_of
 from .sampling import token_logps, token_values
 from .settings import RLHFConfig
-from .text import document_ids
+from .text import document_ids, end_ids
 
 NORMS = {"actor": "grad_norm", "critic": "critic_grad_norm"}
 PTX_WIDTH = 64  # tokens in a row of plain text, for PPO-ptx
@@ -78,6 +78,7 @@ def rlhf(
     for name, model in (("reference", models.reference), ("reward", models.reward)):
         if resume is not None and isinstance(model, torch.nn.Module):
             settings[name] = f"a model with checksum {checksum(model)}"
+    settings["ends of a reply"] = f"{end_ids(tokenizer, actor)}"
     rhythm = {"count": config.iterations, "every": config.checkpoint_every}
     run = checkpoint.Run(resume, settings, learners, tensors | hardware.state(), controller, **rhythm)
     hardware.join(config, run, [p for model in learners.values() for p in model.parameters() if p.requires_grad])

@@ -144,7 +144,6 @@ def _micro_batches(index: Tensor, lengths: Tensor, rows: int | None, hardware: H
 
 def _shuffled(count: int, batch: int, step: int, seed: int) -> Tensor:
     """The examples of one step; every pass over the data has its own order, known from (seed, pass) alone."""
-    per_pass = count // batch
-    turn, place = divmod(step, per_pass)
+    turn, place = divmod(step, count // batch)
     generator = torch.Generator().manual_seed(checkpoint.fresh_seed(seed, turn))
     return torch.randperm(count, generator=generator)[place * batch : (place + 1) * batch]

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,10 +190,35 @@ def test_home_is_found_where_the_shell_did_not_look(folder, tmp_path, monkeypatc
     assert shop.rlhf(folder, "~/out") == 0 and (tmp_path / "out" / "report.md").exists()
 
 
+@pytest.mark.parametrize("command", ["sft", "rlhf"])
+@pytest.mark.parametrize("over", ["", "model", "actor"])
+def test_a_run_is_not_written_over_the_model_that_it_begins_with(command, over, folder, tmp_path, capsys):
+    """`sft --model X/model --output X` trained, and then put its own model in the place of the one it began with."""
+    shutil.copytree(folder / "model", model := tmp_path / "X" / over)
+    before = (model / "model.safetensors").read_bytes()
+    argv = ["--model", f"{model}", "--output", f"{tmp_path / 'X'}"]
+    data = ["--data", f"{folder / 'pairs.jsonl'}"]
+    reward = ["--prompts", f"{folder / 'prompts.jsonl'}", "--reward", f"{folder / 'my_reward.py'}:score"]
+    status = cli.main([command, *argv, *(data if command == "sft" else reward)])
+    message(capsys, status, f"--output {tmp_path / 'X'} would be written over --model; name another folder")
+    assert (model / "model.safetensors").read_bytes() == before and not (tmp_path / "X" / "run.json").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closes streams as a shell does")
+def test_a_shell_that_closed_its_streams_ends_no_run(folder, tmp_path):
+    argv = [sys.executable, "-m", "ppo_lesson", "sft", "--model", folder / "model", "--data", folder / "pairs.jsonl"]
+    words = shlex.join(map(str, [*argv, "--output", tmp_path / "out", "--steps", "2", "--batch", "4"]))
+    assert subprocess.run(["sh", "-c", f"{words} <&- >&- 2>&-"]).returncode == 0
+    assert (tmp_path / "out" / "model" / "model.safetensors").exists()
+
+
 def test_documents_that_are_no_text(folder, tmp_path, capsys):
     (folder / "binary").write_bytes(b"\xff\xfe\x00a")
     status = shop.rlhf(folder, tmp_path, "--documents", f"{folder / 'binary'}", "--set", "ptx_coef=0.5")
     message(capsys, status, "--documents", "binary must be plain texts in UTF-8, one a line")
+    (folder / "binary").write_bytes(("Red tea.\n" * 99).encode("utf-16-le"))  # each second byte of it is a NUL
+    status = shop.rlhf(folder, tmp_path, "--documents", f"{folder / 'binary'}", "--set", "ptx_coef=0.5")
+    message(capsys, status, "binary must be plain texts in UTF-8, one a line; it is not: it holds the character NUL")
     for rows in ('{"text": "Red  tea."}\n', '[\n {\n  "text": "Red  tea."\n }\n]'):
         (folder / "rows.json").write_text(rows)
         status = shop.rlhf(folder, tmp_path, "--documents", f"{folder / 'rows.json'}", "--set", "ptx_coef=0.5")

@@ -106,6 +106,27 @@ def test_a_checksum_sees_every_weight_every_buffer_and_every_name():
         assert checksum(one) not in found, name
         found.add(checksum(one))
     assert checksum(one.requires_grad_(True), frozen=True) != checksum(one)
+    for name, x in (
+        ("rms_norm_eps", 0.1),
+        ("hidden_act", "relu"),
+    ):  # which compute something else with the same weights
+        other = copy.deepcopy(one)
+        setattr(other.config, name, x)
+        assert checksum(other) != checksum(one), name
+    other = copy.deepcopy(one)
+    other.config._name_or_path = "the folder was moved"
+    assert checksum(other) == checksum(one)
+
+
+def test_a_run_whose_replies_would_end_otherwise_does_not_go_on(tmp_path):
+    """Another generation_config.json, or another EOS of the tokenizer: the prompts are the same, the episodes not."""
+    go(tmp_path / "run", 3)
+    actor, other = model(), Letters(8)
+    actor.generation_config.eos_token_id = [0, 3]
+    config = replace(SHORT, iterations=4)
+    models = Models(actor, ScalarModel.critic(actor), model(), letters)
+    with pytest.raises(ValueError, match=r"ends of a reply was \[0\], is now \[0, 3\]"):
+        next(rlhf.rlhf(config, models, ["ab", "c"], tokenizer=other, resume=tmp_path / "run"))
 
 
 # ---- the commands ----------------------------------------------------------------------------------------------------
