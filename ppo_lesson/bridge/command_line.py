@@ -92,8 +92,8 @@ def read_settings(text: str) -> dict:
     for word in words:
         if match := re.fullmatch(r"(?:--|\+{0,2})([a-z_][\w-]*(?:\.\w+)*)=(.*)", word, re.DOTALL):
             settings[match[1]], key = _value(match[2]), None
-        elif word.startswith("--"):
-            key = word[2:] or None  # "--" alone: the command of another program begins
+        elif match := re.fullmatch(r"--(\w[\w.-]*)?", word):
+            key = match[1]  # "--" alone: the command of another program begins
             settings |= {key: True} if key else {}
         elif key is not None:
             before = settings[key]

@@ -178,7 +178,7 @@ def _iterations(total: int | None, key: str, keys: dict, notes: list) -> dict:
 
 def _check(key: str, value, default) -> None:
     """Refuse a value of another kind than the default; where that is None, whoever uses the value looks."""
-    validate.require(not (isinstance(value, str) and "${" in value), ValueError, "bridge", "reference", key, value)
+    validate.require(not (isinstance(value, str) and "$" in value), ValueError, "bridge", "reference", key, value)
     if isinstance(default, bool):
         validate.require(isinstance(value, bool), ValueError, "bridge", "no switch", key, value)
     elif isinstance(default, int):

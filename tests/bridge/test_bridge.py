@@ -357,6 +357,12 @@ def test_names_of_the_kl_loss(name, ours, price, kind):
         ("openrlhf", {"reward.clip_range": 5.0}, "must be two numbers"),
         ("openrlhf", {"actor.eps_clip_low_high": 0.2}, "must be two numbers such as [0.2, 0.3]"),
         ("openrlhf", {"rollout.batch_size": 64}, "OpenRLHF would never take a step"),
+        (
+            "verl",
+            {"algorithm.adv_estimator": "$ADV"},
+            "algorithm.adv_estimator=$ADV refers to something that is not here",
+        ),
+        ("verl", {"data.max_response_length": "$((1024 * 2))"}, "refers to something that is not here"),
         ("verl", {"actor_rollout_ref.actor.optim.lr": "1e-6"}, "optim.lr must be a finite number; got '1e-6'"),
         (
             "verl",

@@ -171,6 +171,7 @@ def test_references_of_hydra_are_followed():
         ("config.yaml", "no setting is read from 'config.yaml': give a command's text, or that of a YAML or JSON file"),
         ("python3 train.py", "no setting is read"),
         ("[1, 2]", "no setting is read"),
+        ("a: 1\n---\nb: 2\n", "no setting is read"),  # two documents; the dashes were an option
         ("[actor]\nlr = 1e-6\n", "'[actor]' is neither a command nor YAML nor JSON"),
         ("config = PPOConfig(learning_rate=1e-6, gamma=1.0)", "'PPOConfig(learning_rate=' is neither a command"),
         ("a: 1\nb: {c: 1, c: 2}", "settings have 'c' twice (line 2)"),
