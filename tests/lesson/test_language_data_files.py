@@ -83,6 +83,13 @@ def test_demonstrations_and_rankings_hold_nothing_held_out():
 # ---- the tokenizer ---------------------------------------------------------------------------------------------------
 
 
+def test_transformers_4_knows_the_words_of_its_settings_too(tokenizer):
+    """What transformers 5 writes by itself (TokenizersBackend, extra_special_tokens as a list) 4.56 cannot read."""
+    said = json.loads((DATA / "tokenizer" / "tokenizer_config.json").read_text("utf-8"))
+    assert said["tokenizer_class"] == "PreTrainedTokenizerFast" and "extra_special_tokens" not in said
+    assert tokenizer.all_special_tokens == ["<eos>", "<pad>", *said["additional_special_tokens"]]
+
+
 def test_every_chinese_character_of_the_world_is_one_token(tokenizer):
     from course.desk import vocabulary
 
