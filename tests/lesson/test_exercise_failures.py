@@ -1,6 +1,7 @@
 """Whatever a learner writes, `check` says what happened and the notebook goes on."""
 
 import builtins
+import functools
 import getpass
 import io
 import math
@@ -293,6 +294,10 @@ def mute(x, scale):
     raise Mute
 
 
+async def waits_for(x, scale):
+    return scale * x.sum(-1)
+
+
 class Shapeless:
     def __repr__(self):
         raise ZeroDivisionError("not even words")
@@ -319,6 +324,7 @@ STRANGE = {
     "an error without words": (mute, "raised Mute (line "),
     "no repr": (lambda x, scale: Shapeless(), "A Shapeless came back"),
     "fails when taken apart": (lambda x, scale: [Closed(a=1)], "could not be compared: ZeroDivisionError: closed"),
+    "a coroutine": (waits_for, "A coroutine came back"),
     "a generator": (lambda x, scale: (v for v in x), "A generator came back"),
     "a million numbers": (lambda x, scale: list(range(10**6)), "A list of 1000000 came back"),
 }
@@ -364,6 +370,10 @@ CHANGES = {
     "torch's default device": lambda x, scale: torch.set_default_device("meta"),
     "torch's gradient mode": lambda x, scale: torch.set_grad_enabled(False),
     "NumPy's handling of errors": lambda x, scale: np.seterr(all="raise"),
+    "torch's number of threads": lambda x, scale: torch.set_num_threads(2),
+    "torch's deterministic mode": lambda x, scale: torch.use_deterministic_algorithms(True),
+    "Python's filters of warnings": lambda x, scale: warnings.simplefilter("error"),
+    "a function of Python, NumPy or torch": lambda x, scale: setattr(torch, "zeros", None),
     "Python's recursion limit": lambda x, scale: sys.setrecursionlimit(12_345),
     "the working folder": folder,
 }
@@ -381,6 +391,20 @@ def test_a_switch_of_the_whole_notebook_is_put_back_and_the_answer_that_turned_i
     out = told(capsys, turning)
     assert f"Your function changed {name}. It is the whole notebook's" in out
     assert read() == before and torch.ones(1).device.type == "cpu" and torch.ones(1).dtype == torch.float32
+
+
+@pytest.mark.parametrize("home", sandbox.HOMES, ids=lambda home: home.__name__)
+def test_a_function_of_everybody_is_put_back_whoever_owns_it(capsys, home):
+    name = next(name for name in ("sum", "sqrt", "relu", "getuser") if name in vars(home))
+    before = vars(home)[name]
+
+    def patching(x, scale):
+        total = scale * x.sum(-1)
+        setattr(home, name, lambda *_: 0)
+        return total
+
+    assert "Your function changed a function of Python, NumPy or torch" in told(capsys, patching)
+    assert vars(home)[name] is before
 
 
 def test_a_switch_that_is_put_back_is_nobodys_business():
@@ -449,6 +473,15 @@ def test_what_would_stop_the_kernel_itself_stops_a_copy_of_it(capsys, fn, words,
     assert time.monotonic() - began < 10
     with pytest.raises(ChildProcessError):  # nobody is left behind
         os.waitpid(-1, os.WNOHANG)
+
+
+@linux
+@pytest.mark.parametrize("fn", [long_sum, ends_the_program])
+def test_a_function_without_a_source_is_no_exception(capsys, fn, monkeypatch):
+    """Whether it is a stub is asked by a call, and that ended the kernel."""
+    monkeypatch.setattr(sandbox, "SECONDS", 0.2)
+    out = told(capsys, functools.partial(fn))
+    assert "It did not finish within 1 second." in out or "It ended the whole program" in out
 
 
 @linux

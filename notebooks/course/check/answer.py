@@ -21,8 +21,6 @@ from .index import find
 from .sandbox import TimeUp, describe_error, isolated, limited
 from .stub import fingerprint
 
-# ---- the decorated name ------------------------------------------------------
-
 
 class Answer:
     """Your function, or the reference as long as yours is missing or wrong. Made by `@exercise`."""
@@ -65,9 +63,6 @@ def exercise(id: str) -> Callable[[Callable], Answer]:
         return Answer(id, fn.yours if isinstance(fn, Answer) else fn)
 
     return decorate
-
-
-# ---- check -------------------------------------------------------------------
 
 
 def check(answer: Answer) -> None:
@@ -174,9 +169,6 @@ def _picture(spec, fn: Callable, right: bool = False) -> None:
         style.show(figure, words)
     if right:
         message.emit(message.box(message.GREEN, message.markup(words)), words)
-
-
-# ---- hints and solutions on request ------------------------------------------
 
 
 def _code(source: str) -> str:

@@ -15,6 +15,7 @@ import getpass
 import inspect
 import io
 import linecache
+import math
 import os
 import random
 import signal
@@ -34,6 +35,8 @@ from .spec import Exercise
 SECONDS = 1.0  # processor time of one grade
 PRINTS = 100_000  # characters kept of what is printed: a loop that prints for a second would fill the memory
 LATE = "it did not finish within 1 second. Is there a loop that never ends, or far more work than needed?"
+HOMES = builtins, getpass, math, np, torch, torch.nn.functional
+FUNCTIONS = [(home, name) for home in HOMES for name, f in vars(home).items() if callable(f)]
 SWITCHES = {  # what is the whole notebook's, and how it is read and set
     "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "torch's default device": (
@@ -42,6 +45,16 @@ SWITCHES = {  # what is the whole notebook's, and how it is read and set
     ),
     "torch's gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
     "NumPy's handling of errors": (np.geterr, lambda how: np.seterr(**how)),
+    "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "torch's deterministic mode": (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    "Python's filters of warnings": (
+        lambda: [*warnings.filters],
+        lambda x: warnings.filters.__setitem__(slice(None), x),
+    ),
+    "a function of Python, NumPy or torch": (
+        lambda: [vars(home).get(name) for home, name in FUNCTIONS],
+        lambda x: [setattr(h, n, f) for (h, n), f in zip(FUNCTIONS, x) if vars(h).get(n) is not f],
+    ),
     "Python's recursion limit": (sys.getrecursionlimit, sys.setrecursionlimit),
     "the working folder": (os.getcwd, os.chdir),
 }
@@ -49,9 +62,6 @@ SWITCHES = {  # what is the whole notebook's, and how it is read and set
 
 class TimeUp(BaseException):
     """The time limit was reached. Not an Exception, so that a learner's `except Exception` lets it pass."""
-
-
-# ---- the time limit ----------------------------------------------------------
 
 
 def limited(job):
@@ -130,9 +140,6 @@ def _by_thread(job, seconds):
     return result["value"]
 
 
-# ---- isolation ---------------------------------------------------------------
-
-
 class _Prints(io.StringIO):
     """Keeps the first PRINTS characters."""
 
@@ -149,8 +156,7 @@ def isolated():
     A question (`input`) raises: it would wait in the notebook, and no other cell would run until it is answered.
     One thread, because the tensors are tiny: on a busy machine torch's threads mostly wait for each other.
     """
-    threads, prints = torch.get_num_threads(), _Prints()
-    keyboard = builtins.input, getpass.getpass
+    prints = _Prints()
     states = (random.getstate(), np.random.get_state(), torch.random.get_rng_state())
     switches = _switches()
     try:
@@ -162,11 +168,9 @@ def isolated():
                 yield
     finally:
         _put_back(switches)
-        builtins.input, getpass.getpass = keyboard
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.random.set_rng_state(states[2])
-        torch.set_num_threads(threads)
 
 
 def _no_keyboard(*_args, **_keywords):
@@ -195,9 +199,6 @@ def reseed() -> None:
 def _prints() -> str:
     """What has been printed inside `isolated` so far."""
     return sys.stdout.getvalue() if isinstance(sys.stdout, io.StringIO) else ""
-
-
-# ---- one call, observed ------------------------------------------------------
 
 
 @dataclass
@@ -246,6 +247,8 @@ def observe(fn, args: tuple, names: list[str]) -> Observation:
     reseed()
     try:
         seen.value = fn(*args)
+        if inspect.iscoroutine(seen.value):
+            seen.value.close()  # else Python warns the notebook that nobody waited for it
     except (KeyboardInterrupt, TimeUp):
         raise
     except BaseException as problem:
