@@ -68,6 +68,7 @@ def gae(
     next_values = next_values.where(bootstrapped, 0)  # gone before the arithmetic: 0 * NaN would be NaN
     for name, x in (("rewards", rewards), ("values", values), ("next_values", next_values)):
         finite(name, x)
+
     cut = terminated | ends.get("truncated", terminated)
     deltas = rewards + gamma * next_values - values  # 0 outside the mask, so a trace that runs into a hole adds nothing
     advantages = _backward_sum(deltas, gamma * lam * (real & ~cut).to(rewards))
@@ -99,8 +100,8 @@ def whiten(x: Tensor, mask: Tensor | None = None, *, dim=None, shift_mean=True, 
     if not math.isfinite(variance.sum()):  # the squares are too large for the dtype
         require(x.dtype != torch.float64, ValueError, "numbers", "too large", x.abs().max())
         return whiten(x.double(), mask, dim=dim, shift_mean=shift_mean, eps=eps).to(dtype)
-    good = (n > 1) & (variance + eps > 0)
-    return ((centred if shift_mean else x) * torch.rsqrt(variance + eps)).where(good, 0).to(dtype)
+    x, scale = centred if shift_mean else x, torch.rsqrt(variance + eps)
+    return (x * scale).where((n > 1) & scale.isfinite(), 0).to(dtype)
 
 
 def _lambda(lam, shape: tuple[int, ...]):

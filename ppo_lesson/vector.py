@@ -105,11 +105,10 @@ class VectorBatch:
         kind, space, discrete = type(distribution).__name__, self.action_space, isinstance(self.action_space, Discrete)
         with refusing(Exception, ValueError, "network", "no action", kind), OwnNumbers(self.generators[0]):
             actions = distribution.mode if greedy else distribution.sample()
-            n = getattr(distribution.support, "upper_bound", -1) + 1 if discrete else None
+            known = not discrete or getattr(distribution.support, "upper_bound", -1) + 1 == space.n
             finite("actions", actions)
         actions = actions.float() if actions.dtype == torch.bfloat16 else actions  # numpy knows no bfloat16
-        fits = actions.shape == (self.n, *space.shape) and actions.is_floating_point() != discrete
-        fits = fits and (not discrete or n == space.n)
+        fits = known and actions.shape == (self.n, *space.shape) and actions.is_floating_point() != discrete
         require(fits, ValueError, "network", "actions", space, self.n, kind, actions.dtype, tuple(actions.shape))
         return actions
 
