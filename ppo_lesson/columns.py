@@ -76,12 +76,12 @@ class History:
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.columns:
-            with refusing((TypeError, ValueError), ValueError, "numbers", "no number", name):
+            with refusing((TypeError, ValueError, RuntimeError), ValueError, "numbers", "no number", name):
                 given = [np.ravel(np.asarray(row.get(name, np.nan))) for row in self.rows]
                 if texts := [x for x in given if x.dtype.kind in "US"]:  # "1e-3" may be a slip, and "" is none
                     raise TypeError(f"{texts[0].tolist()[0]!r} is a text; convert such columns with float")
                 each = [x.astype(float) for x in given]
-            self.columns[name] = np.array([np.broadcast_to(x, self.seeds) for x in each])
+                self.columns[name] = np.array([np.broadcast_to(x, self.seeds) for x in each])
         return self.columns[name]
 
     def largest(self, name: str) -> np.ndarray:

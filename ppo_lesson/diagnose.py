@@ -202,7 +202,7 @@ def _dead_critic(table, eps):
 
 def _no_episode_ended(table, eps):
     told = np.isfinite(table["ended"]).any(0)
-    ours = not table.foreign and any(np.isfinite(table[name]).any() for name in ALWAYS)  # a return would be there too
+    ours = not table.foreign and any(np.isfinite(table[x]).any() for x in {*ALWAYS} - {"grad_norm"})  # SFT has that
     judged = len(table) >= np.where(told, 3, 30 if ours else np.inf)
     none = np.where(told, table.largest("ended") == 0, np.isnan(table.reward()).all(0))
     return judged & none, np.where(judged, len(table), np.nan)

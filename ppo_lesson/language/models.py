@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from ..hardware.rights import share
-from ..validate import read_toml, refusal, require
+from ..validate import read_toml, require
 from .loading import NUMBERS, examined, load_complete, refuse_a_look_ahead, rounding
 from .sampling import full_mask, generate, hidden_states, response_mask, token_logps
 
@@ -34,8 +34,10 @@ def load_language_model(folder, *, dtype=torch.float32):
         ids = torch.arange(8).remainder(model.config.get_text_config().vocab_size)[None]
         own = model(input_ids=ids).logits[0, :-1].float().log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
         error = (own - token_logps(model, ids, torch.ones_like(ids), 7)[0]).abs().max().item()
-        if not error <= (1e-3 if model.dtype == torch.float32 else 0.1):
-            raise ValueError(refusal("model", "other logits", folder, error, type(model).__name__))
+        limit = 1e-3 if model.dtype == torch.float32 else 0.1
+        require(error <= limit, ValueError, "model", "other logits", folder, error, type(model).__name__)
+        noise = (model.train()(input_ids=ids).logits - model.eval()(input_ids=ids).logits).abs().max().item()
+        require(noise <= limit, ValueError, "model", "noisy", folder, type(model).__name__, noise)
         error, allowed = sampling_error(model, generate)
         require(error <= allowed, ValueError, "model", "another sampler", folder, type(model).__name__, error)
     return model
@@ -65,7 +67,7 @@ def without_dropout(model: nn.Module) -> nn.Module:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
         for name, x in vars(module).items():
-            if "dropout" in name and isinstance(x, float):  # for example LlamaAttention.attention_dropout
+            if ("dropout" in name or "jitter" in name) and isinstance(x, float):  # attention_dropout of Llamas
                 setattr(module, name, 0.0)
     return model.eval()
 
@@ -155,8 +157,7 @@ class ScalarModel(nn.Module):
         for name, x in own.items():
             x.copy_(head[name])
         with examined(folder, model.trunk):
-            mask = torch.ones(1, 8)
-            refuse_a_look_ahead(folder, model.trunk, lambda ids: hidden_states(model.trunk, ids, mask)[0])
+            refuse_a_look_ahead(folder, model.trunk, lambda ids: hidden_states(model.trunk, ids, torch.ones(1, 8))[0])
         return model
 
 

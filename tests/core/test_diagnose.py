@@ -10,6 +10,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.vector import AutoresetMode
 from runs import NETWORK, train
 
@@ -590,3 +591,17 @@ def test_every_symptom_has_its_judge_and_every_judge_its_symptom():
     by_name = ["_" + name.lower().replace(" ", "_") for name in names if name not in by_numbers]
     assert sorted(by_name) == sorted({*written} - {"asked"}) and len(set(names)) == len(names)
     assert all(rule.evidence.endswith((".", "?")) and rule.try_first.endswith((".", "?")) for rule in diagnose.RULES)
+
+
+def test_rows_of_fine_tuning_are_not_told_that_no_episode_ended():
+    """They have a gradient norm, and no episodes."""
+    rows = [{"step": i, "loss": 2.0, "lr": 1e-3, "grad_norm": 1.0, "tokens": 9} for i in range(40)]
+    assert "no episode ended" not in report(rows)
+
+
+@pytest.mark.parametrize("x", [np.ones(3), [1.0, 2.0], torch.ones((), requires_grad=True)])
+def test_a_column_that_cannot_be_read_is_named(x):
+    try:
+        report([{"score": x, "kl_ref": 0.1}] * 3)
+    except ValueError as error:
+        assert "score" in str(error)

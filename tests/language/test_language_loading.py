@@ -18,7 +18,7 @@ from tiny_language import MLP, SMALL, VOCAB, build, prompts
 
 from ppo_lesson.commands import main as cli
 from ppo_lesson.hardware.lora import views
-from ppo_lesson.language import checks, rlhf
+from ppo_lesson.language import checks, models, rlhf
 from ppo_lesson.language.loading import refuse_a_look_ahead
 from ppo_lesson.language.models import Models, ScalarModel, load_language_model
 from ppo_lesson.language.sampling import positions
@@ -94,6 +94,21 @@ def test_weights_that_the_architecture_leaves_out_are_refused(name, tmp_path, ca
         load_language_model(folder)
     assert name.replace("__", ".") in str(error.value)
     refused_by_command(capsys, folder, tmp_path, name.replace("__", "."), "config.json")
+
+
+def test_noise_of_training_is_off_or_refused(tmp_path):
+    """With gradient checkpointing a model is in training mode while it learns: its first ratio must be 1 there too."""
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "router_jitter_noise": 0.3}
+    config = transformers.MixtralConfig(**SMALL | MLP, **experts)
+    transformers.MixtralForCausalLM(config).save_pretrained(tmp_path / "mixtral")
+    model, ids = load_language_model(tmp_path / "mixtral"), torch.arange(9)[None]
+    with torch.no_grad():
+        assert torch.equal(model.train()(input_ids=ids).logits, model.eval()(input_ids=ids).logits)
+    transformers.MixtralForCausalLM(config).save_pretrained(tmp_path / "other")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "without_dropout", lambda model: model.eval())
+        with pytest.raises(ValueError, match="MixtralForCausalLM computes other numbers while it is trained"):
+            load_language_model(tmp_path / "other")
 
 
 @pytest.mark.parametrize("name", ["lora_A", "lora_B.default"])
