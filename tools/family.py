@@ -18,6 +18,12 @@ Each member is a setting of advantage, ratio, clip or mask, aggregation and KL: 
 `member` from `ppo_lesson.language.family`. Members without settings stand here to be read. Their gradients are compared
 with the policy gradient by enumeration of all replies, in `tests/language/test_language_family.py`. Made from
 `ppo_lesson/language/family.toml` by `python tools/family.py --write`. Libraries: verl 0.9.1, TRL 1.16, OpenRLHF 0.11.
+
+The exact bias and variance of a member's gradient in the maze stand in notebook 17. Not there: VC-PPO and decoupled
+PPO, whose bias is that of a critic, or of a queue of old data, at one moment of training and not of a formula (with a
+right critic a fixed lambda has none; VAPO's has one of its own, since it depends on the reply: both are tested); and
+dynamic sampling, which changes a batch and no pull: a dropped group has the advantage 0, so that only the number that
+divides the sum gets smaller.
 """
 
 

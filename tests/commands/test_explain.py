@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import explain as page_of  # tools/explain.py
 import pytest
 
 from ppo_lesson.commands.explain import QUESTIONS, VERDICTS, answers, explain, history, read_log
@@ -77,6 +78,10 @@ def test_there_are_the_eight_questions_with_cells_that_exist():
             assert (title, cell) in cells, f"no cell {cell} in {title!r}; it is in " + ", ".join(
                 there for there, name in cells if name == cell
             )
+
+
+def test_the_page_is_what_its_tables_say():
+    assert page_of.PAGE.read_text("utf-8") == page_of.page(), "run: python tools/explain.py --write"
 
 
 def test_each_case_can_be_reached_and_names_what_is_known():
