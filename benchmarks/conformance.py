@@ -17,11 +17,13 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-from conform import cases, peers, truths  # noqa: E402
+from conform import cases, members, peers, truths  # noqa: E402
 
 from ppo_lesson import kl  # noqa: E402
-from ppo_lesson.language.advantages import group_advantages  # noqa: E402
-from ppo_lesson.objectives import aggregate, clipped_surrogate  # noqa: E402
+from ppo_lesson.language.advantages import group_advantages, rloo_advantages  # noqa: E402
+from ppo_lesson.language.family import policy_objective  # noqa: E402
+from ppo_lesson.language.settings import RLHFConfig  # noqa: E402
+from ppo_lesson.objectives import aggregate, clipped_surrogate, truncated_weight  # noqa: E402
 from ppo_lesson.returns import gae  # noqa: E402
 
 PAGE = ROOT / "docs" / "conformance.md"
@@ -32,6 +34,7 @@ QUESTIONS = {
     "gae": "Returns of GAE: largest error",
     "clip": "The clipped loss, a mean over tokens: error, and of the gradient",
     "group": "Advantages of a group: largest error",
+    "family": "PPO's family: its expected gradient, the relative error from its formula, 1 - cosine with the truth",
 }
 
 
@@ -50,11 +53,30 @@ def ours() -> dict:
     def groups(scores, size, scale):
         return group_advantages(scores, torch.arange(len(scores)) // size, scale=scale)
 
+    def member(name):
+        how, ratio, limit, mean = members.MEMBERS[name]
+        low, high = members.limits(limit)
+        objective = {"cispo": "cispo", "tv": "dppo-tv", "kl": "dppo-kl"}.get(limit, "clip")
+        more = {"advantages": "rloo" if how == "rloo" else "group", "scale_groups": how == "scaled", "replies": 3}
+        more |= {"ratio": ratio, "objective": objective, "aggregate": mean, "eps_high": high, "batch": 3}
+        more |= {"eps": low} if limit != "cispo" else {}
+        config = RLHFConfig(**more, minibatches=1, kl=None)
+
+        def loss(logp, old, scores, mask, sampler):
+            ids = torch.zeros(len(scores), dtype=torch.long)
+            A = rloo_advantages(scores, ids) if how == "rloo" else group_advantages(scores, ids, scale=how == "scaled")
+            objective = policy_objective(logp, old, A[:, None] * mask, mask, config)[0]
+            weight = truncated_weight(old, sampler, members.CAP) if limit == "tis" else 1.0
+            return -aggregate(objective * weight, mask, mean)
+
+        return loss
+
     kinds = ("k1", "k2", "k3")
     terms = {kind: lambda p, ref, old, k=kind: kl.estimate(p, ref, k) for kind in kinds}
     terms |= {f"{k}, off policy": lambda p, ref, old, k=k: kl.estimate_off_policy(p, old, ref, k) for k in kinds}
     hows = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum")
     return {
+        "family": {name: member(name) for name in members.MEMBERS if "whole" not in name},
         "kl": terms,
         "aggregate": {how: lambda x, mask, h=how: aggregate(x, mask, h) for how in hows},
         "gae": {"": returns},
@@ -83,6 +105,8 @@ def asked(question: str, variant: str, function) -> dict[str, tuple[float, ...] 
     def answer(case):
         if question == "kl":
             return truths.kl_errors(function, *truths.SETTINGS[case])
+        if question == "family":
+            return members.errors(function, variant, case)
         batch = getattr(cases, question)()[case]
         if question == "aggregate":
             return of_loss(function, truths.aggregated(*batch, variant), *batch)
@@ -94,7 +118,8 @@ def asked(question: str, variant: str, function) -> dict[str, tuple[float, ...] 
         return (largest(function(*batch), truths.groups(*batch, variant == "scaled")),)
 
     found = {}
-    for case in truths.SETTINGS if question == "kl" else getattr(cases, question)():
+    names = {"kl": truths.SETTINGS, "family": members.CASES}
+    for case in names[question] if question in names else getattr(cases, question)():
         try:
             found[case] = answer(case)
         except (RuntimeError, ValueError, ZeroDivisionError) as refused:

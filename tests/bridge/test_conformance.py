@@ -56,6 +56,32 @@ def test_ours_of_groups(ours):
     assert max(scaled["groups of 4"] + scaled["one right of 8"]) < 1e-4  # 1e-6 beside a deviation of .35 and more
 
 
+def test_every_member_of_ours_has_its_formula_and_only_whole_replies_have_the_true_direction(ours):
+    for (_, name), row in ours["family"].items():
+        assert max(formula for formula, _ in row.values()) < 1e-4, name  # 1e-6 added to deviations of .2 and more
+    on_policy = {name: row["on policy"][1] for (_, name), row in ours["family"].items()}
+    assert on_policy.pop("Dr. GRPO") < ROUNDING and min(on_policy.values()) > 1e-3
+
+
+def test_off_policy_each_members_limit_binds(monkeypatch):
+    """Else its formula would not be tried: out of reach, every limit is another gradient."""
+    members = conformance.members
+
+    def formula(name):
+        return lambda logp, *more: -(members.slopes(name, *(x.tolist() for x in (logp, *more))) * logp).sum()
+
+    for name in members.MEMBERS:
+        assert members.errors(formula(name), name, "off policy")[0] < ROUNDING
+    losses = {}
+    for name, (how, ratio, _, mean) in list(members.MEMBERS.items()):
+        monkeypatch.setitem(members.MEMBERS, f"{name}, no limit", (how, ratio, "none", mean))
+        losses[name] = formula(f"{name}, no limit")
+    limits = members.limits
+    monkeypatch.setattr(members, "limits", lambda limit: (1e9, 1e9) if limit == "none" else limits(limit))
+    for name, loss in losses.items():
+        assert members.errors(loss, name, "off policy")[0] > 1e-3, name
+
+
 @pytest.mark.parametrize("question", list(conformance.QUESTIONS))
 def test_a_formula_that_is_wrong_is_seen(question):
     """Every question's right answers, a tenth off: an error in every case that has a number."""
@@ -70,6 +96,8 @@ def test_a_formula_that_is_wrong_is_seen(question):
 def test_each_library_answers_and_is_right_where_nothing_is_special(name):
     """The check of the adapters: on ordinary batches every library has the exact numbers."""
     rows = conformance.everything({name: library(name)})
+    for (_, variant), row in rows["family"].items():
+        assert max(formula for formula, _ in row.values()) < 1e-3, variant  # TRL adds 1e-4 to deviations of .4 and more
     for variant, row in rows["aggregate"].items():
         assert max(row["replies of 2, 3 and 1 tokens"]) < 1e-6, variant  # theirs add 1e-8 to counts
     for row in rows["gae"].values():
