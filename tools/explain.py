@@ -20,7 +20,7 @@ its name, and prints the symptoms that it finds, the rules that it could not ask
 each of eight questions, with its reason and the cell of a notebook that shows it. `--eps` says the clip range of the
 run, if it was not 0.2.
 
-Read are our `metrics.jsonl` (or the folder of the run), verl's console and file logger, TRL's `trainer_state.json` (in
+Read are our `metrics.jsonl` (or the folder of the run), verl's console and file logger, TRL's trainer_state.json (in
 its newest `checkpoint-N`) and console, OpenRLHF's console, and CSV as wandb exports it, of one run. Colours, Ray's
 `(TaskRunner pid=7)`, progress bars and other lines are passed over; a half written last line is left out, and said.
 Unpack a `.gz` first.
