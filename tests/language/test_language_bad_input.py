@@ -412,7 +412,7 @@ SETTINGS = {
     "help": (["--set", "help=1"], ["eps=0.2", "kl_loss_kind=k2"]),
     "negative beta": (["--beta", "-0.1"], ["beta must not be negative; got -0.1"]),
     "a price nobody pays": (["--kl", "none", "--beta", "0.1"], ["with --kl none nobody pays it"]),
-    "not allowed together": (["--set", "advantages=group"], ["replies must be 2 or more"]),
+    "not allowed together": (["--set", "advantages=group"], ["replies=1 leaves none to compare"]),
     "does not divide": (["--set", "replies=3"], ["batch must be a multiple"]),
     "lr below 0": (["--set", "critic_lr=-1"], ["critic_lr must be"]),
     "gradients turned around": (["--set", "max_grad_norm=-1"], ["max_grad_norm must be positive; got -1.0"]),

@@ -401,7 +401,7 @@ def test_a_score_that_is_no_number_stops_and_says_where_the_run_is_safe(tmp_path
         ({"kl": PaperKL(1.0, 0.01)}, "belongs to ppo"),
         ({"advantages": "grpo"}, "advantages must be one of"),
         ({"kl_loss_kind": "k4"}, "kl_loss_kind must be one of"),
-        ({"advantages": "group", "replies": 1}, "replies must be 2 or more"),
+        ({"advantages": "group", "replies": 1}, "replies=1 leaves none to compare"),
         ({"replies": 3}, "batch must be a multiple"),
         ({"minibatches": 9}, "batch must be"),
         ({"iterations": 0}, "iterations must be at least 1"),
