@@ -12,7 +12,7 @@ from torch.distributions import Distribution, kl_divergence
 
 from .cartpole import CartPole, CartPoleBatch
 from .maze import Maze, MazeBatch
-from .objectives import aggregate, value_loss
+from .objectives import aggregate, explained_variance, value_loss
 from .validate import integer, refusal, refusing, require, settings, used
 from .vector import VectorBatch, check_steady
 
@@ -73,9 +73,8 @@ def _ask_once(envs, policy, critic) -> dict[str, Tensor]:
 
     x = envs.shown(policy) if vector else envs.states
     distribution = ask("policy", policy, x)
-    require(
-        isinstance(distribution, Distribution), TypeError, "network", "no distribution", type(distribution).__name__
-    )
+    kind = type(distribution).__name__
+    require(isinstance(distribution, Distribution), TypeError, "network", "no distribution", kind)
     if vector:  # does it choose among the actions that there are?
         numbers = envs.generators[0].get_state()
         envs.choose(policy)
@@ -103,9 +102,10 @@ def _ask_once(envs, policy, critic) -> dict[str, Tensor]:
 
 @torch.enable_grad()
 def critic_step(critic, optimizer, rollout, returns: Tensor, config) -> dict:
+    explained = explained_variance(rollout.values, returns, rollout.mask, dim=PER_SEED)  # by what it said before
     loss = aggregate(value_loss(critic(rollout.observations), returns), rollout.mask, dim=PER_SEED)
     optimizer_step("critic", critic, optimizer, loss, config)
-    return {"value_loss": loss.detach()}
+    return {"value_loss": loss.detach(), "explained_variance": explained}
 
 
 def optimizer_step(name: str, module: nn.Module, optimizer, loss: Tensor, config) -> Tensor:
@@ -123,6 +123,8 @@ def still_held(name: str, module, optimizer) -> None:
     """RuntimeError if a parameter was replaced or added, got another dtype, or all froze, since `optimizer` took it."""
     held = {p for group in optimizer.param_groups for p in group["params"]}
     own, learn = set(module.parameters()), {p for p in module.parameters() if p.requires_grad}
+    half = isinstance(optimizer, torch.optim.Adam) and any(p.dtype == torch.float16 for p in held)
+    require(not half, TypeError, "network", "half", name)
     same = all(optimizer.state[p].get("exp_avg", p).dtype == p.dtype for p in held)
     require(same and learn and learn <= held <= own, RuntimeError, "network", "replaced", name)
 

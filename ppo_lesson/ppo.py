@@ -91,7 +91,7 @@ def ppo(
     """
     controller = _check_ppo(config, critic, resume)
     envs = make_envs(env, config, seed)
-    settings = {} if resume is None else _settings(envs, config)
+    settings = {} if resume is None else _settings(envs, config, policy, critic)
     checkpoint.check_settings(resume, settings)
     check_common(envs, policy, critic, config)
     _frozen_copy(policy)
@@ -258,9 +258,8 @@ def _diagnostics(policy, critic, old, steps: Steps, config: PPOConfig) -> dict:
     row["kl"] = kl_divergence(old(steps.observations), distribution).mean(-1)
     row["explained_variance"] = explained_variance(steps.values_old, steps.returns, dim=-1)
     if config.objective == "clip":  # clipping asks for the signs of the weights
-        weights = whiten(steps.advantages, dim=-1) if config.whiten else steps.advantages
-        eps = {"eps": config.eps, "eps_high": config.eps_high}
-        row["clip_fraction"] = clip_fraction(logp, steps.logp_old, weights, **eps, dim=-1)
+        w = whiten(steps.advantages, dim=-1) if config.whiten else steps.advantages
+        row["clip_fraction"] = clip_fraction(logp, steps.logp_old, w, eps=config.eps, eps_high=config.eps_high, dim=-1)
     return row
 
 
@@ -276,11 +275,13 @@ def _said(first: Tensor, policy, critic) -> list[float]:
     return [policy(first).entropy().mean().item(), critic(first).mean().item()]
 
 
-def _settings(envs, config: PPOConfig) -> dict:
+def _settings(envs, config: PPOConfig, *networks: nn.Module) -> dict:
     """What must be the same when a run goes on."""
     seeds = envs.seed_numbers if envs.seeds else envs.seed_numbers[0]
     given = {f.name: repr(getattr(config, f.name)) for f in fields(config)}
-    return {"env": envs.fingerprint(), "seed": repr(seeds)} | given
+    parts = [part for network in networks if isinstance(network, nn.Module) for part in network.modules()]
+    layers = [[type(p).__name__, *((k, x) for k, x in vars(p).items() if isinstance(x, float | str))] for p in parts]
+    return {"env": envs.fingerprint(), "seed": repr(seeds), "layers": repr(layers)} | given
 
 
 def _check_ppo(config: PPOConfig, critic, resume) -> FixedKL | PaperKL | None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .loop import PER_SEED, check_common, critic_step, finish_row, make_envs, optimizer_step
 from .maze import Maze
-from .objectives import aggregate, explained_variance, policy_gradient
+from .objectives import aggregate, policy_gradient
 from .returns import discounted_returns, whiten
 from .rollout import whole_episodes
 from .validate import helpful, require
@@ -80,7 +80,6 @@ def reinforce(
         row = {"iteration": iteration} | _policy_step(policy, optimizer, rollout, weights, "seq-mean-token-sum", config)
         if critic is not None:
             row |= critic_step(critic, critic_optimizer, rollout, returns, config)
-            row["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask, dim=PER_SEED)
         steps = steps + rollout.mask.sum(PER_SEED)
         yield finish_row(row | {"lr": config.lr}, steps, rollout, config)
 
@@ -103,7 +102,6 @@ def actor_critic(
         weights = whiten(advantages, dim=PER_SEED) if config.whiten else advantages
         row = {"iteration": iteration} | _policy_step(policy, optimizer, rollout, weights, "token-mean", config)
         row |= critic_step(critic, critic_optimizer, rollout, returns, config)
-        row["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask, dim=PER_SEED)
         steps = steps + rollout.mask.sum(PER_SEED)
         yield finish_row(row | {"lr": config.lr}, steps, rollout, config)
 

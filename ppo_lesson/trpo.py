@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
-from .loop import PER_SEED, check_common, critic_step, finish_row, make_envs
+from .loop import check_common, critic_step, finish_row, make_envs
 from .normalize import RewardScale, observe
-from .objectives import explained_variance, surrogate
+from .objectives import surrogate
 from .returns import whiten
 from .validate import finite, helpful, integer, not_empty, require, same_shape
 
@@ -64,7 +64,6 @@ def trpo(env, policy: nn.Module, critic: nn.Module, config: TRPOConfig, *, seed:
         row = {"iteration": iteration} | trpo_step(policy, *flat, delta=config.delta, damping=config.damping)
         for _ in range(config.critic_steps):
             row |= critic_step(critic, optimizer, rollout, returns, config)
-        row["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask, dim=PER_SEED)
         row["entropy"] = policy(flat[0]).entropy().mean().detach()
         observe(flat[0], policy, critic)
         yield finish_row(row, torch.tensor((iteration + 1) * envs.n * config.steps), rollout, config)

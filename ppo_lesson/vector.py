@@ -117,13 +117,15 @@ class VectorBatch:
     def fingerprint(self) -> str:
         """What must be the same when a run goes on."""
         spec, inner = self.env.spec, self.env.unwrapped
-        name, given = (spec.id, spec.kwargs) if spec else (type(self.env).__name__, {})
-        if spec is None and isinstance(inner, COPIES):  # of what? a new one says it
-            one = inner.env_fns[0]()
-            name, limit = str(one), {"max_episode_steps": one.spec and one.spec.max_episode_steps}
-            given = one.spec.kwargs | limit if one.spec else vars(one.unwrapped)
+        name, made = (spec.id, [spec.kwargs]) if spec else (type(self.env).__name__, [])  # how all was made
+        if isinstance(inner, COPIES):  # of what? a new one says it, and what wraps it, such as a time limit
+            layer = one = inner.env_fns[0]()
+            name = spec.id if spec else str(one)
+            while layer is not one.unwrapped:
+                made, layer = [*made, vars(layer)], layer.env
+            made.append(layer.spec.kwargs if layer.spec else vars(layer))
             one.close()
-        given = {k: v for k, v in given.items() if isinstance(v, PLAIN) and " at 0x" not in repr(v)}
+        given = [{k: v for k, v in x.items() if isinstance(v, PLAIN) and " at 0x" not in repr(v)} for x in made]
         self.told = self.tried()  # what names do not tell: functions, tables, wrappers around all, the other copies
         env = f"{self.n} x {name}, {self.mode.name} {given or ''}, observations {self.observation_space}"
         return f"{env}, actions {self.action_space}, tried: {self.told}"
@@ -140,8 +142,7 @@ class VectorBatch:
         terminated, truncated = self._flags("terminated", terminated), self._flags("truncated", truncated)
         mask = ~self.resetting
         terminated, truncated = terminated & mask, truncated & ~terminated & mask
-        ended = terminated | truncated
-        arrived = observed
+        ended, arrived = terminated | truncated, observed
         if self.mode == AutoresetMode.NEXT_STEP:
             self.resetting = ended
         elif ended.any():

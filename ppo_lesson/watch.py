@@ -39,8 +39,7 @@ def known(part, logp: Tensor, rollout, returns: Tensor, config) -> dict:
         "target_error": error.where(rollout.ended.any((-2, -1)) if error.ndim else rollout.ended.any(), torch.nan),
         "stale_starts": stale.double().mean((-2, -1)),
     }
-    weights = part.advantages
-    return row | ({"advantage_std": weights.std(-1)} if config.whiten and weights.shape[-1] > 1 else {})
+    return row | ({"advantage_std": part.advantages.std(-1)} if config.whiten and part.advantages.shape[-1] > 1 else {})
 
 
 def gradient_error(optimizer, losses, part, config) -> Tensor:

@@ -21,8 +21,6 @@ def own_controller(config, models: Models, prompts, documents) -> FixedKL | Zieg
     actor, critic, reference, _ = models
     fits = (config.advantages == "gae") == (critic is not None)
     require(fits, ValueError, "model", "gae and critic", config.advantages, critic)
-    told = config.advantages, config.replies
-    require(config.advantages == "gae" or config.replies >= 2, ValueError, "model", "few replies", *told)
     require(actor is not reference, ValueError, "model", "one object")
     if not prompts or isinstance(prompts, str) or not all(isinstance(prompt, str) for prompt in prompts):
         raise ValueError(f"prompts must be a list of at least one text; got {prompts!r:.60}")

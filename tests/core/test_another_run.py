@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from gymnasium.wrappers import ClipReward, TransformReward, vector
+from gymnasium.wrappers import ClipReward, TimeLimit, TransformReward, vector
 
 from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
@@ -81,6 +81,10 @@ def lake(desc):
     return copies(*[lambda: gymnasium.wrappers.TransformAction(one(), int, Discrete(2))] * 2)
 
 
+def late(*limits):
+    return walks(lambda env: functools.reduce(TimeLimit, limits, env), limit=999)
+
+
 def patched():
     env = carts(lambda _: copies(*[lambda: gymnasium.make("CartPole-v1")] * 2))
     for one in env.envs:
@@ -103,6 +107,8 @@ OTHERS = {  # two environments behind the same spaces and names
         lambda: walks(lambda env: ClipReward(env, 0, 1)),
         lambda: walks(lambda env: ClipReward(env, 0, 0.5)),
     ),
+    "a limit later than the try": (lambda: late(30), lambda: late(40)),
+    "a limit inside of another": (lambda: late(30, 99), lambda: late(40, 99)),
     "another table": (walks, lambda: walks(pays=[0.0, 1.0])),
     "a table as an array": (lambda: walks(pays=np.array([1.0, 0.0])), lambda: walks(pays=np.array([1.0, 0.5]))),
     "the second copy": (lambda: copies(Walk, Walk), lambda: copies(Walk, functools.partial(Walk, drift=2.0))),

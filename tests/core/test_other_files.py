@@ -13,7 +13,7 @@ from torch.distributions import Categorical
 from ppo_lesson import checkpoint, kl
 from ppo_lesson.cartpole import CartPole
 from ppo_lesson.maze import Maze
-from ppo_lesson.policies import TabularCritic, TabularPolicy
+from ppo_lesson.policies import MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
 
 
@@ -71,20 +71,41 @@ def test_a_run_does_not_go_on_with_other_layers_behind_the_same_shapes(env, tmp_
     inputs = 16 if isinstance(env, Maze) else 4
     config = PPOConfig(iterations=4, lr=1e-3, critic_lr=1e-3, checkpoint_every=2, steps=32)
 
-    def run(act, count=9):
+    def run(act, count=9, factor=1.0):
         torch.manual_seed(0)
-        bodies = [nn.Sequential(nn.Linear(inputs, 8), act, nn.Linear(8, n)) for n in (4 if inputs == 16 else 2, 1)]
+        bodies = [nn.Sequential(nn.Linear(inputs, 8), act(), nn.Linear(8, n)) for n in (4 if inputs == 16 else 2, 1)]
         places = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2) if env == "vector" else env
-        policy = On(bodies[0], inputs, lambda y: Categorical(logits=y))
+        policy = On(bodies[0], inputs, lambda y: Categorical(logits=factor * y))
         rows = ppo(places, policy, On(bodies[1], inputs, lambda y: y[..., 0]), config, seed=0, resume=tmp_path / "run")
         got = [row for _, row in zip(range(count), rows)]
         rows.close()
         return got
 
-    first = run(nn.Tanh(), 3)
+    first = run(nn.Tanh, 3)
+    with pytest.raises(ValueError, match=r"holds another run: layers was .*'Tanh'.*, is now .*'ReLU'"):
+        run(nn.ReLU)
     with pytest.raises(ValueError, match=r"weights of other networks.*Make the same layers and functions again"):
-        run(nn.ReLU())
-    assert run(nn.Tanh())[:2] == first[:2]
+        run(nn.Tanh, factor=0.5)
+    assert run(nn.Tanh)[:2] == first[:2]
+
+
+@pytest.mark.parametrize("numbers", [(3.0, 10.0), (10.0, 3.0)])
+def test_a_run_does_not_go_on_with_another_number_in_a_layer(numbers, tmp_path):
+    """The limit of `Standardize` shows only where an observation reaches it: the first ones do not."""
+    config = PPOConfig(iterations=4, checkpoint_every=2, steps=32)
+
+    def run(limit, count=9):
+        policy, critic = MLPPolicy(4, 2, standardize=True), MLPCritic(4)
+        policy.net.standardize.limit = limit
+        rows = ppo(CartPole(), policy, critic, config, seed=0, resume=tmp_path / "run")
+        got = [row for _, row in zip(range(count), rows)]
+        rows.close()
+        return got
+
+    first = run(numbers[0], 3)
+    with pytest.raises(ValueError, match=rf"'limit', {numbers[0]}.* is now .*'limit', {numbers[1]}"):
+        run(numbers[1])
+    assert run(numbers[0])[:2] == first[:2]
 
 
 class On(nn.Module):

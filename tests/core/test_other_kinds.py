@@ -236,6 +236,19 @@ def test_a_policy_in_a_half_learns_what_it_learns_in_float32(dtype):
     assert np.abs(entropy - right).max() < room and np.median(moved) > 0.2 * np.median(wanted)
 
 
+@pytest.mark.parametrize("train", [trpo, actor_critic, reinforce])
+def test_where_adam_is_torchs_float16_is_refused_by_name_and_nothing_else_is(train):
+    """Its epsilon of 1e-8 is 0 there: the run "diverged", and lower learning rates, the advice, changed nothing."""
+    nets, config = (TabularPolicy().half(), TabularCritic().half()), TRAINERS[train]
+    with pytest.raises(TypeError, match=r"(policy|critic) is in float16, in which Adam.*: (policy|critic)\.float\(\)"):
+        list(train(Maze(), *nets, config, seed=0))
+    assert len(list(train(Maze(), *(net.float() for net in nets), config, seed=0))) == config.iterations
+    assert len(list(train(Maze(), *(net.bfloat16() for net in nets), config, seed=0))) == config.iterations
+    if train is reinforce:
+        plain = ReinforceConfig(iterations=4, lr=0.01, optimizer="sgd")
+        assert len(list(train(Maze(), *(net.half() for net in nets), plain, seed=0))) == 4
+
+
 def test_steps_too_small_for_a_half_add_up():
     """1 - 2^-10 is no bfloat16: 100 such steps stood still."""
     p = nn.Parameter(torch.ones(3, dtype=torch.bfloat16))
