@@ -35,10 +35,8 @@ def encode(config, models: Models, prompts, tokenizer, places=()) -> list[tuple[
     if len(encoded) < len(prompts):
         warnings.warn(refusal("texts", "repeated", len(prompts) - len(encoded), len(prompts)), stacklevel=3)
     unknown = {getattr(tokenizer, "unk_token_id", None)} - {tokenizer.eos_token_id}
-    if empty := [text for text, ids in encoded if not {*ids} - unknown]:
-        raise ValueError(
-            f"prompts: {empty[0]!r} has no token (that is known), so that nothing could decide the reply's first"
-        )
+    empty = [text for text, ids in encoded if not {*ids} - unknown]
+    require(not empty, ValueError, "texts", "nothing known", empty)
     actor, critic, reference, reward = models
     require(getattr(reward, "kind", "") != "critic", ValueError, "model", "a critic", KINDS["critic"], KINDS["reward"])
     readers = {"actor": actor, "critic": critic, "reference": reference}

@@ -193,9 +193,8 @@ def _examples(row: dict | Bad, kind: str) -> list:
     require(not any(turns[:-1] != wholes[0][:-1] for turns in wholes), _Left, "rows", "apart")
     replies = tuple(turns[-1]["content"] for turns in wholes)
     if len({reply.strip() for reply in replies}) == 1:
-        if form == "ours":
-            raise Bad(f"ranks a reply above itself: {short(replies[0])}")
-        raise _Left("hold the same reply twice")
+        itself = f"ranks a reply above itself: {short(replies[0])}"
+        raise Bad(itself) if form == "ours" else _Left("hold the same reply twice")
     cut, places = row.get("cut", []), range(len(replies))
     if not isinstance(cut, list) or not all(type(i) is int and i in places for i in cut) or len(set(cut)) < len(cut):
         raise Bad(f'"cut" must list places of replies, each once, from 0 to {places[-1]}; got {short(cut)}')

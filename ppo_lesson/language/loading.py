@@ -21,7 +21,7 @@ from transformers.utils import cached_file, logging
 from ..validate import read_toml, refusal, require
 
 _READ = read_toml(__package__, "loading.toml")
-REASONS, ADAPTERS, TASKS = _READ["reason"], _READ["adapters"], tuple(_READ["tasks"])
+REASONS, ADAPTERS, TASKS, WHOLE_AND_PARTS = (_READ[name] for name in ("reason", "adapters", "tasks", "whole and parts"))
 NUMBERS = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}  # of safetensors
 FINE = torch.float32, torch.float64  # what sums are made in, too
 
@@ -49,10 +49,12 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     model: its trunk would do for one, and be none. Of other heads, which are not used, there is a warning.
     """
     _refuse_adapter(folder)
+    twice = [(Path(folder) / name).exists() for name in WHOLE_AND_PARTS]
+    require(not all(twice), ValueError, "model", "twice", folder, *WHOLE_AND_PARTS)
     trunk = kind is AutoModel  # is all that a critic or a reward model wants
     require(trunk or not (Path(folder) / "head.safetensors").exists(), ValueError, "model", "has a number", folder)
     config = without_code(AutoConfig, folder)
-    if wrong := [name for name in config.architectures or () if name.endswith(TASKS) and not trunk]:
+    if wrong := [name for name in config.architectures or () if name.endswith(tuple(TASKS)) and not trunk]:
         raise ValueError(refusal("model", "classifies", folder, wrong[0]))
     require(not (how := getattr(config, "quantization_config", None)), ValueError, "model", "quantised", folder, how)
     if (path := Path(folder) / "generation_config.json").exists():

@@ -124,8 +124,7 @@ def accuracy(model: ScalarModel, tokenizer, rankings: list[Ranking]) -> float:
 def _encode(tokenizer, prompts, replies, ended) -> list[tuple[list[int], list[int]]]:
     """(prompt ids, reply ids) of every reply; a prompt that comes again is encoded once."""
     known = {prompt: prompt_ids(tokenizer, prompt) for prompt in dict.fromkeys(prompts)}
-    each = zip(prompts, replies, ended)
-    return [(known[prompt], reply_ids(tokenizer, reply, prompt=prompt, ended=end)) for prompt, reply, end in each]
+    return [(known[p], reply_ids(tokenizer, x, prompt=p, ended=end)) for p, x, end in zip(prompts, replies, ended)]
 
 
 def _score_ids(model: ScalarModel, tokenizer, texts: list[tuple[list[int], list[int]]], rows: int = 16) -> Tensor:

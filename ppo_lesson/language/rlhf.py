@@ -266,8 +266,7 @@ def _same_reward(reward, tokenizer, run: checkpoint.Run, config: RLHFConfig) -> 
 def _facts(rollout: ReplyRollout) -> dict[str, float]:
     """What the rollout alone tells."""
     facts = {"score": rollout.scores.mean().item(), "kl_ref": rollout.kl_ref.mean().item()}
-    lengths = rollout.mask.sum(-1).float()
-    facts |= {"length": lengths.mean().item(), "ended": rollout.ended.float().mean().item()}
+    facts |= {"length": rollout.mask.sum(-1).float().mean().item(), "ended": rollout.ended.float().mean().item()}
     if len(rollout.scores) > 1:
         facts["score_std"] = rollout.scores.double().std().item()  # exactly 0 where all are alike
     if (asked := len(set(rollout.prompts))) > 1:

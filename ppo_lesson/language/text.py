@@ -37,6 +37,11 @@ def load_tokenizer(folder) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def _ids(tokenizer, text: str, **how) -> list[int]:
+    with validate.refusing(Exception, ValueError, "texts", "no token for it", text):
+        return tokenizer(text, add_special_tokens=False, **how)["input_ids"]
+
+
 def start_ids(tokenizer) -> list[int]:
     """What the tokenizer puts before a text by itself: a BOS, or nothing."""
     bare, whole = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
@@ -51,7 +56,7 @@ def prompt_ids(tokenizer, prompt: str) -> list[int]:
     turns = turns_of(prompt)
     if not tokenizer.chat_template:
         validate.require(not isinstance(prompt, Dialogue) or prompt.spoken, ValueError, "texts", "template", prompt)
-        ids, start = tokenizer(prompt, add_special_tokens=False)["input_ids"], start_ids(tokenizer)
+        ids, start = _ids(tokenizer, prompt), start_ids(tokenizer)
         return ids if ids[: len(start)] == start else [*start, *ids]  # a prompt may have its BOS already
     words = (x for x in tokenizer.all_special_tokens if len(x) > 2)  # a "!" may be somebody's PAD
     found = [x for x in words if any(x in turn["content"] for turn in turns)]
@@ -66,7 +71,7 @@ def prompt_ids(tokenizer, prompt: str) -> list[int]:
         any_ = _chat(tokenizer, [{"role": "user", "content": MARK}], add_generation_prompt=True)
         lost += ["user"] * (text == any_)
     validate.require(not lost, ValueError, "texts", "no place", lost, prompt)
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    return _ids(tokenizer, text)
 
 
 def pair_ids(tokenizer, prompt: str, reply: str) -> tuple[list[int], list[int]]:
@@ -136,15 +141,15 @@ def _turn(tokenizer, template: str) -> tuple[str, int, str]:
     head = "" if gap.isspace() or begin != _chat(tokenizer, turns[:1]) else gap.rstrip(" ")
     gap = gap[len(head) :]
     special = {*tokenizer.all_special_ids, *(i for i, x in tokenizer.added_tokens_decoder.items() if x.content.strip())}
-    ends = (i for i in tokenizer(behind, add_special_tokens=False)["input_ids"] if i in special)
+    ends = (i for i in _ids(tokenizer, behind) if i in special)
     return gap if gap.isspace() else "", next(ends, tokenizer.eos_token_id), head
 
 
 @lru_cache(maxsize=8)
 def _lead(tokenizer) -> list[int]:
     """Ids of a newline, behind which a reply is read and written if the tokenizer puts a space before every text."""
-    twice = 2 * tokenizer("a", add_special_tokens=False)["input_ids"]
-    return tokenizer("\n", add_special_tokens=False)["input_ids"] if tokenizer.decode(twice) == "a a" else []
+    twice = 2 * _ids(tokenizer, "a")
+    return _ids(tokenizer, "\n") if tokenizer.decode(twice) == "a a" else []
 
 
 def _gap(tokenizer, prompt: str, reply: str) -> str:
@@ -163,7 +168,7 @@ def reply_ids(tokenizer, reply: str, *, prompt: str = "", ended: bool = True) ->
     a newline, and under a foreign chat template only if that writes one there.
     """
     text = "\n" * bool(_lead(tokenizer)) + _gap(tokenizer, prompt, reply) + reply
-    ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"][len(_lead(tokenizer)) :]
+    ids = _ids(tokenizer, text, split_special_tokens=True)[len(_lead(tokenizer)) :]
     return [*ids, end_ids(tokenizer)[0]] if ended else ids
 
 

@@ -384,6 +384,18 @@ def test_a_cache_that_goes_on_with_the_rows_of_others_is_refused(tmp_path, monke
 # ---- critics and reward models ---------------------------------------------------------------------------------------
 
 
+def test_two_sets_of_weights_in_one_folder_are_refused(tmp_path):
+    """One whole and one in parts, as another program leaves them: transformers takes the whole one, silently."""
+    folder = saved(tmp_path / "both")
+    build("llama").save_pretrained(tmp_path / "parts", max_shard_size="20KB")
+    for file in (tmp_path / "parts").glob("model*"):
+        file.rename(folder / file.name)
+    with pytest.raises(ValueError, match=r"holds model.safetensors and model.safetensors.index.json, two sets"):
+        load_language_model(folder)
+    (folder / "model.safetensors").unlink()
+    load_language_model(folder)
+
+
 def test_a_folder_says_whether_it_is_a_critic_or_a_reward_model(tmp_path):
     model = build("llama")
     for kind in ("critic", "reward"):

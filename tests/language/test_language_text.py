@@ -182,6 +182,19 @@ def test_a_tokenizer_without_an_end_is_refused(foreign, tmp_path):
         load_tokenizer(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["hello you", "zzz"])
+def test_a_word_that_has_no_token_is_named_where_the_tokenizer_has_no_unk(text):
+    """It ended in "Exception: WordLevel error", of no type that could be caught, without the text."""
+    vocabulary = {word: i for i, word in enumerate(["<end>", "hello", "world", "a"])}
+    backend = Tokenizer(models.WordLevel(vocabulary))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    closed = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<end>")
+    assert prompt_ids(closed, "hello world") == [1, 2] and reply_ids(closed, "world a") == [2, 3, 0]
+    for ids in (prompt_ids, reply_ids):
+        with pytest.raises(ValueError, match=f"no token for a word of ' ?{text}', .* Give it an unk_token"):
+            ids(closed, text)
+
+
 # ---- padding ---------------------------------------------------------------------------------------------------------
 
 
