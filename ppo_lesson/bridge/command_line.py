@@ -96,8 +96,7 @@ def read_settings(text: str) -> dict:
             key = match[1]  # "--" alone: the command of another program begins
             settings |= {key: True} if key else {}
         elif key is not None:
-            before = settings[key]
-            now = _value(word)
+            before, now = settings[key], _value(word)
             settings[key] = now if before is True else [*(before if isinstance(before, list) else [before]), now]
     require(settings, ValueError, "bridge", "no setting", text[:60])
     return settings
@@ -146,6 +145,7 @@ def flat(settings: dict, prefix: str = "") -> dict:
     """{"a": {"b": 1}} -> {"a.b": 1}; flat ones stay as they are. ValueError for a key that is there in both forms."""
     found = {}
     for key, value in settings.items():
+        value = value.tolist() if hasattr(value, "tolist") else value  # of numpy: Python's
         more = flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
         if twice := found.keys() & more.keys():
             raise ValueError(f"settings have {min(twice)} twice, flat and nested; keep one")

@@ -5,6 +5,7 @@ import re
 from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -193,3 +194,12 @@ def test_a_script_with_json_in_a_word_stays_a_script():
     words = """ray job submit --runtime-env-json='{"a": 1}' -- python3 -m verl.trainer.main_ppo algorithm.gamma=0.9"""
     found = bridge.read_settings(words)
     assert found["algorithm.gamma"] == 0.9 and found["runtime-env-json"] == '{"a": 1}' and len(found) == 2
+
+
+def test_numbers_of_numpy_are_numbers():
+    """A sweep's settings come from `np.linspace`: a switch was refused, a pair was no pair."""
+    plain = {"actor.eps_clip_low_high": [0.2, 0.3], "critic": {"value_clip": 0.5}, "algo.kl.use_loss": True}
+    theirs = {"actor.eps_clip_low_high": np.array([0.2, 0.3]), "critic": {"value_clip": np.float64(0.5)}}
+    assert bridge.from_openrlhf(theirs | {"algo.kl.use_loss": np.bool_(True)}) == bridge.from_openrlhf(plain)
+    verl = {"actor_rollout_ref.actor.use_kl_loss": True, "actor_rollout_ref.rollout.n": 4, "data.train_batch_size": 512}
+    assert bridge.from_verl({key: np.array(x)[()] for key, x in verl.items()}) == bridge.from_verl(verl)

@@ -4,6 +4,7 @@ import builtins
 import functools
 import getpass
 import io
+import logging
 import math
 import os
 import resource
@@ -376,6 +377,10 @@ CHANGES = {
     "a function of Python, NumPy or torch": lambda x, scale: setattr(torch, "zeros", None),
     "Python's recursion limit": lambda x, scale: sys.setrecursionlimit(12_345),
     "the working folder": folder,
+    "an environment variable": lambda x, scale: os.environ.update(OMP_NUM_THREADS="3"),
+    "the way torch prints": lambda x, scale: torch.set_printoptions(sci_mode=False, precision=1),
+    "the way NumPy prints": lambda x, scale: np.set_printoptions(precision=1, suppress=True),
+    "which messages are logged": lambda x, scale: logging.disable(logging.ERROR),
 }
 
 

@@ -6,7 +6,7 @@ What the learner reads about a wrong answer is put together in `diagnosis.py`.
 
 from __future__ import annotations
 
-from . import diagnosis, sandbox
+from . import diagnosis, sandbox, texts
 from .ahead import go_ahead
 from .compare import as_tensor, difference, leaves
 from .diagnosis import Failure, Grade
@@ -72,25 +72,20 @@ def _structure(spec, fn, seen, expected) -> Failure | None:
             where = f" ({got.line})" if got.line else ""
             text = f"{spec.raising}: {got.error}" if spec.raising else f"your function raised {got.error}"
             return Failure(f"{text}{where}", args, printed=got.printed, tip=error_tip(got.error))
-        if got.changed in sandbox.SWITCHES:
-            advice = "It is the whole notebook's: do without it, or put it back before you return"
-            return Failure(f"your function changed {got.changed}. {advice}", args)
         if got.changed and not want.changed:
-            text = f"your function changed its argument {got.changed}. "
-            text += "The caller still needs it as it was: work on a copy"
-            if got.tracked:
-                text += f", `{got.changed}.detach().clone().requires_grad_()`. Yours carries a gradient from now on"
-            return Failure(text, args)
+            kind = (
+                "a switch"
+                if got.changed in sandbox.SWITCHES
+                else "a tracked argument"
+                if got.tracked
+                else "an argument"
+            )
+            return Failure(_say(f"{kind} changed", got.changed), args)
         if want.error:
             continue
         if got.value is None and want.value is not None:
-            text = "your function returned None. Is the `return` missing, or inside an `if`?"
-            if returns_something(fn):
-                text = (
-                    "your function returned None. Does the `return` stand inside an `if`, or behind it a call that "
-                    "gives None? `append`, `sort`, `reverse` and `print` change or show something and give nothing back"
-                )
-            return Failure(text, args, printed=got.printed)
+            why = _say("None returned" if returns_something(fn) else "nothing returned")
+            return Failure(f"your function returned None. {why}", args, printed=got.printed)
     for args, got, want, found in diagnosis.differences(spec, seen, expected):
         if found.kind == "value":
             continue
@@ -100,6 +95,10 @@ def _structure(spec, fn, seen, expected) -> Failure | None:
         habit = error_tip(found.message) if found.kind == "type" else ""
         return Failure(found.message + tip, args, got.value, want.value, True, printed=got.printed, tip=habit)
     return None
+
+
+def _say(kind: str, *what: str) -> str:
+    return texts.read("slips")["grades"][kind].format(*what)
 
 
 def _parts(seen, expected, path) -> list[tuple]:
@@ -150,15 +149,11 @@ def _gradients(spec, seen, expected) -> Failure | None:
                 return Failure(text, args, tip=error_tip(got.no_gradients))
             if not difference(mine, right, **diagnosis.gradient_tolerance(spec)):
                 continue
-            if mine.isnan().any():
-                text = f"the gradient for {name} has a NaN in it. Look for 0 * inf, log(0), or a square root of 0"
-            elif not mine.any():
-                text = f"the gradient for {name} is lost: it is zero. Look for .detach(), .item() or torch.no_grad()"
-            elif not right.any():
-                text = f"a gradient flows to {name}, and none should: here {name} is data, so it needs .detach()"
-            else:
-                text = f"the gradient with respect to {name} is not the gradient of the right function"
-            return Failure(text, args, mine, right, True)
+            nothing = (
+                "no gradient" if not mine.any() else "a gradient of data" if not right.any() else "another gradient"
+            )
+            why = "a gradient of NaN" if mine.isnan().any() else nothing
+            return Failure(_say(why, name), args, mine, right, True)
     return None
 
 

@@ -15,6 +15,7 @@ import getpass
 import inspect
 import io
 import linecache
+import logging
 import math
 import os
 import random
@@ -37,6 +38,7 @@ PRINTS = 100_000  # characters kept of what is printed: a loop that prints for a
 LATE = "it did not finish within 1 second. Is there a loop that never ends, or far more work than needed?"
 HOMES = builtins, getpass, math, np, torch, torch.nn.functional
 FUNCTIONS = [(home, name) for home in HOMES for name, f in vars(home).items() if callable(f)]
+PRINTED = vars(torch._tensor_str.PRINT_OPTS)
 SWITCHES = {  # what is the whole notebook's, and how it is read and set
     "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "torch's default device": (
@@ -57,6 +59,10 @@ SWITCHES = {  # what is the whole notebook's, and how it is read and set
     ),
     "Python's recursion limit": (sys.getrecursionlimit, sys.setrecursionlimit),
     "the working folder": (os.getcwd, os.chdir),
+    "an environment variable": (lambda: dict(os.environ), lambda x: (os.environ.clear(), os.environ.update(x))),
+    "the way torch prints": (lambda: dict(PRINTED), PRINTED.update),
+    "the way NumPy prints": (np.get_printoptions, lambda how: np.set_printoptions(**how)),
+    "which messages are logged": (lambda: logging.root.manager.disable, logging.disable),
 }
 
 
