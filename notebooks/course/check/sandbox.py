@@ -38,7 +38,7 @@ PRINTS = 100_000  # characters kept of what is printed: a loop that prints for a
 LATE = "it did not finish within 1 second. Is there a loop that never ends, or far more work than needed?"
 HOMES = builtins, getpass, math, np, torch, torch.nn.functional
 FUNCTIONS = [(home, name) for home in HOMES for name, f in vars(home).items() if callable(f)]
-PRINTED = vars(torch._tensor_str.PRINT_OPTS)
+PRINTED = vars(inspect.getmodule(torch.set_printoptions).PRINT_OPTS)  # torch has no get_printoptions
 SWITCHES = {  # what is the whole notebook's, and how it is read and set
     "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "torch's default device": (
