@@ -38,6 +38,7 @@ def test_one_cell_comes_out_again():
 
 
 @pytest.mark.parametrize("name", [name for name, change in ablation.CHANGES.items() if change and change != "limit"])
+@pytest.mark.slow
 def test_every_change_changes_something(name, monkeypatch):
     """Two iterations with long steps do not end alike, so no row is the full recipe under another name."""
     short = {"iterations": 2, "steps": 8, "epochs": 20 if "epochs" in name else 3, "lr": 0.1}

@@ -74,6 +74,7 @@ def raises(error):
     return question
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_is_wrong_and_the_next_ones_run(short, tmp_path, capsys, monkeypatch):
     short["off"] = (lambda bench: {"off": 2.0, "bound": 1.0}, "off")
     short["no library"] = (raises(ModuleNotFoundError("No module named 'peft'")), "off")
@@ -100,6 +101,7 @@ def test_a_step_that_fails_is_wrong_and_the_next_ones_run(short, tmp_path, capsy
     assert json.loads(file.with_stem("x-before").read_text()) == kept, "an earlier run is not lost"
 
 
+@pytest.mark.slow
 def test_a_driver_that_fails_before_all_questions_leaves_the_rest(short, monkeypatch, tmp_path):
     monkeypatch.setattr(correctness, "Bench", raises(RuntimeError("CUDA error")))
     assert gpu.main(["--tiny", "--output", str(tmp_path / "x.json")]) == 1
@@ -150,6 +152,7 @@ def test_what_is_asked_for_is_what_all_steps_compute_in(monkeypatch):
     assert {profile.half for profile in asked} == {torch.float16} and all(not profile.lora_rank for profile in asked)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_into_the_time_is_named_and_not_run(monkeypatch):
     monkeypatch.setattr(correctness, "ask", lambda profile, left: iter(()))
     monkeypatch.setattr(pipeline, "run", lambda size, **named: iter([("all", named | {"seconds": size.seconds})]))

@@ -93,6 +93,7 @@ def test_a_formula_that_is_wrong_is_seen(question):
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.slow
 def test_each_library_answers_and_is_right_where_nothing_is_special(name):
     """The check of the adapters: on ordinary batches every library has the exact numbers."""
     rows = conformance.everything({name: library(name)})

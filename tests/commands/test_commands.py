@@ -74,6 +74,7 @@ def test_three_commands_one_after_the_other(folder, tmp_path, capsys):
     assert said.out.count("\n    ") > 6, "sample replies while it runs"
 
 
+@pytest.mark.slow
 def test_what_a_run_leaves_behind(folder, tmp_path):
     assert shop.rlhf(folder, tmp_path) == 0
     summary = json.loads((tmp_path / "summary.json").read_text("utf-8"))
@@ -277,12 +278,14 @@ shop.rlhf(Path(sys.argv[1]), Path(sys.argv[2]), short={LONG}, reward={killer!r})
     same_run(tmp_path, whole)
 
 
+@pytest.mark.slow
 def test_a_finished_run_can_be_resumed_and_changes_nothing(folder, tmp_path, whole, capsys):
     before = (whole / "actor" / "model.safetensors").read_bytes(), (whole / "metrics.jsonl").read_bytes()
     assert cli.main(["rlhf", "--output", f"{whole}", "--resume"]) == 0
     assert ((whole / "actor" / "model.safetensors").read_bytes(), (whole / "metrics.jsonl").read_bytes()) == before
 
 
+@pytest.mark.slow
 def test_resume_where_nothing_is_begins(folder, tmp_path, capsys):
     assert shop.rlhf(folder, tmp_path, "--resume") == 0
     assert "a new run begins" in capsys.readouterr().out

@@ -89,6 +89,7 @@ def test_ctrl_c_at_any_moment_of_the_beginning(seconds, folder, tmp_path):
     assert program.returncode == 130 and "Traceback" not in said and "stop" in said, said
 
 
+@pytest.mark.slow
 def test_an_interrupt_within_an_exec_ends_with_our_status(tmp_path):
     """Dataclasses and named tuples are made by `exec`; Python remembers an interrupt that passes through one."""
     words = "from ppo_lesson.commands import main, train\n"
@@ -205,6 +206,7 @@ def test_a_run_is_not_written_over_the_model_that_it_begins_with(command, over, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="closes streams as a shell does")
+@pytest.mark.slow
 def test_a_shell_that_closed_its_streams_ends_no_run(folder, tmp_path):
     argv = [sys.executable, "-m", "ppo_lesson", "sft", "--model", folder / "model", "--data", folder / "pairs.jsonl"]
     words = shlex.join(map(str, [*argv, "--output", tmp_path / "out", "--steps", "2", "--batch", "4"]))
@@ -248,6 +250,7 @@ def test_what_stands_in_the_way_of_the_end_is_told_at_the_beginning(name, folder
 
 
 @pytest.mark.parametrize("text", ["[]", '{"command": "rlhf", "options": 3}', '{"options": {}}', "\ufffe"])
+@pytest.mark.slow
 def test_a_run_file_that_is_none(text, folder, tmp_path, capsys):
     assert shop.rlhf(folder, tmp_path) == 0
     (tmp_path / "run.json").write_text(text, "utf-16")

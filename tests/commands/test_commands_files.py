@@ -74,6 +74,7 @@ def put(path, rows):
 @pytest.mark.parametrize(
     ("name", "file", "says", "rows"), [(name, *form) for name, forms in FORMS.items() for form in forms]
 )
+@pytest.mark.slow
 def test_a_command_says_what_it_recognised_and_trains(name, file, says, rows, folder, tmp_path, capsys):
     path = put(tmp_path / file, rows)
     assert cli.main(command(folder, name, path, tmp_path / "run")) == 0
@@ -93,6 +94,7 @@ def test_a_text_too_long_for_the_model_is_named_by_line(name, folder, tmp_path, 
     assert "prompts are too long for the" in said and "which reads 64 tokens (line 7, line 14): 'red tea" in said
 
 
+@pytest.mark.slow
 def test_what_is_left_out_stands_in_the_same_line(folder, tmp_path, capsys):
     rows = [{"prompt": a} for a in ASK] * 2
     assert cli.main(command(folder, "rlhf", put(tmp_path / "a.jsonl", rows), tmp_path / "run")) == 0

@@ -33,6 +33,7 @@ class Asked(dict):
         return super().get(name, default)
 
 
+@pytest.mark.slow
 def test_every_option_is_read(folder, tmp_path, monkeypatch):
     """Of each command, in one run: an option that nobody asks for would be unused, in silence."""
     said = []
@@ -91,6 +92,7 @@ def test_options_that_would_change_nothing_are_refused(more, words, folder, tmp_
     assert not (tmp_path / "run" / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_what_has_an_effect_together_still_runs(folder, tmp_path):
     (folder / "plain.txt").write_text("a cup of tea\n" * 99, "utf-8")
     for i, more in enumerate((GROUP, ["--documents", f"{folder / 'plain.txt'}", "--set", "ptx_coef=0.5"])):

@@ -420,6 +420,7 @@ def small(name, **changes):
 
 
 @pytest.mark.parametrize("name", TRAIN)
+@pytest.mark.slow
 def test_no_gradient_of_a_member_looks_outside_the_mask_and_the_first_ratio_is_1(name):
     gradients, config = [], small(name)
     for soil in (0.0, math.nan, math.inf):
@@ -442,6 +443,7 @@ def test_no_gradient_of_a_member_looks_outside_the_mask_and_the_first_ratio_is_1
 
 
 @pytest.mark.parametrize("name", TRAIN)
+@pytest.mark.slow
 def test_one_token_replies_are_enough(name):
     rows, _ = run(small(name, max_new_tokens=1, overlong_buffer=0), lambda prompt, reply: float(len(reply)))
     assert len(rows) == 3 and all(math.isfinite(row["score"]) for row in rows)

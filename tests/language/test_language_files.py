@@ -544,6 +544,7 @@ def test_any_other_file_is_named_by_its_first_bytes(data, name, tmp_path):
         (saved(np.save, np.array([ASK])), [ASK]),
     ],
 )
+@pytest.mark.slow
 def test_the_line_that_converts_a_file_does_so(data, expected, tmp_path):
     (path := tmp_path / "it's my data.jsonl").write_bytes(data)
     reader = read_pairs if isinstance(expected[0], Pair) else read_prompts

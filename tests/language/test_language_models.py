@@ -156,6 +156,7 @@ def test_a_folder_without_a_head_is_named(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="rights of this kind are Unix's")
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
 @pytest.mark.parametrize("rank", ["0", "4"])
+@pytest.mark.slow
 def test_whom_you_let_read_your_new_files_may_read_the_weights(rank, mask, tmp_path, monkeypatch):
     """Safetensors writes them for their owner alone, and a colleague or a server could not load what was trained."""
     if rank != "0":

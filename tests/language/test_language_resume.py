@@ -71,6 +71,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize(("first", "then", "words"), OTHERS.values(), ids=OTHERS)
+@pytest.mark.slow
 def test_another_one_is_refused_by_name(first, then, words, tmp_path):
     path = tmp_path / "run"
     go(path, 3, **first)
@@ -178,6 +179,7 @@ def test_adapters_go_on_upon_their_own_base_only(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("error", [SystemExit(0), SystemExit(None), GeneratorExit(), CancelledError()], ids=repr)
+@pytest.mark.slow
 def test_no_way_to_end_a_reward_ends_the_run_as_if_all_were_well(error, tmp_path):
     calls = []
 

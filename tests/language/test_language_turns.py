@@ -160,6 +160,7 @@ def test_a_template_without_a_generation_prompt_begins_the_replys_turn_all_the_s
 
 
 @pytest.mark.parametrize(("said", "ends"), [(None, {1, T}), (7, {1, T, 7}), ([7, 9, 1], {1, T, 7, 9})])
+@pytest.mark.slow
 def test_a_reply_may_end_with_every_end_that_the_model_has(said, ends):
     tokenizer = made(template=CHATML)
     model = actor_of(tokenizer)
@@ -257,6 +258,7 @@ def test_one_that_writes_prompts_in_a_way_of_its_own_is_followed():
 # ---- a date ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_template_with_a_date_gives_the_same_prompt_every_day(tmp_path, monkeypatch):
     """And to the second: a run that goes on later must be the same run."""
     folder = shop.make(tmp_path / "shop")

@@ -332,6 +332,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize(("fn", "words"), STRANGE.values(), ids=STRANGE)
+@pytest.mark.slow
 def test_a_result_of_any_kind_is_named_and_the_notebook_goes_on(capsys, fn, words):
     decorated, x = answer(fn), torch.tensor([[1.0, 2.0]])
     assert torch.equal(decorated(x, 3.0), scaled_sum(x, 3.0)), "called before `check` has looked at it"
@@ -482,6 +483,7 @@ def test_what_would_stop_the_kernel_itself_stops_a_copy_of_it(capsys, fn, words,
 
 @linux
 @pytest.mark.parametrize("fn", [long_sum, ends_the_program])
+@pytest.mark.slow
 def test_a_function_without_a_source_is_no_exception(capsys, fn, monkeypatch):
     """Whether it is a stub is asked by a call, and that ended the kernel."""
     monkeypatch.setattr(sandbox, "SECONDS", 0.2)

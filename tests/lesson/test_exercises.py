@@ -110,6 +110,7 @@ def test_stub_is_not_attempted(id, body):
 
 
 @pytest.mark.parametrize("id, mistake", MISTAKES, ids=[f"{id}-{m.fn.__name__}" for id, m in MISTAKES])
+@pytest.mark.slow
 def test_mistake_gets_its_own_hint(id, mistake):
     result = grade(id, mistake.fn)
     assert result.status == "wrong"
@@ -142,6 +143,7 @@ def test_cases_are_the_same_at_every_call(id):
 
 
 @pytest.mark.parametrize("id", [id for id in catalog() if find(id).picture])
+@pytest.mark.slow
 def test_picture_is_drawn_for_right_and_wrong_answers(id):
     spec = find(id)
     words = []

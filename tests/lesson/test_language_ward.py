@@ -37,6 +37,7 @@ def test_the_patients_are_edits_of_the_true_source_with_words_and_threads():
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.slow
 def test_of_a_healthy_run_no_number_is_off(desk, seed):
     numbers = examine(desk, seed=seed)
     assert off(numbers) == [] and numbers.keys() == NUMBERS.keys()
@@ -45,6 +46,7 @@ def test_of_a_healthy_run_no_number_is_off(desk, seed):
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", PATIENTS)
+@pytest.mark.slow
 def test_a_patient_is_found_by_the_number_that_is_named(desk, name, seed):
     before = codes()
     assert off(examine(desk, PATIENTS[name], seed=seed))[0] == FOUND_BY[name]

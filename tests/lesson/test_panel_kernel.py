@@ -98,6 +98,7 @@ def kernel(manager, tmp_path):
     client.stop_channels()
 
 
+@pytest.mark.slow
 def test_it_says_so_at_once_and_computes_only_the_newest_values(kernel):
     kernel.move(0, 1)
     kernel.until("training 64 robots …")

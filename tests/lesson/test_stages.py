@@ -103,6 +103,7 @@ def test_the_notebooks_own_calls_are_those_of_the_command(material, a_few_plain_
     assert stages.before(desk, model, FEW.rlhf, CPU) == found["held"]["after"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_after_every_seed(tmp_path, monkeypatch, capsys, material, a_few_plain_texts):
     monkeypatch.setattr(stages, "FILE", tmp_path / "stages.json")
     monkeypatch.setattr(stages, "TINY", FEW)

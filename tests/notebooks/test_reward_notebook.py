@@ -38,6 +38,7 @@ def loaded():
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_several_strategies_fool_the_shipped_model():
     """An exercise with one key would be a riddle: at least three of these are right."""
     verdicts = {name: grade("fooling_reply", lambda reply=reply: reply) for name, reply in STRATEGIES.items()}
