@@ -8,6 +8,7 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 
+import nbformat
 import pytest
 import set_repo_url
 import yaml
@@ -85,6 +86,19 @@ def test_the_readme_has_the_line_of_the_tools_about_colab():
     """Among other things: nobody has run the course there."""
     line = set_repo_url.readme_line(notebooks.project()[0])
     assert f"{line} <!-- colab -->" in (ROOT / "README.md").read_text("utf-8") and "Nobody has run it" in line
+
+
+def test_the_readme_counts_the_notebooks_and_the_commands_that_are_there():
+    """Its map of the rooms; and which notebooks take minutes, more than the 45 s that a maze may take."""
+    readme, found = (ROOT / "README.md").read_text("utf-8"), notebooks.all_notebooks()
+    assert f"\nnotebooks/             {found[0].name[:2]} to {found[-1].name[:2]}, executed" in readme
+    commands = re.search(
+        r"python -m ppo_lesson (.*)\.$", import_module("ppo_lesson.commands.main").__doc__.splitlines()[0]
+    )[1]
+    assert re.search(r"(?m)^ppo_lesson/commands/ +python -m ppo_lesson (.*)$", readme)[1] == commands
+    said = re.search(r"in any order: ([\d, and]+) in one to three minutes, the others in seconds\.", readme)
+    seconds = {path.name[:2]: nbformat.read(path, 4).metadata["ppo_lesson"]["seconds"] for path in found}
+    assert re.findall(r"\d\d", said[1]) == [number for number, each in seconds.items() if each > 45]
 
 
 # ---- metadata ------------------------------------------------------------------------------------------------------

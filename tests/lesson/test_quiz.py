@@ -114,6 +114,9 @@ def test_run_all_spends_no_prediction(capsys):
     for value in (form.status.value, shown.answer.value):
         assert f"You predicted: {KEY.answer}. Right." in value and message.markup(KEY.why) in value
     assert "Recorded: " in form.status.value and shown.button.layout.display == "none"
+    before = form.status.value
+    form.button.click()  # a double click: what counted still counts, and its answer stays in place
+    assert form.status.value == before
     form.radio.value = CHOICES[0]
     form.button.click()
     assert "Not counted" in form.status.value and records.read()["predictions"]["moves"]["choice"] == KEY.answer

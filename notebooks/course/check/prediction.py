@@ -75,16 +75,17 @@ def prediction_widget(id: str, choices: list[str], heading: str = "") -> W.VBox:
         if buttons.value is None:
             status.value = announce("Choose an answer first.")
             return
-        late = False
+        shown = None
 
         def change(entry: dict) -> dict:
-            nonlocal late
-            late = _shown(entry)
-            return entry if late else {"choice": buttons.value}
+            nonlocal shown
+            shown = entry if _shown(entry) else None
+            return shown or {"choice": buttons.value}
 
         records.update("predictions", id, change)
-        if late:
-            status.value = announce(f'Not counted: the answer was shown before. `reset("{id}")` starts it over.')
+        if shown:
+            if shown.get("choice") != buttons.value:  # else a second click: it counted, and its answer stays open
+                status.value = announce(f'Not counted: the answer was shown before. `reset("{id}")` starts it over.')
             return
         status.value = announce(f"Recorded: {buttons.value}", message.BLUE)
         if id in _waiting:
