@@ -52,5 +52,8 @@ if __name__ == "__main__":
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else TARGET
     try:
         print(f"{target}: {write(target) / 1e6:.1f} MB")
-    except (ValueError, OSError) as problem:
+    except ValueError as problem:
         sys.exit(f"error: {problem}")
+    except OSError as problem:
+        line = f"python tools/colab_zip.py FOLDER/{TARGET.name}"
+        sys.exit(f"error: {target} was not written ({problem}). Make room there, or name another place: {line}")

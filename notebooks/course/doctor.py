@@ -218,8 +218,8 @@ def progress_file():
         if file.is_file():
             json.loads(file.read_text("utf-8"))
         place = next(p for p in (folder, *folder.parents) if p.exists())
-        with tempfile.TemporaryFile(dir=place):
-            pass
+        with tempfile.TemporaryFile(dir=place) as probe:
+            probe.write(bytes(4096))  # on a full disk a file can be made, but not written
         if file.exists() and not os.access(file, os.W_OK):
             raise PermissionError("the file is read-only")
     except ValueError:

@@ -171,3 +171,11 @@ def test_ready(monkeypatch):
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
     doctor.ready()
     assert calls[0][1:] == ["-m", "pip", "install", "--quiet", "--no-deps", "pillow>=10", "gymnasium>=1.1"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")
+def test_a_full_disk_lets_a_file_be_made_but_not_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("PPO_LESSON_HOME", str(tmp_path))
+    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", lambda dir: open("/dev/full", "wb"))
+    finding = only(doctor.progress_file())
+    assert "No space left on device" in finding.advice and "PPO_LESSON_HOME" in finding.advice

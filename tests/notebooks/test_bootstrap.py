@@ -219,6 +219,16 @@ def test_what_is_in_the_zip(whole):
         assert {name for name in git.stdout.splitlines() if (ROOT / name).is_file()} <= set(names)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_is_told_with_the_way_on(tmp_path):
+    target = tmp_path / "ppo-lesson-colab.zip"
+    (tmp_path / f"{target.name}.part").symlink_to("/dev/full")
+    done = subprocess.run([sys.executable, ROOT / "tools" / "colab_zip.py", target], capture_output=True, text=True)
+    assert done.returncode == 1 and not target.exists() and done.stderr.count("\n") == 1
+    assert f"{target} was not written" in done.stderr and "No space left on device" in done.stderr
+    assert "python tools/colab_zip.py FOLDER/" in done.stderr
+
+
 def test_too_large_a_zip_is_not_written(tmp_path):
     target = tmp_path / "ppo-lesson-colab.zip"
     target.write_text("the one before")
