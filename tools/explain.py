@@ -21,9 +21,10 @@ each of eight questions, with its reason and the cell of a notebook that shows i
 run, if it was not 0.2.
 
 Read are our `metrics.jsonl` (or the folder of the run), verl's console and file logger, TRL's trainer_state.json (in
-its newest `checkpoint-N`) and console, OpenRLHF's console, and CSV as wandb exports it, of one run. Colours, Ray's
-`(TaskRunner pid=7)`, progress bars and other lines are passed over; a half written last line is left out, and said.
-Unpack a `.gz` first.
+its newest `checkpoint-N`) and console, OpenRLHF's console, and CSV as wandb exports it, of one run; with semicolons or
+tabs, too. Colours, ranks, times, Ray's `(TaskRunner pid=7)`, progress bars and other lines are passed over; a half
+written last line is left out, and said. Where steps come again in a file (another run, or a resume), the last time
+counts; that is said as well. Unpack a `.gz` first.
 
 Six runs of our own trainer, one healthy and five sick, stand in `tests/bridge/logs` in each library's words. The rules
 name each disease there, where the library logs what betrays it, and say nothing about the healthy ones. What changed

@@ -59,11 +59,9 @@ def _hydra(value) -> str:
     """A value in Hydra's grammar: null, True, 1e-06, [a,b], and words, in single quotes where they need them."""
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_hydra, value)) + "]"
-    if value is None:
-        return "null"
     if isinstance(value, str) and not re.fullmatch(r"[\w./:-]+", value, re.ASCII):
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return str(value)
+    return "null" if value is None else str(value)
 
 
 NOT_READ = re.compile(r"(?m)^\s*\[[\w.]+\]\s*$|\b[\w.]+\(\s*\w+\s*=")  # TOML and the like, a call in Python
@@ -136,9 +134,7 @@ def _plain(node):
 def _resolved(value, settings: dict):
     """What ${other.key} and ${oc.select:other.key,default} refer to; anything else as it is."""
     match = re.fullmatch(r"\$\{(?:oc\.select:\s*)?([\w.]+)\s*(?:,\s*(.*))?\}", str(value))
-    if match is None:
-        return value
-    return settings.get(match[1], value if match[2] is None else _value(match[2]))
+    return value if match is None else settings.get(match[1], value if match[2] is None else _value(match[2]))
 
 
 def flat(settings: dict, prefix: str = "") -> dict:

@@ -11,16 +11,18 @@ import re
 from typing import NamedTuple
 
 from ..columns import COLUMNS
-from ..validate import read_toml, refusal, require
+from ..validate import read_toml, require
 
 _READ = read_toml(__package__, "logs.toml")
 OTHERS = _READ.pop("others")
 WRITERS = _READ  # name -> title, some, columns, and of some older
 WRITERS["ours"]["columns"] = dict.fromkeys(COLUMNS, "")
 METRICS = {name for of in WRITERS.values() for part in ("columns", "some", "older") for name in of.get(part, ())}
-NUMBER = r"(?:[\w.]+\()?([-+]?(?:\d[\d.]*(?:[eE][-+]?\d+)?|nan|inf(?:inity)?))\)?"  # also np.float64(0.5)
+STEPS = ("step", "iteration", "Step", "_step", "epoch")  # what counts a log's rows: the first of these that is there
+NUMBER = r"(?:[\w.]+\()?([-+]?(?:\d+(?:,\d{3})*(?:\.\d*)?(?:e[-+]?\d+)?|nan|inf(?:inity)?))\)?"  # also np.float64(0.5)
 IN_DICT = re.compile(rf"['\"]([^'\"]+)['\"]: ['\"]?{NUMBER}['\"]?(?=[,}}])", re.IGNORECASE)  # what print(a_dict) writes
-IN_LINE = re.compile(rf"(\S+):{NUMBER}(?= - |\s*$)", re.IGNORECASE)  # verl's console
+IN_LINE = re.compile(rf"(\S+):\s*{NUMBER}(?=\s+- |\s*$)", re.IGNORECASE)  # verl's console
+START = re.compile(r"(?:^|\s)(step:\s*\d+)\s+- |Global step (\d+): (?=\{)|(?<!['\"]: )(?=\{(?:\"|'(?![^']*': [{[])))")
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 
 
@@ -38,13 +40,12 @@ def read_log(text: str) -> Log:
     """What the text of a log holds. ValueError with the remedy for one that is empty, broken or of another kind."""
     require(text.strip(), ValueError, "log", "empty")
     left_out: list[str] = []
-    rows = [{_plain(name): x for name, x in _numbers(row).items()} for row in _rows(text, left_out)]
+    rows = _newest(list(map(_numbers, _rows(text, left_out))), left_out)
     names = {name for row in rows for name in row}
     require(names, ValueError, "log", "no numbers")
     known = {library: names & of["columns"].keys() for library, of in WRITERS.items() if names & set(of["some"])}
-    if not known:
-        who = next((f" It looks like {who}." for name, who in OTHERS.items() if name in names), "")
-        raise ValueError(refusal("log", "another trainer", ", ".join(sorted(names)[:8]), who))
+    who = next((f" It looks like {who}." for name, who in OTHERS.items() if name in names), "")
+    require(known, ValueError, "log", "another trainer", ", ".join(sorted(names)[:8]), who)
     library = max(known, key=lambda name: len(known[name]))
     table, older = WRITERS[library]["columns"], WRITERS[library].get("older", {})
     called = {new: old for old, new in older.items() if old in names and new not in names}
@@ -70,29 +71,30 @@ def _lines(text: str, left_out: list[str]) -> list[dict]:
     """Rows of JSON Lines, or of a console, whose other lines are passed over."""
     rows, lines = [], COLOURS.sub("", text).splitlines()
     for where, line in enumerate(lines, 1):
-        start = re.search(r"(?:^|\s)(step:\d+) - |Global step (\d+): (?=\{)|^\s*(?=\{)", line)
-        if start is None:
+        if (start := START.search(line)) is None:
             continue
-        whole, rest = line.rstrip().endswith("}"), line[start.end() :]
-        row = {"step": start[2]} if start[2] else {}
+        whole, row, rest = "}" in line, {"step": start[2]} if start[2] else {}, line[start.end() :]
         if start[1]:
             row, whole = dict(IN_LINE.findall(line)), where < len(lines) or text.endswith("\n")
         elif rest.startswith("{'"):
             row |= IN_DICT.findall(rest)
         else:
             with contextlib.suppress(ValueError):
-                row = json.loads(rest)
+                row |= json.JSONDecoder().raw_decode(rest)[0]
         if whole and row:
             rows.append(row)
-        else:
-            require(where == len(lines), ValueError, "log", "broken line", where, line[:60])
+        elif where == len(lines):
             left_out.append(f"the last line, {where}, is half written")
+        else:  # a dict of something else, as of the settings, may be
+            require(METRICS.isdisjoint(re.split("['\"]", line)), ValueError, "log", "broken line", where, line[:60])
     return rows
 
 
 def _table(text: str, left_out: list[str]) -> list[dict]:
     """Rows of a CSV; wandb writes the run's name before a metric, and its least and largest beside it."""
-    head, *rows = csv.reader(line for line in text.splitlines() if line.strip())
+    lines = [line for line in text.splitlines() if line.strip()]
+    between = max(",;\t", key=lines[0].count)  # as spreadsheets write it; elsewhere a comma may be the decimal one
+    head, *rows = csv.reader(lines, delimiter=between)
     require(len(head) > 1, ValueError, "log", "no numbers")
     runs = sorted({name.rpartition(" - ")[0] for name in head if " - " in name})
     require(len(runs) < 2, ValueError, "log", "several runs", ", ".join(runs))
@@ -102,7 +104,21 @@ def _table(text: str, left_out: list[str]) -> list[dict]:
     for where, row in enumerate(rows, 2):
         require(len(row) == len(head), ValueError, "log", "broken line", where, ",".join(row)[:60])
     names = [name.rpartition(" - ")[2] for name in head]
+    rows = [[x.replace(",", "." if between != "," and "." not in x else ",") for x in row] for row in rows]
     return [{k: x for k, x in zip(names, row) if not k.endswith(("__MIN", "__MAX"))} for row in rows]
+
+
+def _newest(rows: list[dict], left_out: list[str]) -> list[dict]:
+    """Without rows whose steps come again later: those of a run before, or of before a resume."""
+    name = next((x for x in STEPS if any(isinstance(row.get(x), int | float) for row in rows)), None)
+    kept, last = [], float("-inf")
+    for row in rows:
+        if (step := row.get(name, last)) < last:
+            kept = [(old, at) for old, at in kept if at < step]
+        kept, last = [*kept, (row, step)], step
+    if gone := len(rows) - len(kept):
+        left_out.append(f"{gone} rows, whose steps come again later, are older")
+    return [row for row, _ in kept]
 
 
 def _numbers(row: dict) -> dict:
@@ -110,17 +126,12 @@ def _numbers(row: dict) -> dict:
     row = row | row["data"] if isinstance(row.get("data"), dict) else row
     found = {}
     for name, x in row.items():
+        name = short if (short := name.removeprefix("train/")) in METRICS else name  # so wandb has transformers' own
         if isinstance(x, str) and (match := re.fullmatch(NUMBER, x.strip(), re.IGNORECASE)):
-            found[name] = float(match[1])
+            found[name] = float(match[1].replace(",", ""))
         elif isinstance(x, int | float | list) and not isinstance(x, bool):
             found[name] = x
     return found
-
-
-def _plain(name: str) -> str:
-    """wandb writes what transformers and OpenRLHF log as train/..."""
-    short = name.removeprefix("train/")
-    return short if short in METRICS else name
 
 
 def columns_in(entry: str) -> list[str]:

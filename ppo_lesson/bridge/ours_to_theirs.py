@@ -20,8 +20,7 @@ LOSS |= {(ours, "token"): ours.replace("-", "_") for ours in ("cispo", "dppo-tv"
 LOSS_TYPE = {"token-mean": "dapo", "seq-mean-token-mean": "grpo", "seq-mean-token-sum": "dr_grpo"}  # of TRL's GRPO
 LINE, FLAT = "linear", "constant_with_warmup"  # learning rates, as transformers calls them
 
-# Where, on what and from which files a run of verl takes place: fields and their keys stand in keys.toml, under launch.
-# None: not set, so that verl decides.
+# Where, on what and from which files a run of verl takes place, as in keys.toml under launch. None: verl decides.
 MADE = [(name, "object | None", None) for name in known.LAUNCH]
 Launch = validate.helpful(make_dataclass("Launch", MADE, frozen=True))
 NOWHERE = Launch()

@@ -28,8 +28,7 @@ def from_verl(settings: dict, *, prompts: int | None = None, mean_length: float 
     if (made_micro := _whole(keys, micro)) is None:
         why = "verl goes by tokens instead" if keys[A + "use_dynamic_bsz"] else "verl refuses to start without it"
         notes.append(Note("changed", micro, None, why + "; ours keeps its own"))
-    else:
-        made["micro_batch"] = made_micro
+    made |= {"micro_batch": made_micro} if made_micro else {}
     total = _whole(keys, "trainer.total_training_steps")
     if prompts is not None:
         passes = keys["trainer.total_epochs"] * (validate.integer("prompts", prompts, train) // train)
@@ -124,8 +123,7 @@ def from_openrlhf(settings: dict, *, prompts: int | None = None, mean_length: fl
     made["advantages"] = _one_of(keys, ADV + "estimator", words, notes)
     whole = "sequence-token" if made["advantages"] == "gae" else "sequence"
     made["ratio"] = _one_of(keys, "actor.policy_loss_type", {"ppo": "token", "gspo": whole}, notes)
-    made["scale_groups"] = keys[ADV + "estimator"] != "dr_grpo"
-    made["anneal"] = _falls(keys, "actor.lr_scheduler", notes)
+    made |= {"scale_groups": keys[ADV + "estimator"] != "dr_grpo", "anneal": _falls(keys, "actor.lr_scheduler", notes)}
     made["warmup"] = round(keys["actor.lr_warmup_ratio"] * made.get("iterations", 0))
     made["checkpoint_every"] = keys["ckpt.save_steps"] if keys["ckpt.save_steps"] > 0 else None
     return _config(made, "openrlhf"), known.by_severity(notes)
@@ -188,39 +186,35 @@ def _check(key: str, value, default) -> None:
     elif isinstance(default, str) and not isinstance(value, str):
         raise ValueError(f"{key} must be a word such as {default!r}; got {value!r}")
     elif isinstance(default, list) or (key in PAIRS and value is not None):
-        if not isinstance(value, list | tuple) or len(value) != 2:
-            raise ValueError(f"{key} must be two numbers such as {default or [0.2, 0.3]}; got {value!r}")
+        two = isinstance(value, list | tuple) and len(value) == 2
+        validate.require(two, ValueError, "bridge", "two numbers", key, default or [0.2, 0.3], value)
         for number in value:
             validate.number(key, number)
 
 
 def _one_of(keys: dict, key: str, words: dict, notes: list):
     """Our word for the value of `key`; where we have none, our first, and a note."""
+    first = next(iter(words))
     if keys[key] not in words:
-        first = next(iter(words))
         notes.append(Note("lost", key, keys[key], f"ours knows {', '.join(words)}; this is {first}"))
-        return words[first]
-    return words[keys[key]]
+    return words.get(keys[key], words[first])
 
 
 def _kind(name: str, price: float, notes: list) -> str:
     """verl's name of an estimator of KL -> ours. A "+" gives any of them the gradient of k2."""
     kinds = {"kl": "k1", "k1": "k1", "mse": "k2", "k2": "k2", "low_var_kl": "k3", "k3": "k3"}
-    if name in kinds:
-        return kinds[name]
-    near = name.removesuffix("+") in kinds
-    if price:
+    if name not in kinds and price:
+        near = name.removesuffix("+") in kinds
         why = "the gradient of k2, and so k2" if near else "ours has k1, k2 and k3; this is k2"
         notes.append(Note("changed" if near else "lost", A + "kl_loss_type", name, why))
-    return "k2"
+    return kinds.get(name, "k2")
 
 
 def _controller(price: float, key: str, target, horizon: int, mean_length, notes: list):
-    if target is None:
-        return FixedKL(price)
-    if mean_length is None:
+    if target is not None and mean_length is None:
         why = "a target for each token; ours is for a reply: give mean_length=, its tokens. Until then beta is fixed"
         notes.append(Note("lost", key, target, why))
+    if target is None or mean_length is None:
         return FixedKL(price)
     total = validate.number(key, target, 0) * validate.number("mean_length", mean_length, 1)
     notes.append(Note("changed", key, target, f"{total:g} nats for a reply of {mean_length:g} tokens"))

@@ -144,6 +144,83 @@ def test_what_is_no_number_is_read_as_that_in_each_form(word):
         assert not math.isfinite(row["policy_loss"]) and row["lr"] == 1e-6, text
 
 
+AROUND = {
+    "a rank before it": lambda line: f"[rank0]: {line}",
+    "ray before it": lambda line: f"\x1b[36m(TaskRunner pid=123, ip=10.0.0.1)\x1b[0m {line}",
+    "a time before it": lambda line: f"2026-11-29 02:00:00,123 - INFO - {line}",
+    "kubernetes before it": lambda line: f"2026-11-29T02:00:00.123456789Z stdout F {line}",
+    "a progress bar before it": lambda line: f"Training:  4%|▎ | 1/24 [00:01<00:29,  1.2s/it]{line}",
+    "a progress bar after it": lambda line: f"{line}Training:  4%|▎ | 1/24 [00:01<00:29,  1.2s/it]",
+    "ray behind it": lambda line: f"{line} [repeated 2x across cluster]",
+    "its settings before it": lambda line: (
+        "(main pid=1) {'actor': {'clip_ratio': 0.2,\n 'optim': {'lr': 0.1}}}\n" + line
+    ),
+}
+
+
+@pytest.mark.parametrize("around", AROUND)
+@pytest.mark.parametrize(
+    "name", ["ours_healthy.jsonl", "verl_healthy.jsonl", "verl_healthy.log", "openrlhf_healthy.log"]
+)
+def test_what_stands_around_a_row_is_passed_over(name, around):
+    text = text_of(name)
+    log = read_log("".join(AROUND[around](line) + "\n" for line in text.splitlines()))
+    assert log.rows == read_log(text).rows and log.left_out == []
+
+
+@pytest.mark.parametrize("around", AROUND)
+def test_trls_console_with_something_around(around):
+    rows = json.loads(text_of("trl_healthy.json"))["log_history"]
+    log = read_log("".join(AROUND[around](str(row)) + "\n" for row in rows))
+    assert log.rows == read_log(text_of("trl_healthy.json")).rows and log.left_out == []
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("step: 1  -  response_length/mean: 12.5  -  actor/pg_loss: 0.5\n", 12.5),
+        ("step:1 - response_length/mean:1,234.5 - actor/pg_loss:5E-01\n", 1234.5),
+        ("Step;response_length/mean;actor/pg_loss\n1;12.5;0.5\n", 12.5),
+        ("Step;response_length/mean;actor/pg_loss\n1;12,5;0,5\n", 12.5),
+        ('"Step";"a - response_length/mean";"a - response_length/mean__MIN";"a - actor/pg_loss"\n1;12.5;9;0.5\n', 12.5),
+        ("Step\tresponse_length/mean\tactor/pg_loss\r\n1\t1,234.5\t5e-1\r\n", 1234.5),
+        ('Step,response_length/mean,actor/pg_loss\n1,"1,234,567",0.5\n', 1234567.0),
+    ],
+)
+def test_numbers_and_columns_as_spreadsheets_and_people_write_them(text, length):
+    assert read_log(text).rows == [{"length": length, "policy_loss": 0.5}]
+
+
+def test_a_version_in_a_row_is_no_number():
+    row = read_log("{'loss': '0.5', 'transformers': '4.57.1', 'reward': '0.1'}\n").rows
+    assert row == [{"policy_loss": 0.5, "score": 0.1}]
+
+
+FILES = ["ours_healthy.jsonl", "verl_healthy.jsonl", "verl_healthy.log", "openrlhf_healthy.log"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_of_several_runs_in_a_file_the_last_is_read_and_it_is_said(name):
+    other = text_of(name.replace("healthy", "wrong_sign") if name != "verl_healthy.jsonl" else name)
+    log = read_log(other + text_of(name))
+    assert log.rows == read_log(text_of(name)).rows
+    assert log.left_out == ["24 rows, whose steps come again later, are older"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_steps_that_a_resume_did_again_count_once(name):
+    lines = [line for line in text_of(name).splitlines(True) if "tep" in line or "iteration" in line]
+    log = read_log("".join(lines[:15] + lines[10:]))
+    assert log.rows == read_log(text_of(name)).rows
+    assert log.left_out == ["5 rows, whose steps come again later, are older"]
+
+
+def test_rows_of_one_step_are_no_second_run():
+    both = [{"step": 1, "reward": 0.5}, {"step": 1, "eval_reward": 0.4}, {"epoch": 0.1, "reward": 0.6}]
+    log = read_log(json.dumps(both))
+    assert log.rows == [{"score": 0.5}, {"score": 0.6}] and log.left_out == []
+
+
 # ---- what is half written, told twice, or of another kind ------------------------------------------------------------
 
 
