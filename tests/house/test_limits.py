@@ -47,3 +47,12 @@ def test_a_file_has_one_job(file):
     assert lines(file) <= FILE
     assert text.startswith('"""'), "a module begins with what it is, and what was left out"
     assert not any(word in text for word in ("TO" + "DO", "FIX" + "ME", "fmt: " + "skip", "fmt: " + "off"))
+
+
+def test_the_formatter_is_switched_off_nowhere():
+    """In tests, tools and benchmarks neither: `ruff format` is law, without exceptions for single lines."""
+    kinds = ("tests", "tools", "benchmarks", "examples", "ppo_lesson", "notebooks")
+    found = [file for kind in kinds for file in (ROOMS["ppo_lesson"] / kind).rglob("*.py") if ".venv" not in file.parts]
+    assert len(found) > 300
+    pragmas = ("fmt: " + "skip", "fmt: " + "off", "yapf: " + "disable")
+    assert not [file.name for file in found if any(word in file.read_text("utf-8") for word in pragmas)]

@@ -178,8 +178,10 @@ def test_what_a_limit_leaves_of_it_token_by_token(one_token, kind):
 
 def test_gspo_token_is_gspo_where_all_tokens_of_a_reply_have_one_advantage(replies):
     old, new = replies.logits(0), replies.logits(0) + 0.3 * replies.logits(1)
-    forms = [setting(advantages="rloo", aggregate="seq-mean-token-mean", ratio=r, eps=0.05) for r in
-             ("sequence", "sequence-token", "token")]  # fmt: off
+    forms = [
+        setting(advantages="rloo", aggregate="seq-mean-token-mean", ratio=r, eps=0.05)
+        for r in ("sequence", "sequence-token", "token")
+    ]
     sequence, token, ppo = (replies.gradient(config, new, old) for config in forms)
     close(sequence, token)
     assert off(ppo, sequence) > 0.01
@@ -188,8 +190,10 @@ def test_gspo_token_is_gspo_where_all_tokens_of_a_reply_have_one_advantage(repli
 def test_the_ratio_of_tokens_is_no_importance_weight_of_replies(replies):
     """With three tokens even the unclipped gradient is off: prefixes are still the old policy's."""
     old = replies.logits(0)
-    errors = [off(replies.gradient(setting(**SUM, objective="plain"), new, old), replies.true_gradient(new))
-              for new in (old + step * replies.logits(1) for step in (0.0, 0.1, 0.3))]  # fmt: off
+    errors = [
+        off(replies.gradient(setting(**SUM, objective="plain"), new, old), replies.true_gradient(new))
+        for new in (old + step * replies.logits(1) for step in (0.0, 0.1, 0.3))
+    ]
     assert errors[0] < 1e-9 < 1e-3 < errors[1] < errors[2]
 
 
