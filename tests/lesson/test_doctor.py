@@ -176,6 +176,8 @@ def test_ready(monkeypatch):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")
 def test_a_full_disk_lets_a_file_be_made_but_not_written(monkeypatch, tmp_path):
     monkeypatch.setenv("PPO_LESSON_HOME", str(tmp_path))
-    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", lambda dir: open("/dev/full", "wb"))
+    monkeypatch.setattr(
+        doctor.tempfile, "TemporaryFile", lambda dir: os.fdopen(os.open("/dev/full", os.O_WRONLY), "wb")
+    )
     finding = only(doctor.progress_file())
     assert "No space left on device" in finding.advice and "PPO_LESSON_HOME" in finding.advice
