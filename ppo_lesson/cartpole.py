@@ -7,7 +7,7 @@ Left out: pictures of it, other integrators than Euler's, and other rewards.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,10 +48,7 @@ class CartPoleBatch:
 
     def __init__(self, env: CartPole, n: int, *, seed: int | Sequence[int] = 0):
         self.env, self.n = env, validate.integer("n", n, 1)
-        alone = not isinstance(seed, Iterable)
-        self.seed_numbers = [validate.integer("seed", s, 0) for s in ([seed] if alone else seed)]
-        require(self.seed_numbers, ValueError, "run", "no seed")
-        self.seeds = () if alone else (len(self.seed_numbers),)
+        self.seeds, self.seed_numbers = validate.seeds_of(seed)
         self.restart(self.seed_numbers)
 
     def restart(self, seeds: Sequence[int]) -> None:

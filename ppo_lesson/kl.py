@@ -47,7 +47,7 @@ def estimate(logp: Tensor, logp_ref: Tensor, kind: str) -> Tensor:
     if kind == "k1":
         return d
     if kind == "k2":
-        return d.square() / 2
+        return (validate.at_least_float32(d).square() / 2).to(d)
     validate.require(kind == "k3", ValueError, "numbers", "kind", kind)
     return torch.expm1(validate.limited(-d, low=-math.inf)) + d
 
@@ -101,12 +101,14 @@ class PaperKL:
 
     def update(self, kl_from_old: float | Tensor) -> float | Tensor:
         """kl_from_old: mean KL(pi_old || pi) of the update just made. Returns the new beta."""
-        _finite("kl_from_old", kl_from_old)
+        many = isinstance(kl_from_old, Tensor) and kl_from_old.ndim
+        (validate.finite if many else validate.number)("kl_from_old", kl_from_old)
         low, high = kl_from_old < self.target / 1.5, kl_from_old > 1.5 * self.target
-        if isinstance(kl_from_old, Tensor) and kl_from_old.ndim:
-            self.beta = self.beta * torch.where(low, 0.5, torch.where(high, 2.0, 1.0)).to(kl_from_old)
+        if many:
+            factor = torch.where(low & (self.beta > 1e-30), 0.5, torch.where(high, 2.0, 1.0)).to(kl_from_old)
         else:
-            self.beta = self.beta * (0.5 if low else 2.0 if high else 1.0)
+            factor = 0.5 if low and torch.as_tensor(self.beta).min() > 1e-30 else 2.0 if high else 1.0
+        self.beta = self.beta * factor  # never down to 0, which doubling would leave 0
         return self.beta
 
 
@@ -133,11 +135,6 @@ class ZieglerKL:
 
     def update(self, kl_to_reference: float, n: int) -> float:
         """kl_to_reference: mean over sequences of the summed KL(pi || pi_ref), nats. n: episodes seen. Returns beta."""
-        _finite("kl_to_reference", kl_to_reference)
-        error = min(max(kl_to_reference / self.target - 1, -0.2), 0.2)
+        error = min(max(validate.number("kl_to_reference", kl_to_reference) / self.target - 1, -0.2), 0.2)
         self.beta *= 1 + error * validate.integer("n", n, 1, 5 * self.horizon - 1) / self.horizon  # never below 0
         return self.beta
-
-
-def _finite(name: str, value) -> None:
-    validate.finite(name, value) if isinstance(value, Tensor) and value.ndim else validate.number(name, value)

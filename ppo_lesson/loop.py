@@ -69,6 +69,7 @@ def _ask_once(envs, policy, critic) -> dict[str, Tensor]:
     def ask(name: str, module, x: Tensor):
         told = name, x.dtype, tuple(x.shape)
         with refusing(RuntimeError, RuntimeError, "network", "cannot read", *told), torch.no_grad():
+            envs.seeds or module(x[:1])  # networks of many seeds would share out what they see among themselves
             return module(x)
 
     x = envs.shown(policy) if vector else envs.states

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .rollout import fixed_steps
-from .validate import integer, number, probabilities, refusal, require
+from .validate import integer, number, probabilities, refusal, require, seeds_of
 
 ACTIONS = ("up", "down", "left", "right")
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # (row, column) change of each action
@@ -150,10 +150,7 @@ class MazeBatch:
 
     def __init__(self, maze: Maze, n: int, *, seed: int | Sequence[int] = 0):
         self.maze, self.n = maze, integer("n", n, 1)
-        alone = not isinstance(seed, Iterable)
-        seeds = [integer("seed", s, 0) for s in ([seed] if alone else seed)]
-        require(seeds, ValueError, "run", "no seed")
-        self.seeds, self.seed_numbers = () if alone else (len(seeds),), seeds
+        self.seeds, self.seed_numbers = _, seeds = seeds_of(seed)
         self.first_row = maze.n_states * torch.arange(len(seeds)).view(*self.seeds, 1)  # seed k's, in a table
         self.next_state, self.move_reward = maze.next_state.flatten(), maze.move_reward.flatten()
         self.restart(seeds)

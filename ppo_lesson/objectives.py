@@ -189,15 +189,15 @@ def value_loss(values: Tensor, returns: Tensor, *, values_old: Tensor | None = N
     """
     validate.same_shape({"values": values, "returns": returns, "values_old": values_old}, reals=True)
     returns = returns.detach()
-    error = (values - returns).square()
+    error = validate.at_least_float32(gap := values - returns).square()
     validate.all_finite(error, {"values": values, "returns": returns})
     require((clip is None) == (values_old is None), ValueError, "numbers", "clip and values_old")
     if clip is not None:
         clip = validate.positive("clip", clip, without="the plain squared error")
         validate.finite("values_old", values_old)
-        old = values_old.detach()
-        error = torch.maximum(error, (old + (values - old).clamp(-clip, clip) - returns).square())
-    return 0.5 * error
+        gap = values_old.detach() + (values - values_old.detach()).clamp(-clip, clip) - returns
+        error = torch.maximum(error, validate.at_least_float32(gap).square())
+    return (0.5 * error).to(gap)
 
 
 def entropy(logits: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ the maze. `seeds` adds a leading axis, so that many independent trainings run as
 
 from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal, 
 from .kl import exact
 from .normalize import Standardize
 from .objectives import entropy
-from .validate import require
+from .validate import require, seeds_of
 
 
 class TabularPolicy(nn.Module):
@@ -105,16 +104,14 @@ class MLP(nn.Module):
 
     def __init__(self, sizes: Sequence[int], *, head_gain: float, seed=0, standardize=False):
         super().__init__()
-        alone = isinstance(seed, Integral)
-        seeds = [int(s) for s in ([seed] if alone else seed)]
-        self.seeds = () if alone else (len(seeds),)
+        self.seeds, seeds = seeds_of(seed)
         self.standardize = Standardize(sizes[0], seeds=self.seeds) if standardize else None
         generators = [torch.Generator().manual_seed(s) for s in seeds]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for i, o in pairwise(sizes):
             gain = head_gain if len(self.weights) == len(sizes) - 2 else 2**0.5
             each = [nn.init.orthogonal_(torch.empty(i, o), gain, generator=g) for g in generators]
-            self.weights.append(each[0] if alone else torch.stack(each))
+            self.weights.append(torch.stack(each) if self.seeds else each[0])
             self.biases.append(torch.zeros(*self.weights[-1].shape[:-2], 1, o))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,6 +120,7 @@ class MLP(nn.Module):
         *hidden, head = zip(self.weights, self.biases)
         inputs = self.weights[0].shape[-2]
         require(x.shape[-1] == inputs, ValueError, "network", "inputs", inputs, tuple(x.shape))
+        require(shape[: len(self.seeds)] == self.seeds, ValueError, "network", "many seeds", *self.seeds, tuple(shape))
         if self.standardize is not None:
             x = self.standardize(x)
         x = x.reshape(*self.seeds, -1, inputs).to(head[0])
@@ -187,7 +185,7 @@ def _rows(shape: torch.Size, observations: Tensor) -> Tensor:
     *seeds, states = shape
     observations = torch.as_tensor(observations)  # one robot's state may come as a plain int
     good = not observations.is_floating_point() and list(observations.shape[: len(seeds)]) == seeds
-    axes = f" with leading axes {tuple(seeds)}, one for each seed" if seeds else ""
+    axes = f" with leading axes {tuple(seeds)}, one for each seed that the trainer needs too" if seeds else ""
     require(good, ValueError, "numbers", "no ids", axes, observations.dtype, tuple(observations.shape))
     low, high = (x.item() for x in observations.aminmax()) if observations.numel() else (0, 0)
     require(0 <= low <= high < states, ValueError, "numbers", "no states", states - 1, low, high)

@@ -125,8 +125,8 @@ def _backward_sum(x: Tensor, weight: Tensor) -> Tensor:
 
 def _reals(name: str, x) -> Tensor:
     """`x` as a floating point tensor with at least one step."""
-    with refusing((TypeError, ValueError, RuntimeError), TypeError, "numbers", "no tensor", name, type(x).__name__):
-        x = torch.as_tensor(x)
+    with refusing((TypeError, ValueError, RuntimeError), TypeError, "numbers", "no conversion", name, type(x).__name__):
+        x = torch.as_tensor(x.tolist() if hasattr(x, "filled") and x.mask.any() else x)  # what a mask hides is None
     same_shape({name: x})
     require(x.ndim > 0, ValueError, "numbers", "no time", name, x)
     not_empty(name, x)

@@ -20,7 +20,7 @@ from .loop import check_common, critic_step, finish_row, make_envs
 from .normalize import RewardScale, observe
 from .objectives import surrogate
 from .returns import whiten
-from .validate import finite, helpful, integer, not_empty, require, same_shape
+from .validate import as_float, finite, helpful, integer, not_empty, require, same_shape
 
 
 @helpful
@@ -90,6 +90,7 @@ def conjugate_gradient(matvec: Callable, b: Tensor, *, iterations: int = 10, tol
     tensor([1., 1.])
     """
     integer("iterations", iterations, 1)
+    finite("b", b)
     x, residual = torch.zeros_like(b), b.clone()
     direction, error = residual.clone(), residual @ residual
     for _ in range(iterations):
@@ -129,13 +130,12 @@ def trpo_step(
     ValueError for a delta that is not positive, a negative damping, a shrink outside (0, 1), non-finite advantages, or
     weights that are negative or all zero.
     """
-    fits = 0 < delta < torch.inf and 0 <= damping < torch.inf
+    fits = 0 < as_float(delta) < torch.inf and 0 <= as_float(damping) < torch.inf
     require(fits, ValueError, "numbers", "delta, damping", delta, damping)
-    require(0 < shrink < 1, ValueError, "numbers", "shrink", shrink)
+    require(0 < as_float(shrink) < 1, ValueError, "numbers", "shrink", shrink)
     integer("tries", tries, 1)
-    not_empty("advantages", advantages)
-    finite("advantages", advantages)
     same_shape({"advantages": advantages, "weights": weights})
+    not_empty("advantages", advantages)
     if weights is not None and not (bool((weights >= 0).all()) and 0 < weights.sum() < torch.inf):
         raise ValueError(f"weights must not be negative and not all zero; got {weights.min():g} to {weights.max():g}")
     parameters = [p for p in policy.parameters() if p.requires_grad]
@@ -174,8 +174,9 @@ def _fisher(policy: nn.Module, observations: Tensor, damping: float, weights: Te
     parameters = [p for p in policy.parameters() if p.requires_grad]
     with torch.no_grad():
         old = policy(observations)
-    kl = _mean(kl_divergence(old, policy(observations)), weights)
-    gradient = _gradient(kl, parameters, create_graph=True)
+    kl = kl_divergence(old, policy(observations))
+    same_shape({"KL of each observation": kl, "weights": weights})
+    gradient = _gradient(_mean(kl, weights), parameters, create_graph=True)
     return lambda v: _gradient(gradient @ v, parameters, retain_graph=True) + damping * v
 
 

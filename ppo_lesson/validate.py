@@ -6,7 +6,7 @@ import functools
 import math
 import operator
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from importlib.resources import files
 
@@ -131,8 +131,8 @@ def positive(name: str, value, *, without: str = "") -> float:
 def as_float(value) -> float:
     """NaN for what is no number: a number in quotes would be a text in the arithmetic, True a 1 that nobody meant."""
     with contextlib.suppress(TypeError, ValueError, RuntimeError, OverflowError):  # the last: 10**400
-        flag = str(getattr(value, "dtype", "")).endswith("bool")  # of numpy or torch
-        return math.nan if flag or isinstance(value, str | bytes | bool) else float(value)
+        odd = any(word in str(getattr(value, "dtype", "")) for word in ("bool", "complex", "U", "S"))
+        return math.nan if odd or isinstance(value, str | bytes | bytearray | bool) else float(value)
     return math.nan
 
 
@@ -143,6 +143,14 @@ def integer(name: str, value, low: int, high: float = math.inf) -> int:
     upper = f" and at most {high}" if high < math.inf else ""
     require(low <= x <= high, ValueError, "numbers", "range", name, low, upper, x)
     return x
+
+
+def seeds_of(seed) -> tuple[tuple[int, ...], list[int]]:
+    """Of an int: (), [it]; of K ints: (K,), all of them. ValueError for what is none to torch."""
+    alone = not isinstance(seed, Iterable) or getattr(seed, "ndim", 1) == 0
+    numbers = [integer("seed", s, 0, 2**63 - 1) for s in ([seed] if alone else seed)]
+    require(numbers, ValueError, "run", "no seed")
+    return () if alone else (len(numbers),), numbers
 
 
 def finite(name: str, x: Tensor) -> None:
@@ -189,7 +197,7 @@ def log_softmax(name: str, logits: Tensor) -> Tensor:
 
 def not_negative(name: str, value, *, zero: bool = True, shape=None):
     """A number, or a tensor of them that fits `shape`, finite and not below 0 (zero=False: above it), or ValueError."""
-    real = isinstance(value, Tensor) and not value.is_complex()
+    real = isinstance(value, Tensor) and not (value.is_complex() or value.dtype == torch.bool)
     x = value if real else torch.tensor(as_float(value), dtype=torch.float64)
     require(bool(x.isfinite().all()), ValueError, "numbers", "infinite", name, value)
     wrong = "negative" if zero else "not positive"

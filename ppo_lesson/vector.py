@@ -264,6 +264,7 @@ def evaluate(env, policy, *, episodes: int, seed: int, greedy=False, max_episode
     envs, limit = VectorBatch(env, seed=seed), integer("max_episode_steps", max_episode_steps, 1)
     each, rest = divmod(integer("episodes", episodes, 1), envs.n)
     require(rest == 0, ValueError, "environment", "episodes", envs.n, episodes)
+    policy(envs.shown(policy)[:1])  # one of many seeds refuses this: the environments would be shared out among them
     returns, running = [[] for _ in range(envs.n)], np.zeros(envs.n, dtype=int)
     while min(map(len, returns)) < each:
         step = envs.step(envs.choose(policy, greedy=greedy))
