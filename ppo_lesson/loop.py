@@ -67,10 +67,13 @@ def _ask_once(envs, policy, critic) -> dict[str, Tensor]:
     vector = isinstance(envs, VectorBatch)
 
     def ask(name: str, module, x: Tensor):
-        told = name, x.dtype, tuple(x.shape)
-        with refusing(RuntimeError, RuntimeError, "network", "cannot read", *told), torch.no_grad():
+        with (
+            refusing(RuntimeError, RuntimeError, "network", "cannot read", name, x.dtype, (*x.shape,)),
+            torch.no_grad(),
+        ):
+            answer = module(x)
             envs.seeds or module(x[:1])  # networks of many seeds would share out what they see among themselves
-            return module(x)
+            return answer
 
     x = envs.shown(policy) if vector else envs.states
     distribution = ask("policy", policy, x)
