@@ -25,8 +25,7 @@ def make_envs(env, config, seed, robots: str = "robots") -> MazeBatch | CartPole
     device, inference = torch.get_default_device(), torch.is_inference_mode_enabled()
     require(device.type == "cpu" and not inference, RuntimeError, "run", "around", device, inference)
     if isinstance(env, Maze | CartPole):
-        scaled = getattr(config, "normalize_rewards", False)
-        require(not scaled, ValueError, "run", "small rewards", type(env).__name__)
+        require(not getattr(config, "normalize_rewards", False), ValueError, "run", "small rewards", type(env).__name__)
         kind = MazeBatch if isinstance(env, Maze) else CartPoleBatch
         return kind(env, integer(robots, getattr(config, robots), 1), seed=seed)
     require(isinstance(seed, Integral), TypeError, "run", "one seed", seed)
@@ -67,10 +66,8 @@ def _ask_once(envs, policy, critic) -> dict[str, Tensor]:
     vector = isinstance(envs, VectorBatch)
 
     def ask(name: str, module, x: Tensor):
-        with (
-            refusing(RuntimeError, RuntimeError, "network", "cannot read", name, x.dtype, (*x.shape,)),
-            torch.no_grad(),
-        ):
+        told = name, x.dtype, tuple(x.shape)
+        with refusing(RuntimeError, RuntimeError, "network", "cannot read", *told), torch.no_grad():
             answer = module(x)
             envs.seeds or module(x[:1])  # networks of many seeds would share out what they see among themselves
             return answer

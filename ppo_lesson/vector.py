@@ -22,11 +22,11 @@ PLAIN = int | float | str | list | tuple | dict | np.ndarray  # settings that sa
 @torch.no_grad()
 def vector_steps(envs, policy, steps: int, critic=None) -> Rollout:
     """`steps` steps of every environment, from where it stands. Fields (n, T, ...); `mask` may have holes."""
-    columns = []
+    columns, held = [], getattr(envs.env.unwrapped, "ppo_lesson_holder", None)
+    require(held is envs.token, RuntimeError, "environment", "begun anew")
     for _ in range(integer("steps", steps, 1)):
-        observed = envs.observations
         actions = envs.choose(policy)
-        columns.append({"observations": observed, "actions": actions.numpy()} | envs.step(actions))
+        columns.append({"observations": envs.observations, "actions": actions.numpy()} | envs.step(actions))
     require(any(c["mask"].any() for c in columns), ValueError, "environment", "only resets", steps)
     columns = {name: torch.from_numpy(np.stack([c[name] for c in columns], 1)) for name in columns[0]}
     for name in ("rewards", "observations", "next_observations"):
@@ -67,8 +67,8 @@ class VectorBatch:
             seed = [seed, *np.random.SeedSequence(seed).generate_state(self.n - 1).tolist()]
         observations, _ = self._call(self.env.reset, "observations, info", seed=seed)
         self.observations = self._observed("reset", "observations", observations)
-        self.returns = np.zeros(self.n)
-        self.resetting = np.zeros(self.n, dtype=bool)  # NEXT_STEP: these ignore the next action and begin an episode
+        self.returns, self.resetting = np.zeros(self.n), np.zeros(self.n, bool)  # NEXT_STEP: who begins anew
+        self.token = self.env.unwrapped.ppo_lesson_holder = object()  # nobody else has begun it anew since
 
     def check_forgets(self) -> None:
         """ValueError if the environment remembers what no checkpoint holds: a wrapper, or another try, shows it."""

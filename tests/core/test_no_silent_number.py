@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.vector import SyncVectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from test_habits import carts
 from test_other_kinds import TRAINER, TRAINERS
 from vector_envs import MODES, OneState, copies
@@ -189,3 +190,30 @@ def test_numbers_in_quotes_are_no_steps(name):
         trpo_step(TabularPolicy(), *batch, ONES, **{name: "0.5"})
     with pytest.raises(TypeError, match="advantages must be a torch tensor; got ndarray"):
         trpo_step(TabularPolicy(), *batch, np.ones(3))
+
+
+# ---- one environment, two users --------------------------------------------------------------------------------------
+
+
+def test_an_environment_that_somebody_else_began_anew_is_no_middle_of_an_episode():
+    """A return went on counting over the other's steps: 54 in the place of 15."""
+    config = PPOConfig(iterations=3, steps=32, lr=1e-3, critic_lr=1e-3)
+
+    def run(env, seed=0):
+        return ppo(env, MLPPolicy(4, 2), MLPCritic(4), config, seed=seed)
+
+    env = carts()
+    for disturb in (
+        lambda: evaluate(env, MLPPolicy(4, 2), episodes=2, seed=1),
+        lambda: evaluate(RecordEpisodeStatistics(env), MLPPolicy(4, 2), episodes=2, seed=1),
+        lambda: next(run(env, 1)),
+    ):
+        rows = run(env)
+        next(rows)
+        disturb()
+        with pytest.raises(RuntimeError, match=r"began the same environment anew.*Make a second environment"):
+            next(rows)
+    whole = list(run(carts()))
+    assert list(run(env)) == whole, "one after the other they may have it"
+    other, rows = carts(), run(env)
+    assert [evaluate(other, MLPPolicy(4, 2), episodes=2, seed=1) is not None and row for row in rows] == whole
