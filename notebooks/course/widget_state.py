@@ -13,9 +13,11 @@ import os
 import re
 import site
 import sys
+import tomllib
 from pathlib import Path
 
 DEFAULTS = {"@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True}}
+PAGE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))  # HTML that widgets bring along
 BY_HAND = "tick Save Widget State Automatically in JupyterLab's Settings menu"
 
 

@@ -61,6 +61,9 @@ SEEN = """() => [...document.querySelectorAll('.jp-OutputArea-output img, .jp-Ou
     while (scroller && !/auto|scroll/.test(getComputedStyle(scroller).overflowX)) scroller = scroller.parentElement;
     return { loaded: e.tagName === 'svg' || e.naturalWidth > 0, width: box.width, height: box.height,
       full: parseFloat(e.getAttribute('width')), room: scroller?.clientWidth, scrolls: scroller?.scrollWidth }; })"""
+# What stands before each part of a widget whose Python is gone. ipywidgets puts a broken link there, and no word.
+BEFORE = """() => [...document.querySelectorAll('.jupyter-widgets-disconnected')]
+  .map(e => getComputedStyle(e, '::before').content).filter(words => words !== 'none')"""
 # Every text of every SVG in the page against what is painted beneath it: [contrast, words], the lowest per text.
 CONTRAST = """() => {
   const rgb = c => { const n = c.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
@@ -135,7 +138,7 @@ def test_run(lab, folder):
         assert notebook.press(slider, "End")
     spoken = notebook.page.evaluate(SPOKEN)  # the words follow the picture
     assert "Panel: a line at 9." in spoken and "Letters: grey 9 & orange." in spoken
-    assert notebook.faults() == []
+    assert notebook.faults() == [] and notebook.page.evaluate(BEFORE) == []
     notebook.close()
 
 
@@ -154,6 +157,8 @@ def test_a_panel_is_there_the_next_day(lab, folder):
     spoken = again.page.evaluate(SPOKEN)
     assert "Panel: a line at 9." in spoken and "Letters: grey 9 & orange." in spoken
     seen(again)
+    said = again.page.evaluate(BEFORE)  # its Python is gone: each panel says so once, and what to do
+    assert len(said) == 2 and all("As you left it" in words and "Run All Cells" in words for words in said)
     again.close()
 
 
@@ -183,6 +188,13 @@ def test_notebook_00_is_there_the_next_day(lab, folder):
     assert again.faults(executed=False) == []
     assert re.findall(r"\d of \d right|Recorded: [\w ]+", again.page.evaluate(SPOKEN)) == status
     assert [again.pictures(slider) for slider in again.sliders()] == before
+    # What would be lost without a word cannot be pressed, and words say why.
+    forms = again.page.evaluate("() => document.querySelectorAll('.ppo-live').length")
+    assert len(said := again.page.evaluate(BEFORE)) == forms > 4 and all("As you left it" in words for words in said)
+    record = again.page.get_by_role("button", name="Record my answer").first
+    assert record.evaluate("e => getComputedStyle(e).pointerEvents") == "none"
+    again.run()
+    assert again.page.evaluate(BEFORE) == []
     again.close()
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import ipywidgets as W
 
+from ..widget_state import PAGE
 from . import message, records
 from .index import find_prediction
 
-STYLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["style"]  # of radio buttons
+STYLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))["style"] + PAGE["as_left"]
 _waiting: dict[str, W.VBox] = {}  # {id: the form of the unanswered `reveal` that this kernel showed last}
 
 
@@ -92,7 +93,7 @@ def prediction_widget(id: str, choices: list[str], heading: str = "") -> W.VBox:
             status.value += _waiting[id].open()
 
     button.on_click(record)
-    widget = W.VBox([W.HTML(STYLE + message.box(message.BLUE, heading)), buttons, button, status])
+    widget = W.VBox([W.HTML(STYLE + message.box(message.BLUE, heading)), buttons, button, status]).add_class("ppo-live")
     widget.radio, widget.button, widget.status = buttons, button, status
     return widget
 
@@ -130,7 +131,7 @@ def reveal_widget(id: str) -> W.VBox:
         return page
 
     button.on_click(open_it)
-    widget = W.VBox([answer, button])
+    widget = W.VBox([answer, button]).add_class("ppo-live")
     widget.answer, widget.button, widget.open = answer, button, open_it
     return widget
 

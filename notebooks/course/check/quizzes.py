@@ -66,7 +66,7 @@ def quiz_widget(notebook: str, questions: list[Question]) -> W.VBox:
     form = [W.HTML(f"{STYLE}<b>Quiz {notebook}</b>")]
     for n, (question, buttons, note) in enumerate(zip(questions, radios, feedback), 1):
         form += [W.HTML(f"<b>{n}. {message.markup(question.text)}</b>"), buttons, note]
-    widget = W.VBox([*form, button, status])
+    widget = W.VBox([*form, button, status]).add_class("ppo-live")
     widget.radios, widget.feedback, widget.button, widget.status = radios, feedback, button, status
     return widget
 

@@ -26,6 +26,7 @@ import time
 import ipywidgets as W
 from matplotlib.figure import Figure
 
+from ..widget_state import PAGE
 from .blit import Blit
 from .busy import WhenAtRest, browsers_loop, card
 from .page import image, still, svg_size, white_card
@@ -33,14 +34,6 @@ from .style import css_size, png, png_metadata, require_alt
 
 SLOW = 0.3  # seconds; after two redraws in a row that take longer, sliders wait for the release of the mouse
 QUICK = 0.15  # seconds; after three redraws in a row that take less, they follow the mouse again
-
-# ipywidgets gives a slider's handle no name for screen readers, and no way to set one; so the page does it, as soon as
-# the panel is seen: the label beside each handle. Where a page forbids that, only the names are missing.
-NAMED = """<style>@keyframes ppo-named { from { opacity: 1 } }</style>
-<span style="position:absolute;animation:ppo-named 0.1s" onanimationend="for (const handle of
-this.closest('.ppo-panel').querySelectorAll('.noUi-handle, .ui-slider-handle')) { const label =
-handle.closest('.widget-slider, .widget-hslider').querySelector('.widget-label');
-if (label) handle.setAttribute('aria-label', label.textContent) }"></span>"""
 
 # ---- controls ----------------------------------------------------------------
 
@@ -151,8 +144,10 @@ class Panel:
         self._picture.layout, self._words.layout = W.Layout(**place), W.Layout(**place, margin="40px auto auto")
         grid = {"display": "grid", "grid_template_columns": "minmax(0, 1fr)"}
         stack = W.Box([self._picture, self._words], layout=grid)
-        self.widget = W.VBox([*rows, stack, W.HTML(NAMED, layout=W.Layout(height="0", margin="0"))])
-        self.widget.add_class("ppo-panel")
+        self.widget = W.VBox(
+            [*rows, stack, W.HTML(PAGE["named"] + PAGE["as_left"], layout=W.Layout(height="0", margin="0"))]
+        )
+        self.widget.add_class("ppo-panel").add_class("ppo-live")
         self._update()
         if self.error:
             raise self.error
