@@ -181,6 +181,7 @@ def _examples(row: dict | Bad, kind: str) -> list:
     if kind == "demonstrations":
         if len(fields) != 1:
             two = f'has "{fields[0]}" and "{fields[1]}", which mean the same; keep one' if fields else ""
+            require(fields or "replies" not in row, Bad, "rows", "ranked")
             raise Bad(two or f'has no "reply"; it has {short(sorted(row))}', *() if two else (KNOWN["renamed"],))
         turns = whole(fields[0], row[fields[0]])
         ends = [i for i, turn in enumerate(turns) if turn["role"] == "assistant" and i >= len(before)]
@@ -245,8 +246,7 @@ def _in_order(name: str, turns: list[dict], spoken: bool) -> list[dict]:
 
 
 def _text(name: str, text) -> str:
-    if not isinstance(text, str) or not text.strip():
-        raise Bad(f'"{name}" must be a text that is not empty; got {short(text)}')
+    require(isinstance(text, str) and text.strip(), Bad, "rows", "no text", name, short(text))
     require(not any("\ud800" <= c <= "\udfff" for c in text), Bad, "rows", "half a character", name)
     require(not TURNS.match(text), Bad, "rows", "turns in quotes", name, short(text))
     return text

@@ -124,6 +124,8 @@ BAD = [  # the readers that refuse it, the line, what they say
     (READERS, {**GOOD, "prompt": ["Why?"]}, '"prompt[0]" must have "content" and a "role"'),
     (READERS, b'{"prompt": "a\\ud83d"}', '"prompt" holds half a character (a lone surrogate such as \\ud83d)'),
     ((read_pairs,), {"prompt": "a"}, "has no \"reply\"; it has ['prompt']"),
+    ((read_pairs,), {"prompt": "a", "replies": ["b", "c"]}, 'has "replies", which are ranked: that is for `reward`'),
+    ((read_rankings,), {"prompt": "a", "reply": "b"}, "Demonstrations, of one reply each, are for `sft`"),
     ((read_pairs,), {"prompt": "a", "reply": 3}, '"reply" must be a text that is not empty; got 3'),
     ((read_pairs,), {"prompt": "a", "reply": "b", "response": "c"}, 'has "reply" and "response", which mean the same'),
     ((read_rankings,), {"prompt": "a"}, 'needs "replies", a list of two or more, or else "chosen" and "rejected"'),
