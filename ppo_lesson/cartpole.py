@@ -91,7 +91,7 @@ class CartPoleBatch:
         draws, wanted, columns = self.uniforms(validate.integer("steps", steps, 1)).float(), (*self.age.shape, 2), []
         for u, starts in zip(draws, self.starts(steps)):
             seen = self.states
-            probs = policy(seen).probs
+            probs = getattr(policy(seen), "probs", seen[..., :0])  # of none: a Gaussian policy has none
             require(probs.shape == wanted, ValueError, "numbers", "table", 2, wanted, tuple(probs.shape))
             actions = (u < probs[..., 1]).long()
             columns.append((seen, actions, *self.step(actions, starts)))

@@ -62,7 +62,7 @@ class History:
             theirs = {name: FOREIGN[name] for name in row if name in FOREIGN and FOREIGN[name] not in row}
             self.foreign |= theirs
             self.rows.append({theirs.get(name, name): x for name, x in row.items() if x is not None})
-        sizes = {np.size(row[name]) for row in self.rows for name in (*ALWAYS, "return_mean") if name in row}
+        sizes = {np.asarray(row[name]).size for row in self.rows for name in (*ALWAYS, "return_mean") if name in row}
         self.seeds = max(sizes, default=1)
         require(sizes <= {1, self.seeds}, ValueError, "numbers", "several seeds", sorted(sizes))
 
@@ -77,11 +77,12 @@ class History:
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.columns:
             with refusing((TypeError, ValueError, RuntimeError), ValueError, "numbers", "no number", name):
-                given = [np.ravel(np.asarray(row.get(name, np.nan))) for row in self.rows]
-                if texts := [x for x in given if x.dtype.kind in "US"]:  # "1e-3" may be a slip, and "" is none
-                    raise TypeError(f"{texts[0].tolist()[0]!r} is a text; convert such columns with float")
-                each = [x.astype(float) for x in given]
-                self.columns[name] = np.array([np.broadcast_to(x, self.seeds) for x in each])
+                given = [np.ravel(np.ma.filled(np.asanyarray(row.get(name, np.nan)), np.nan)) for row in self.rows]
+                if texts := [x for x in given if x.dtype.kind in "USc"]:  # "1e-3" may be a slip, and "" is none
+                    raise TypeError(
+                        f"{texts[0].tolist()[0]!r} is complex or is a text; convert such columns with float"
+                    )
+                self.columns[name] = np.array([np.broadcast_to(x.astype(float), self.seeds) for x in given])
         return self.columns[name]
 
     def largest(self, name: str) -> np.ndarray:

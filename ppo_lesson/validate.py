@@ -243,7 +243,8 @@ def probabilities(name: str, probs, shape: tuple[int, ...]) -> Tensor:
     """`probs` as float64 (..., *shape) whose last axis sums to 1, or a ValueError that shows the offending row."""
     wanted = ", ".join(map(str, shape))
     with refusing((TypeError, ValueError, RuntimeError), TypeError, "numbers", "no table", name, wanted, type(probs)):
-        probs = torch.as_tensor(probs)
+        probs = torch.as_tensor(probs.tolist() if hasattr(probs, "filled") and probs.mask.any() else probs)
+        same_shape({name: probs})
     require(probs.shape[-len(shape) :] == shape, ValueError, "numbers", "shape", name, wanted, tuple(probs.shape))
     not_empty(name, probs)
     probs = probs.double()

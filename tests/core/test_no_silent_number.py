@@ -9,13 +9,15 @@ from gymnasium.vector import SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from test_habits import carts
 from test_other_kinds import TRAINER, TRAINERS
+from torch.distributions import Bernoulli, Normal
 from vector_envs import MODES, OneState, copies
 
 from ppo_lesson.cartpole import CartPole, CartPoleBatch
+from ppo_lesson.diagnose import report
 from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL, estimate
-from ppo_lesson.maze import Maze, MazeBatch
+from ppo_lesson.maze import Maze, MazeBatch, solve
 from ppo_lesson.objectives import aggregate, penalized_surrogate, value_loss
-from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularPolicy
+from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
 from ppo_lesson.reinforce import ReinforceConfig, reinforce
 from ppo_lesson.returns import discounted_returns, whiten
@@ -190,6 +192,45 @@ def test_numbers_in_quotes_are_no_steps(name):
         trpo_step(TabularPolicy(), *batch, ONES, **{name: "0.5"})
     with pytest.raises(TypeError, match="advantages must be a torch tensor; got ndarray"):
         trpo_step(TabularPolicy(), *batch, np.ones(3))
+
+
+@pytest.mark.parametrize(
+    "probs",
+    [
+        torch.full((16, 4), 0.25 + 1j),
+        np.full((16, 4), 0.25 + 0j),
+        np.ma.masked_array(np.full((16, 4), 0.25), mask=np.eye(16, 4)),
+    ],
+    ids=["complex", "complex of numpy", "masked"],
+)
+def test_probabilities_are_real_and_there(probs):
+    with pytest.raises(TypeError, match="probs must be a table of numbers"):
+        solve(probs, 0.99)
+
+
+def test_a_kl_that_is_hidden_or_complex_is_no_kl_of_0():
+    """The report said "policy frozen"."""
+    rows = list(ppo(Maze(), TabularPolicy(), TabularCritic(), PPOConfig(), seed=0))
+    right = report(rows)
+    assert "policy frozen" in report([row | {"kl": 0.0} for row in rows])
+    assert "policy frozen" not in report([row | {"kl": np.ma.masked} for row in rows])
+    with pytest.raises(ValueError, match=r"kl must be a number.*1j is complex or is a text"):
+        report([row | {"kl": 1j} for row in rows])
+    assert report([{name: torch.tensor(x) for name, x in row.items()} for row in rows]) == right, "tensors are numbers"
+
+
+@pytest.mark.parametrize("make", [lambda y: Bernoulli(logits=y), lambda y: Normal(y, 1.0)], ids=["Bernoulli", "Normal"])
+def test_a_cart_goes_left_or_right(make):
+    class Own(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = torch.nn.Linear(4, 1)
+
+        def forward(self, x):
+            return make(self.net(x)[..., 0])
+
+    with pytest.raises(ValueError, match=r"policy must give 2 probabilities.*\(16, 2\)"):
+        next(ppo(CartPole(), Own(), MLPCritic(4), PPOConfig(), seed=0))
 
 
 # ---- one environment, two users --------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_exercise import SPEC, answer, course_of_one, no_scale, put, scaled_sum, told  # noqa: F401 (a fixture)
+from torch.distributions import Distribution
 
 from course.check import check, exercise, grade, grading, sandbox
 from course.check.ahead import go_ahead
@@ -374,6 +375,8 @@ CHANGES = {
     "NumPy's handling of errors": lambda x, scale: np.seterr(all="raise"),
     "torch's number of threads": lambda x, scale: torch.set_num_threads(2),
     "torch's deterministic mode": lambda x, scale: torch.use_deterministic_algorithms(True),
+    "torch's search for anomalies": lambda x, scale: torch.autograd.set_detect_anomaly(True),
+    "the checks of torch's distributions": lambda x, scale: Distribution.set_default_validate_args(False),
     "Python's filters of warnings": lambda x, scale: warnings.simplefilter("error"),
     "a function of Python, NumPy or torch": lambda x, scale: setattr(torch, "zeros", None),
     "Python's recursion limit": lambda x, scale: sys.setrecursionlimit(12_345),

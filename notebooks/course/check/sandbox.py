@@ -39,6 +39,7 @@ LATE = "it did not finish within 1 second. Is there a loop that never ends, or f
 HOMES = builtins, getpass, math, np, torch, torch.nn.functional
 FUNCTIONS = [(home, name) for home in HOMES for name, f in vars(home).items() if callable(f)]
 PRINTED = vars(inspect.getmodule(torch.set_printoptions).PRINT_OPTS)  # torch has no get_printoptions
+CHECKED = torch.distributions.Distribution
 SWITCHES = {  # what is the whole notebook's, and how it is read and set
     "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "torch's default device": (
@@ -49,10 +50,9 @@ SWITCHES = {  # what is the whole notebook's, and how it is read and set
     "NumPy's handling of errors": (np.geterr, lambda how: np.seterr(**how)),
     "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
     "torch's deterministic mode": (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
-    "Python's filters of warnings": (
-        lambda: [*warnings.filters],
-        lambda x: warnings.filters.__setitem__(slice(None), x),
-    ),
+    "torch's search for anomalies": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+    "the checks of torch's distributions": (lambda: vars(CHECKED)["_validate_args"], CHECKED.set_default_validate_args),
+    "Python's filters of warnings": (lambda: [*warnings.filters], lambda x: warnings.filters.__init__(x)),
     "a function of Python, NumPy or torch": (
         lambda: [vars(home).get(name) for home, name in FUNCTIONS],
         lambda x: [setattr(h, n, f) for (h, n), f in zip(FUNCTIONS, x) if vars(h).get(n) is not f],
