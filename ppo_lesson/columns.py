@@ -78,10 +78,8 @@ class History:
         if name not in self.columns:
             with refusing((TypeError, ValueError, RuntimeError), ValueError, "numbers", "no number", name):
                 given = [np.ravel(np.ma.filled(np.asanyarray(row.get(name, np.nan)), np.nan)) for row in self.rows]
-                if texts := [x for x in given if x.dtype.kind in "USc"]:  # "1e-3" may be a slip, and "" is none
-                    raise TypeError(
-                        f"{texts[0].tolist()[0]!r} is complex or is a text; convert such columns with float"
-                    )
+                if bad := [x for x in given if x.dtype.kind in "USc"]:  # "1e-3" may be a slip, and "" is none
+                    raise TypeError(f"{bad[0].tolist()[0]!r} is complex or is a text; convert such columns with float")
                 self.columns[name] = np.array([np.broadcast_to(x.astype(float), self.seeds) for x in given])
         return self.columns[name]
 
