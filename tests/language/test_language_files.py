@@ -5,6 +5,7 @@ import copy
 import gzip
 import io
 import json
+import math
 import pickle
 import shlex
 import sqlite3
@@ -299,7 +300,7 @@ def test_a_file_that_fits_two_forms_is_refused_with_a_line_that_keeps_one(reader
 def test_these_lines_run_in_a_python_of_their_own(file):
     """One of each place that they stand in: `two`, `repeated`, and a form of rows."""
     for row in (TWO[0][1], {"prompt": ASK, "reply": f"{ASK} {SAY}"}, OTHERS[0][0]):
-        with pytest.raises(ValueError, match=r"fits two forms|begins with its own prompt|ShareGPT") as caught:
+        with pytest.raises(ValueError, match=r"fits two forms|begin with their own prompt|ShareGPT") as caught:
             read_pairs(path := file(row))
         assert read_pairs(converted(str(caught.value), path, apart=True)) == [Pair(ASK, SAY)]
 
@@ -307,22 +308,27 @@ def test_these_lines_run_in_a_python_of_their_own(file):
 def test_replies_that_all_begin_with_their_prompt_are_refused_with_a_line_that_cuts_it_off(file):
     path = file(*({"prompt": ask, "chosen": f"{ask} {SAY}", "rejected": f"{ask} {END}"} for ask in (ASK, MORE)))
     for reader in (read_pairs, read_rankings):
-        with pytest.raises(ValueError, match="every reply begins with its own prompt") as caught:
+        with pytest.raises(ValueError, match="replies begin with their own prompt") as caught:
             reader(path)
     assert read_rankings(converted(str(caught.value), path)) == [Ranking(ask, (SAY, END)) for ask in (ASK, MORE)]
-    with pytest.raises(ValueError, match="every reply begins with its own prompt"):
+    with pytest.raises(ValueError, match="replies begin with their own prompt"):
         read_pairs(file({"prompt": f"{ASK}\n", "reply": f"\n{ASK} {SAY}"}))  # the blanks between them are others
     for ask in ("Q: why?\nA:", "Why?\n", "Why? "):
-        with pytest.raises(ValueError, match="every reply begins with its own prompt") as caught:
+        with pytest.raises(ValueError, match="replies begin with their own prompt") as caught:
             read_pairs(path := file({"prompt": ask, "reply": f"{ask}{SAY}"}))
         assert read_pairs(converted(str(caught.value), path)) == [Pair(ask, SAY)]
     assert read_pairs(file({"prompt": "a", "reply": "ab"}, {"prompt": ASK, "reply": ASK})), "nor is an echo"
+    mixed = [{"prompt": ASK, "reply": f"{ASK} {SAY}"}] * 9 + [{"prompt": ASK, "reply": SAY}]
+    with pytest.raises(ValueError, match="9 of 10 replies begin with their own prompt") as caught:
+        read_pairs(path := file(*mixed))  # one that does not had hidden all others
+    assert read_pairs(converted(str(caught.value), path)) == [Pair(ASK, SAY)] * 10
     some = file({"prompt": "Hello", "reply": "Hello there."}, {"prompt": ASK, "reply": SAY})
     assert len(read_pairs(some)) == 2, "one that greets back is no such file"
 
 
+TALK = [{"from": "human", "value": ASK}, {"from": "gpt", "value": SAY}]
 OTHERS = [
-    ({"conversations": [{"from": "human", "value": ASK}, {"from": "gpt", "value": SAY}]}, "ShareGPT"),
+    ({"conversations": TALK}, "ShareGPT"),
     ({"instruction": ASK, "input": "", "output": SAY}, "Alpaca"),
     ({"question": ASK, "answer": SAY}, "questions and answers"),
     ({"query": ASK, "response": SAY}, "queries and responses"),
@@ -348,6 +354,62 @@ def test_rows_of_other_programs_are_named_and_converted(row, name, file):
         assert name == "KTO" or read_pairs(file(PAIR[0] | more)) == [Pair(ASK, SAY)], "other names mean nothing"
 
 
+BESIDE = [  # rows of other programs with something beside that changes what is to be learned
+    ({"instruction": ASK, "response": SAY, "context": MORE}, f"{ASK}\n\n{MORE}"),  # Dolly: the text that it is about
+    ({"instruction": ASK, "input": MORE, "response": SAY}, f"{ASK}\n\n{MORE}"),
+    ({"question": ASK, "context": MORE, "answer": SAY}, f"{MORE}\n\n{ASK}"),
+    ({"query": ASK, "response": SAY, "history": [[MORE, END]]}, 'has "history"'),
+    ({"query": ASK, "response": SAY, "system": MORE}, 'has "system"'),
+    ({"question": ASK, "answer": SAY, "system_prompt": MORE}, 'has "system_prompt"'),
+    ({"instruction": ASK, "output": SAY, "kto_tag": False}, 'has "kto_tag"'),
+    ({"instruction": ASK, "output": SAY, "label": False}, "is of the form KTO"),
+    ({"query": ASK, "response": SAY, "label": "rejected"}, "is of the form KTO"),
+    ({"conversations": TALK, "label": False}, "is of the form KTO"),
+    ({"conversations": TALK, "kto_tag": False}, 'has "kto_tag"'),
+    ({"conversations": [TALK[0], TALK[1] | {"weight": 0}]}, r'"messages\[1\]" has "weight"'),
+    ({"conversations": TALK, "system_prompt": MORE}, Dialogue(turns(ASK, system=MORE))),
+    ({"prompt": ASK, "completion": SAY, "label": True, "system": MORE}, 'has "system"'),
+]
+
+
+@pytest.mark.parametrize(("row", "expected"), BESIDE, ids=lambda x: " ".join(x) if isinstance(x, dict) else "")
+def test_a_line_that_converts_rows_loses_nothing_that_changes_what_is_learned(row, expected, file):
+    """The line kept two fields and dropped the rest: the text asked about, or that the answer was a bad one."""
+    with pytest.raises(ValueError, match="Convert it") as caught:
+        read_pairs(path := file(row))
+    made = converted(str(caught.value), path)
+    if expected.startswith(("has", "is of", '"messages')):
+        with pytest.raises(ValueError, match=f"line 1: {expected}"):
+            read_pairs(made)
+    else:
+        assert read_pairs(made) == [Pair(expected, SAY)]
+
+
+@pytest.mark.parametrize("name", ["loss", "loss_weight", "trainable"])
+def test_a_turn_that_is_not_to_be_learned_is_not(name, file):
+    talk = turns(ASK, SAY)
+    assert len(read_pairs(file({"messages": [talk[0], talk[1] | {name: True}]}))) == 1
+    with pytest.raises(ValueError, match=f'has "{name}"'):
+        read_pairs(file({"messages": [talk[0], talk[1] | {name: False}]}))
+
+
+@pytest.mark.parametrize("row", [{"kto_tag": False}, {"desirable": False}, {"label": "undesirable"}], ids=str)
+def test_a_bad_answer_is_told_by_each_of_its_names(row, file):
+    for more in ({"prompt": ASK, "completion": SAY}, {"messages": turns(ASK, SAY)}):
+        with pytest.raises(ValueError, match=r"KTO|changes what is to be learned"):
+            read_pairs(file(more | row))
+
+
+def test_messages_of_open_assistant_become_dialogues(file):
+    said = {"a": (None, "prompter", ASK), "b": ("a", "assistant", SAY), "c": ("b", "prompter", MORE)}
+    said |= {"d": ("c", "assistant", END)}
+    rows = [{"message_id": i, "parent_id": up, "role": role, "text": x} for i, (up, role, x) in said.items()]
+    with pytest.raises(ValueError, match="Open Assistant") as caught:
+        read_prompts(path := file(*rows))
+    first, second = read_pairs(converted(str(caught.value), path))
+    assert first == Pair(ASK, SAY) and is_dialogue(second.prompt, turns(ASK, SAY, MORE)) and second.reply == END
+
+
 @pytest.mark.parametrize("name", ["completion", "response", "reply"])
 @pytest.mark.parametrize("label", [False, 0, "false", -1, "Bad"])
 def test_a_reply_that_is_said_to_be_bad_is_not_learned(name, label, file):
@@ -366,11 +428,10 @@ def test_what_stands_beside_a_row_and_changes_what_is_learned_is_refused(name, f
 
 
 def test_a_system_prompt_beside_a_row_of_another_program_is_not_lost_on_the_way(file):
-    talk = [{"from": "human", "value": ASK}, {"from": "gpt", "value": SAY}]
     with pytest.raises(ValueError, match="ShareGPT") as caught:
-        read_pairs(path := file({"conversations": talk, "system": "Be kind."}))
+        read_pairs(path := file({"conversations": TALK, "system": "Be kind."}))
     assert read_pairs(converted(str(caught.value), path))[0].prompt.turns == turns(ASK, system="Be kind.")
-    for row in ({"conversations": talk, "tools": "[]"}, {"instruction": ASK, "output": SAY, "system": "Be kind."}):
+    for row in ({"conversations": TALK, "tools": "[]"}, {"instruction": ASK, "output": SAY, "system": "Be kind."}):
         with pytest.raises(ValueError, match="Convert it") as caught:
             read_pairs(path := file(row))
         with pytest.raises(ValueError, match="which is not read here"):
@@ -398,6 +459,24 @@ def test_replies_that_stand_in_another_order_than_their_scores_are_not_taken_for
     with pytest.raises(ValueError, match=f"replies with their {name}") as caught:
         read_rankings(path := file({"prompt": ASK, "replies": [END, SAY], name: [1, 2] if name != "ranks" else [2, 1]}))
     assert read_rankings(converted(str(caught.value), path)) == [Ranking(ASK, (SAY, END))]
+
+
+def test_of_replies_with_one_score_none_is_taken_for_the_better(file):
+    """They stood in the order of the file, as if the first had won; NaN left all of them in that order."""
+    for row in (
+        {"prompt": ASK, "replies": [SAY, MORE, END], "scores": [2, 2, 1]},
+        {"prompt": ASK, "replies": [END, SAY, MORE], "scores": [1, math.nan, 2]},
+        {"prompt": ASK, "replies": [END, MORE], "rewards": ["9", "10"]},
+    ):
+        with pytest.raises(ValueError, match="replies with their") as caught:
+            read_rankings(path := file(row, row | {"prompt": MORE, next(reversed(row)): [0] * len(row["replies"])}))
+        assert read_rankings(converted(str(caught.value), path)) == [Ranking(ASK, (MORE, END))], (
+            "nothing from all alike"
+        )
+    alike = [{"response": x, "overall_score": score} for x, score in ((SAY, 4.0), (MORE, 4.0), (END, 1.0))]
+    with pytest.raises(ValueError, match="UltraFeedback") as caught:
+        read_rankings(path := file({"instruction": ASK, "completions": alike}))
+    assert read_rankings(converted(str(caught.value), path)) == [Ranking(ASK, (MORE, END))]
 
 
 def test_fields_of_another_name_are_told_how_to_rename_them(file):
@@ -489,6 +568,11 @@ FILES = [  # bytes, what they are called
     (f"prompt;reply\n{ASK};{SAY}\n".encode(), "CSV with semicolons"),
     (f"prompt|reply\n{ASK}|{SAY}\n".encode(), "CSV with vertical bars"),
     (f"prompt\n{ASK}\n{MORE}\n".encode(), "CSV with one column"),
+    (f",prompt,reply\n0,{ASK},{SAY}\n".encode(), "CSV. "),  # as pandas writes it
+    (f"Unnamed: 0,prompt,reply\n0,{ASK},{SAY}\n".encode(), "CSV. "),
+    (f"sep=;\r\nprompt;reply\r\n{ASK};{SAY}\r\n".encode(), "CSV with semicolons"),
+    (f"#\tprompt\treply\n1\t{ASK}\t{SAY}\n".encode(), "TSV"),
+    (f"番号,prompt,reply,score (%)\n1,{ASK},{SAY},3\n".encode(), "CSV. "),
     (f"- prompt: {ASK}\n  reply: {SAY}\n".encode(), "YAML"),
     (f"{LINE} {LINE}\n".encode(), "JSON with several objects on a line"),
     (f"{LINE}\r{LINE}\r".encode(), "JSON with several objects on a line"),
@@ -557,6 +641,29 @@ def test_the_line_that_converts_a_file_does_so(data, expected, tmp_path):
     assert reader(path) == expected
 
 
+@pytest.mark.slow
+def test_a_table_whose_rows_do_not_fit_its_head_is_not_cut(tmp_path):
+    """A comma without quotes had cut the prompt, and made a reply of its rest."""
+    for text, says in (
+        ("prompt,reply\nWhy, oh why?,So.\n", "more columns than names"),
+        ("prompt,reply\nWhy\n", '"reply" must be a text'),
+    ):
+        (path := tmp_path / "a.csv").write_text(text)
+        with pytest.raises(ValueError, match="is CSV") as caught:
+            read_pairs(path)
+        with pytest.raises(ValueError, match=f"line 1: .*{says}"):
+            read_pairs(converted(str(caught.value), path))
+    (path := tmp_path / "a.csv").write_text('prompt\treply\n"Why" he asked\tSo.\n')  # else quotes would vanish
+    with pytest.raises(ValueError, match="is TSV") as caught:
+        read_pairs(path)
+    with pytest.raises(subprocess.CalledProcessError):
+        converted(str(caught.value), path)
+    (path := tmp_path / "a.csv").write_text(f"prompt,reply\n{ASK},{'x' * 200_000}\n")
+    with pytest.raises(ValueError, match="is CSV") as caught:
+        read_pairs(path)
+    assert len(read_pairs(converted(str(caught.value), path))[0].reply) == 200_000
+
+
 def test_a_table_of_a_database_becomes_rows(tmp_path):
     with sqlite3.connect(path := tmp_path / "a.db") as database:
         database.execute("create table t (prompt text, reply text)")
@@ -579,6 +686,8 @@ def test_tables_that_need_a_package_become_rows(package, tmp_path):
 
         table = module.Table.from_pylist([{"messages": turns(ASK, SAY)}])
         pyarrow.parquet.write_table(table, tmp_path / "a.parquet")
+        raw = module.Table.from_pylist([{"prompt": ASK.encode(), "reply": SAY.encode()}])  # texts without their type
+        pyarrow.parquet.write_table(raw, tmp_path / "raw.parquet")
         for name, writer in (("a.arrow", module.ipc.new_file), ("b.arrow", module.ipc.new_stream)):
             with writer(str(tmp_path / name), table.schema) as sink:
                 sink.write_table(table)
