@@ -163,9 +163,7 @@ def _some(names: list[str]) -> str:
 def load_or_explain(load, name):
     """load(name); if that fails, a ValueError that says in a sentence why, and what to do.
 
-    load: `load_language_model`, `load_tokenizer` or `ScalarModel.load`. Told apart: a folder that is not there or holds
-    no model, broken files, files that do not fit together, a package that is missing, a name that the hub does not
-    know, a model with a licence to accept, no network, too little memory.
+    load: `load_language_model`, `load_tokenizer` or `ScalarModel.load`. What is told apart stands in loading.toml.
     """
     try:
         return load(name)

@@ -47,8 +47,7 @@ def positions(attention_mask: Tensor) -> Tensor:
 def hidden_states(trunk, ids: Tensor, attention_mask: Tensor) -> Tensor:
     """(B, L) -> (B, L, d): what a trunk makes of every real token; 0 at padding.
 
-    Rows are moved to the left for it, so that padding on the left, which only some have, costs nothing, and attention
-    needs no mask: nobody looks to the right.
+    Rows are moved to the left for it, so that padding costs little, and attention needs no mask: nobody looks ahead.
     """
     real = attention_mask.long()
     first = real.argsort(dim=-1, descending=True, stable=True)[:, : int(real.sum(-1).max())]
@@ -175,11 +174,12 @@ def _check_shapes(model, ids: Tensor, attention_mask: Tensor, response_length: i
 def context_limit(model) -> int | None:
     """How many tokens the model has positions for, prompt and reply together; None if it does not say.
 
-    A configuration that is composed of several (of text and images, say) keeps the number in its text's.
+    Of a longrope: until its long factors begin, for those change the numbers of all tokens, of earlier ones, too.
     """
-    config = getattr(model, "config", None)
-    text = config and config.get_text_config()
-    return getattr(text, "max_position_embeddings", None) or getattr(text, "max_seq_len", None)  # the second is MPT's
+    text = getattr(model, "config", None) and model.config.get_text_config()  # it may be of images, too
+    rope = getattr(text, "rope_parameters", None) or {}
+    first = rope.get("rope_type") == "longrope" and rope.get("original_max_position_embeddings")
+    return first or getattr(text, "max_position_embeddings", None) or getattr(text, "max_seq_len", None)  # the second is MPT's
 
 
 def _check_context(model, mask: Tensor, more: int) -> None:

@@ -58,8 +58,8 @@ def prompt_ids(tokenizer, prompt: str) -> list[int]:
         validate.require(not isinstance(prompt, Dialogue) or prompt.spoken, ValueError, "texts", "template", prompt)
         ids, start = _ids(tokenizer, prompt), start_ids(tokenizer)
         return ids if ids[: len(start)] == start else [*start, *ids]  # a prompt may have its BOS already
-    words = (x for x in tokenizer.all_special_tokens if len(x) > 2)  # a "!" may be somebody's PAD
-    found = [x for x in words if any(x in turn["content"] for turn in turns)]
+    words = {*tokenizer.all_special_tokens, *tokenizer.convert_ids_to_tokens(end_ids(tokenizer))}
+    found = [x for x in words if len(x) > 2 and any(x in turn["content"] for turn in turns)]  # "!" may be a PAD
     validate.require(not found, ValueError, "texts", "special token", found, prompt)
     text = _chat(tokenizer, turns, add_generation_prompt=True) + _turn(tokenizer, str(tokenizer.chat_template))[2]
     lost = [x["role"] for x in turns if isinstance(prompt, Dialogue) and x["content"].strip() not in text]
@@ -75,18 +75,22 @@ def prompt_ids(tokenizer, prompt: str) -> list[int]:
 
 
 def pair_ids(tokenizer, prompt: str, reply: str) -> tuple[list[int], list[int]]:
-    """Ids of a prompt, and of the reply that is learned: those that the template marks (generation), if it marks any.
+    """Ids of a prompt, and of the reply that is learned: what the template marks (generation), if it does, and its end.
 
-    ValueError if the template, with the reply to a Dialogue as one more turn, does not go on where the prompt ends.
+    ValueError if the template, with the reply as one more turn, does not go on where the prompt ends, or holds an end.
     """
     asked, said = prompt_ids(tokenizer, prompt), reply_ids(tokenizer, reply, prompt=prompt)
     chat = [*turns_of(prompt), {"role": "assistant", "content": reply}]
-    if tokenizer.chat_template and re.search(r"\{%-?\s*generation\b", tokenizer.get_chat_template()):
+    marks = tokenizer.chat_template and re.search(r"\{%-?\s*generation\b", tokenizer.get_chat_template())
+    ends = {*end_ids(tokenizer)}.intersection(_ids(tokenizer, reply, split_special_tokens=not marks))
+    validate.require(not ends, ValueError, "texts", "special token", [*map(tokenizer.decode, ends)], reply)
+    if marks:
         out = _chat(tokenizer, chat, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
         end = (marked := bytes(out["assistant_masks"])).rfind(1) + 1
-        start = marked.rfind(0, 0, end) + 1
-        return (out["input_ids"][:start], out["input_ids"][start:end]) if end else (asked, said)
-    if tokenizer.chat_template and isinstance(prompt, Dialogue):
+        start, ids = marked.rfind(0, 0, end) + 1, out["input_ids"]
+        if end:
+            asked, said = ids[:start], ids[start : end + (ids[end : end + 1] == end_ids(tokenizer)[:1])]
+    elif tokenizer.chat_template:
         whole, begin = _chat(tokenizer, chat), _chat(tokenizer, chat[:-1], add_generation_prompt=True)
         if not whole.startswith(begin) or reply.strip() not in whole[len(begin) :]:
             raise ValueError(validate.refusal("texts", "written otherwise", prompt))
@@ -125,24 +129,25 @@ def end_ids(tokenizer, model=None) -> list[int]:
 
 
 @lru_cache(maxsize=8)
-def _turn(tokenizer, template: str) -> tuple[str, int, str]:
+def _turn(tokenizer, template: str) -> tuple[str, int, str, str]:
     """The blanks that the template (named so that a new one is read) writes before a reply, and the id that ends it:
-    the first special token behind it, or the EOS. Last, how a reply's turn begins where no generation prompt says it.
+    the first special token behind it, or the EOS. How its turn begins where nothing says it; the blanks before its end.
     """
     if not tokenizer.chat_template:
-        return "", tokenizer.eos_token_id, ""
+        return "", tokenizer.eos_token_id, "", ""
     turns = [{"role": role, "content": MARK} for role in ("user", "assistant")]
     try:
         text, begin = _chat(tokenizer, turns), _chat(tokenizer, turns[:1], add_generation_prompt=True)
     except ValueError:  # `prompt_ids` says so where it matters
-        return "", tokenizer.eos_token_id, ""
+        return "", tokenizer.eos_token_id, "", ""
     before, _, behind = text.rpartition(MARK)
     gap = before[len(begin) :] if before.startswith(begin) else ""
     head = "" if gap.isspace() or begin != _chat(tokenizer, turns[:1]) else gap.rstrip(" ")
     gap = gap[len(head) :]
     special = {*tokenizer.all_special_ids, *(i for i, x in tokenizer.added_tokens_decoder.items() if x.content.strip())}
-    ends = (i for i in _ids(tokenizer, behind) if i in special)
-    return gap if gap.isspace() else "", next(ends, tokenizer.eos_token_id), head
+    end = next((i for i in _ids(tokenizer, behind) if i in special), tokenizer.eos_token_id)
+    tail = behind.partition(tokenizer.convert_ids_to_tokens(end))[0]
+    return gap if gap.isspace() else "", end, head, tail if tail.isspace() and tail != behind else ""
 
 
 @lru_cache(maxsize=8)
@@ -163,11 +168,11 @@ def reply_ids(tokenizer, reply: str, *, prompt: str = "", ended: bool = True) ->
     """Ids of one reply with what ends it, once. What looks like a special token in the text is plain text.
 
     ended=False: a reply that was cut at the longest length; it gets no end, as its writer chose none.
-
     An English reply begins with a space, as words inside a text do; not behind a plain prompt that ends in a space or
     a newline, and under a foreign chat template only if that writes one there.
     """
     text = "\n" * bool(_lead(tokenizer)) + _gap(tokenizer, prompt, reply) + reply
+    text += _turn(tokenizer, str(tokenizer.chat_template))[3] * ended
     ids = _ids(tokenizer, text, split_special_tokens=True)[len(_lead(tokenizer)) :]
     return [*ids, end_ids(tokenizer)[0]] if ended else ids
 
@@ -178,23 +183,21 @@ def reply_text(tokenizer, ids: Sequence[int] | Tensor, *, prompt: str = "", ends
     ends: ids that end it, see `end_ids`; if none are given, those of the tokenizer.
     """
     ids, ends = [int(i) for i in ids], set(ends or end_ids(tokenizer))
-    ids = [*_lead(tokenizer), *ids[: next((n for n, i in enumerate(ids) if i in ends), None)]]
-    text = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    text = text[bool(_lead(tokenizer)) :]
+    said = ids[: next((n for n, i in enumerate(ids) if i in ends), None)]
+    text = tokenizer.decode([*_lead(tokenizer), *said], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    tail = _turn(tokenizer, str(tokenizer.chat_template))[3] * (said != ids)
+    text = text[bool(_lead(tokenizer)) :].removesuffix(tail)
     return text.removeprefix(_gap(tokenizer, prompt, text.removeprefix(" ")))
-
-
-def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Rows of different lengths -> ids (B, P) with the text at the right end, and mask (B, P), true on real tokens.
-
-    Sampling wants it so: every reply begins in the same column.
-    """
-    return _pad(rows, pad_id, left=True)
 
 
 def pad_right(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
     """Rows of different lengths -> ids (B, T) with the text at the left end, and mask (B, T), true on real tokens."""
     return _pad(rows, pad_id, left=False)
+
+
+def pad_left(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
+    """The same with the text at the right end, (B, P): as sampling wants it, so that replies begin in one column."""
+    return _pad(rows, pad_id, left=True)
 
 
 def _pad(rows, pad_id: int, left: bool) -> tuple[Tensor, Tensor]:

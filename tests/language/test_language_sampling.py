@@ -523,6 +523,34 @@ def test_a_text_longer_than_the_model_reads_is_refused(model):
     assert logps.isfinite().all(), "padding does not count"
 
 
+@pytest.mark.parametrize("kind", ["llama", "phi3"])
+def test_a_text_behind_which_a_longrope_changes_all_its_numbers_is_refused(kind, tmp_path):
+    """As Phi-3's of 128k: a short text got other log-probabilities, by a nat, beside a long one, and in the sampler."""
+    factors = {"short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 16, **factors}
+    build("llama").save_pretrained(tmp_path)
+    known = json.loads((tmp_path / "config.json").read_text())
+    known |= {"max_position_embeddings": 64, "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 4}
+    if kind == "llama":
+        known |= {"head_dim": 8, "rope_parameters": rope}
+    else:  # as its authors wrote it
+        known |= {"model_type": "phi3", "rope_scaling": {"type": "longrope", **factors}, "rope_theta": 1e4}
+        known = {k: x for k, x in known.items() if k not in ("rope_parameters", "head_dim")}
+        known["original_max_position_embeddings"] = 16
+    (tmp_path / "config.json").write_text(json.dumps(known))
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(tmp_path)).eval()
+    assert context_limit(model) == 16
+    ids, mask = torch.arange(17)[None].repeat(2, 1), torch.ones(2, 17, dtype=torch.bool)
+    mask[0, 9:] = False
+    with pytest.raises(ValueError, match="has 17 tokens, reply included; this model reads at most 16"):
+        token_logps(model, ids, mask, 14)
+    with pytest.raises(ValueError, match="reads at most 16"):
+        generate(model, ids[:, :8], mask[:, :8], max_new_tokens=9, eos_id=0, pad_id=0)
+    with torch.no_grad():
+        alone = token_logps(model, ids[:1, :9], mask[:1, :9], 6)
+        assert torch.allclose(token_logps(model, ids[:, :16], mask[:, :16], 13)[:1, :6], alone, atol=1e-5)
+
+
 def test_a_broken_model_is_noticed():
     model = without_dropout(build("llama"))
     model.get_output_embeddings().weight.data[3] = math.nan

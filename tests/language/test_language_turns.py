@@ -159,6 +159,72 @@ def test_a_template_without_a_generation_prompt_begins_the_replys_turn_all_the_s
     assert tokenizer.decode(reply).strip(" ").startswith("So.") and reply_text(tokenizer, reply) == "So."
 
 
+THINKS = (  # as R1's: a thought begins with the prompt, and a reply that follows has none
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}<turn>{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]<think>\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        THINKS,
+        "{% for m in messages %}{{ m.content | upper }}<turn>{% endfor %}",
+        "{% for m in messages %}{{ m.content | e }}<turn>{% endfor %}",
+        "{% for m in messages %}{{ m.content[:9] }}<turn>{% endfor %}",
+        "{{ messages[-1].content }}<turn>",
+    ],
+)
+def test_a_template_that_writes_a_pair_otherwise_is_refused_for_one_turn_too(template):
+    """It was for several turns alone; of one turn a text was learned that the template never writes."""
+    with pytest.raises(ValueError, match="otherwise when its reply follows"):
+        pair_ids(made(template=template), "Why?", "Because it is <so>.")
+
+
+@pytest.mark.parametrize("turn", ["special", "added"])
+def test_an_end_inside_of_a_text_is_refused_where_the_tokenizer_would_read_it_as_one(turn):
+    """It was learned as the end of a reply that goes on, or ended the user's turn."""
+    marked = CHATML.replace("{{ m['content'] }}<turn>", "{% generation %}{{ m['content'] }}<turn>{% endgeneration %}")
+    for template in (CHATML, marked):
+        tokenizer = made(template=template, turn=turn)
+        with pytest.raises(ValueError, match="holds '<turn>'"):
+            pair_ids(tokenizer, f"a{TURN}b", "So.")
+        if turn == "added" or template == marked:
+            for reply in (f"a{TURN}b", f"a{EOS}b") if template == marked else (f"a{TURN}b",):
+                with pytest.raises(ValueError, match="holds '<"):
+                    pair_ids(tokenizer, "Why?", reply)
+        else:
+            _, said = pair_ids(tokenizer, "Why?", f"a{TURN}{EOS}b")
+            assert said.index(T) == len(said) - 1 and 1 not in said, "in text that is split, it is text"
+
+
+@pytest.mark.parametrize("behind", ["<turn>", "<turn>\n", "\n", ""])
+def test_a_reply_is_taught_its_end_where_the_marks_of_a_template_leave_it_out(behind):
+    """A model that never learned to end would go on to the longest length."""
+    body = "{% generation %}{{ m.content }}{% endgeneration %}" + behind
+    inner = "{% if m.role == 'assistant' %}" + body + "{% else %}{{ m.content }}<turn>{% endif %}"
+    template = "{% for m in messages %}[{{ m.role }}]" + inner + "{% endfor %}"
+    tokenizer = made(template=template + "{% if add_generation_prompt %}[assistant]{% endif %}")
+    _, said = pair_ids(tokenizer, "Why?", "So.")
+    assert tokenizer.decode(said) == "So." + "<turn>" * ("<turn>" in behind)
+
+
+@pytest.mark.parametrize("tail", [" ", "\n", "  \n"])
+@pytest.mark.parametrize("end", ["{{ eos_token }}", "<turn>"])
+def test_blanks_before_an_end_are_learned_as_the_template_writes_them(tail, end):
+    """Llama 2's has a space there; without it the model learned an end that its own dialogues never show."""
+    tokenizer = made(template=CHATML.replace("{{ m['content'] }}<turn>", "{{ m['content'] }}" + tail + end))
+    chat = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": ""}]
+    for reply in ("So.", "a ", "    return 1\n"):
+        chat[1]["content"] = reply
+        whole = tokenizer(tokenizer.apply_chat_template(chat, tokenize=False), add_special_tokens=False)["input_ids"]
+        ids = reply_ids(tokenizer, reply)
+        assert whole[len(prompt_ids(tokenizer, "Why?")) :][: len(ids)] == ids and ids[-1] == end_ids(tokenizer)[0]
+        assert reply_text(tokenizer, ids) == reply
+        cut = reply_ids(tokenizer, reply, ended=False)
+        assert reply_text(tokenizer, cut) == reply == tokenizer.decode(cut), "a reply that was cut has no end to space"
+
+
 @pytest.mark.parametrize(("said", "ends"), [(None, {1, T}), (7, {1, T, 7}), ([7, 9, 1], {1, T, 7, 9})])
 @pytest.mark.slow
 def test_a_reply_may_end_with_every_end_that_the_model_has(said, ends):
