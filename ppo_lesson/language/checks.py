@@ -1,7 +1,4 @@
-"""What `rlhf` refuses before it begins: settings, models and prompts that do not fit together.
-
-A mistake that would stop a run after an hour, at the first prompt that is too long, say, is better told at once.
-"""
+"""What `rlhf` refuses before it begins, and not after an hour: settings, models, prompts that do not fit together."""
 
 import copy
 import warnings

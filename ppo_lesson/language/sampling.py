@@ -174,12 +174,14 @@ def _check_shapes(model, ids: Tensor, attention_mask: Tensor, response_length: i
 def context_limit(model) -> int | None:
     """How many tokens the model has positions for, prompt and reply together; None if it does not say.
 
-    Of a longrope: until its long factors begin, for those change the numbers of all tokens, of earlier ones, too.
+    Of a longrope: until its long factors begin, which change the numbers of all tokens, of earlier ones, too.
     """
-    text = getattr(model, "config", None) and model.config.get_text_config()  # it may be of images, too
+    text = getattr(model, "config", None) and model.config.get_text_config()  # of a model of images, too
     rope = getattr(text, "rope_parameters", None) or {}
     first = rope.get("rope_type") == "longrope" and rope.get("original_max_position_embeddings")
-    return first or getattr(text, "max_position_embeddings", None) or getattr(text, "max_seq_len", None)  # the second is MPT's
+    return (
+        first or getattr(text, "max_position_embeddings", None) or getattr(text, "max_seq_len", None)
+    )  # the second is MPT's
 
 
 def _check_context(model, mask: Tensor, more: int) -> None:

@@ -1,15 +1,25 @@
 """Masks, the shift by one, positions, temperature, memory: where ratios that should be 1 stop being 1."""
 
 import itertools
+import json
 import math
 
 import pytest
 import torch
 from tiny_language import EOS, KINDS, PAD, VOCAB, build, from_disk, prompts
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from ppo_lesson.language import head, sampling
 from ppo_lesson.language.models import ScalarModel, load_language_model, without_dropout
-from ppo_lesson.language.sampling import full_mask, generate, positions, response_mask, token_logps, token_values
+from ppo_lesson.language.sampling import (
+    context_limit,
+    full_mask,
+    generate,
+    positions,
+    response_mask,
+    token_logps,
+    token_values,
+)
 from ppo_lesson.objectives import surrogate
 
 
