@@ -93,8 +93,9 @@ def asked(table: History, *, eps: float = 0.2) -> list[tuple]:
 
 # How each symptom is judged: (table, eps) -> which seeds are sick (K,), and the numbers of its sentence.
 def _not_finite(table, eps):
-    there = np.array([[name in row for row in table.rows] for name in ALWAYS])[..., None]  # (names, T, 1)
-    bad = (~np.isfinite([table[name] for name in ALWAYS]) & there).any(0)  # (T, K)
+    names = [*ALWAYS, "score", "kl_ref"]
+    there = np.array([[name in row for row in table.rows] for name in names])[..., None]  # (names, T, 1)
+    bad = (~np.isfinite([table[name] for name in names]) & there).any(0)  # (T, K)
     return bad.any(0), bad.argmax(0) if there.any() else np.full(table.seeds, np.nan)
 
 
@@ -211,8 +212,7 @@ def _no_episode_ended(table, eps):
 def _far_from_the_reference(table, eps):
     """How improbable the reference finds the replies: entropy + KL a token, against what it finds of its own."""
     surprise = table["entropy"] + table["kl_ref"] / table["length"]
-    (start, end), (_, kl) = table.trend(surprise), table.trend(table["kl_ref"])
-    _, each = table.trend(table["kl_ref"] / table["length"])
+    (start, end), (_, kl), (_, each) = map(table.trend, (surprise, table["kl_ref"], table["kl_ref"] / table["length"]))
     left = (end > np.minimum(1.4 * start, start + 0.3)) | (each > 1)  # the reference may find much improbable at first
     return (kl > 10) & left, kl, end, start
 

@@ -61,6 +61,7 @@ def group_advantages(scores: Tensor, group_ids: Tensor, *, scale: bool = True) -
     if not scale:
         return centred
     variance = torch.zeros(len(size)).to(scores).index_add(0, group, centred.square()) / (size - 1).clamp(min=1)
+    validate.finite("the variance of scores", variance)  # else all advantages would be 0
     return centred / (variance.sqrt()[group] + 1e-6)
 
 
@@ -78,9 +79,7 @@ def rloo_advantages(scores: Tensor, group_ids: Tensor) -> Tensor:
 
 
 def varied_groups(scores: Tensor, group_ids: Tensor) -> Tensor:
-    """Which replies stand in a group whose scores are not all alike: DAPO's dynamic sampling drops the others.
-
-    scores: of the reward alone, before any price for length (Yu et al. 2025, arXiv 2503.14476v2, eq. 11). (B,) -> (B,).
+    """Which replies, (B,), stand in a group whose scores, before any price, differ (DAPO, arXiv 2503.14476v2, eq. 11).
 
     >>> varied_groups(torch.tensor([1.0, 3.0, 5.0, 5.0]), torch.tensor([0, 0, 1, 1]))
     tensor([ True,  True, False, False])

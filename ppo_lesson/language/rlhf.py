@@ -25,7 +25,7 @@ from ..hardware.hardware import CPU
 from ..kl import ZieglerKL, estimate, estimate_off_policy
 from ..loop import still_held
 from ..objectives import aggregate, explained_variance, truncated_weight, value_loss
-from ..validate import refusal, require
+from ..validate import number, refusal, require
 from .advantages import advantages_of, varied_groups
 from .checks import encode, own_controller
 from .family import policy_objective
@@ -90,7 +90,7 @@ def rlhf(
         generator = torch.Generator().manual_seed(checkpoint.fresh_seed(config.seed, iteration))
         chosen = torch.randint(len(encoded), (config.batch // config.replies,), generator=generator)
         chosen = chosen.repeat_interleave(config.replies)
-        beta = 0.0 if controller is None else controller.beta
+        beta = 0.0 if controller is None else number("beta", controller.beta, 0.0)  # it may have been changed
         for name, model in learners.items():
             still_held(f"the {name}", model, optimizers[name])
         try:

@@ -10,7 +10,7 @@ import torch
 from tiny_language import Letters, build
 
 from ppo_lesson import objectives, returns
-from ppo_lesson.diagnose import diagnose
+from ppo_lesson.diagnose import diagnose, report
 from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL, estimate, estimate_off_policy
 from ppo_lesson.language import advantages as formulas
 from ppo_lesson.language import family as family_of_ppo
@@ -372,6 +372,33 @@ def test_three_rows_show_what_needs_no_trend(reward, expected):
     rows, _ = run(replace(SHORT, kl=None, temperature=1.5), reward)
     assert [symptom.name for symptom in diagnose(rows)] == expected
     assert all(0 < row["distinct"] <= 1 and row["kl_loss"] == 0 for row in rows)
+
+
+@pytest.mark.parametrize("name", ["score", "kl_ref"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_score_or_a_kl_that_is_no_number_is_no_all_clear(name, value):
+    """ "No symptom in 30 rows", said the report: a column that is nowhere finite was not asked."""
+    row = {"score": 1.0, "kl_ref": 0.5, "length": 9.0, "entropy": 2.0, "approx_kl": 0.01, "beta": 0.1}
+    assert "1. not finite" in report([row | {name: value}] * 30) and "not finite" not in report([row] * 30)
+    assert "replies all alike" not in report([row | {"entropy": -1.0}] * 30), "a column of another sign collapses to 0"
+
+
+def test_scores_whose_squares_overflow_are_refused_and_not_turned_into_advantages_of_0():
+    for scale in (1e20, 1e30):
+        with pytest.raises(ValueError, match="the variance of scores has a non-finite entry"):
+            group_advantages(torch.tensor([scale, -scale]), torch.tensor([0, 0]))
+    assert group_advantages(torch.tensor([1e15, -1e15]), torch.tensor([0, 0])).tolist() == pytest.approx(
+        [0.5**0.5, -(0.5**0.5)]
+    )
+
+
+@pytest.mark.parametrize("beta", [-1.0, math.nan, torch.tensor([0.1, 0.2])], ids=str)
+def test_a_beta_that_was_changed_after_it_was_checked_is_checked_again(beta):
+    """Groups took a negative one, and rewarded distance."""
+    config = replace(SHORT, advantages="group", replies=2, critic_lr=RLHFConfig.critic_lr, kl=FixedKL(0.1))
+    config.kl.beta = beta
+    with pytest.raises(ValueError, match="beta must be a number in"):
+        run(config, lambda prompt, reply: float(len(reply)))
 
 
 def test_one_text_for_all_is_counted():
