@@ -19,7 +19,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..validate import refusal, require
+from ..validate import require
 from .files import KNOWN, Bad, conversion, read_rows, short
 
 LISTED = 10  # bad rows that an error message lists in full
@@ -115,7 +115,7 @@ def read(path, kind: str, *, warn: bool = False) -> tuple[list, list[str], str]:
     rows, places = [row for row, _ in found.values()], [place for _, place in found.values()]
     again = [_repeats(r.prompt, x) for r in rows if kind != "prompts" for x in r.replies]
     if not bad and sum(again) > len(again) / 2:
-        bad, remedy = [refusal("rows", "read twice", sum(again), len(again))], [KNOWN["repeated"]]
+        bad, remedy = [KNOWN["repeated"]["says"].format(sum(again), len(again))], [KNOWN["repeated"]]
     if bad:
         words = f"{path}: {len(bad)} of {len(lines)} {unit}s cannot be used; mend or delete them"
         more = f"\n  and {len(bad) - LISTED} more" * (len(bad) > LISTED)
