@@ -93,15 +93,13 @@ def _verl(config, launch, prompts, mean_length):
     keys |= {"data.train_batch_size": asked, A + "ppo_mini_batch_size": mini, A + "ppo_micro_batch_size_per_gpu": micro}
     keys |= {A + "clip_ratio": config.eps, A + "clip_ratio_high": either(config.eps_high, config.eps)}
     keys |= {A + "use_kl_loss": config.kl_loss > 0, A + "kl_loss_type": KL_LOSS[config.kl_loss_kind]}
-    keys[CORRECTION + "bypass_mode"] = not config.rescore
-    keys["algorithm.adv_estimator"] = ESTIMATOR[config.advantages]
+    keys |= {CORRECTION + "bypass_mode": not config.rescore, "algorithm.adv_estimator": ESTIMATOR[config.advantages]}
     form = config.objective, "token" if config.ratio == "token" else "sequence-token"
     keys[A + "policy_loss.loss_mode"] = LOSS.get(form, "vanilla")
     said = {"objective"} if config.objective != "plain" else set()
     said |= {"ratio"} if config.ratio == "sequence-token" and config.objective == "clip" else set()
     notes = [note for note in notes if note.key not in said]
-    if config.objective == "cispo":
-        keys[A + "clip_ratio_low"] = 1.0  # verl limits the weight from below too: out of reach
+    keys |= {A + "clip_ratio_low": 1.0} if config.objective == "cispo" else {}  # verl's limit from below: out of reach
     kl = config.kl
     keys |= {"algorithm.use_kl_in_reward": kl is not None, K + "kl_coef": 0.0 if kl is None else kl.beta}
     keys[K + "type"] = "adaptive" if isinstance(kl, ZieglerKL) else "fixed"
@@ -109,8 +107,7 @@ def _verl(config, launch, prompts, mean_length):
         keys |= {K + "target_kl": _per_token(config, mean_length, notes), K + "horizon": kl.horizon}
     keys[A + "optim.lr_warmup_steps"] = _warmup(config, notes)
     keys[A + "optim.lr_scheduler_type"] = "cosine" if config.anneal else "constant"
-    if config.anneal:
-        notes.append(Note("changed", "anneal", True, "half a cosine, not a line"))
+    notes += [Note("changed", "anneal", True, "half a cosine, not a line")] * config.anneal
     keys |= dict.fromkeys(("data.seed", A + "data_loader_seed", C + "data_loader_seed", R + "seed"), config.seed)
     keys |= {follower: keys[leader] for follower, leader in known.FOLLOWS["verl"].items() if follower not in keys}
     keys["trainer.total_training_steps"] = config.iterations
@@ -133,20 +130,22 @@ def _trl(config, launch, *_):
     keys |= {"per_device_train_batch_size": micro, "gradient_accumulation_steps": step // gpus // micro}
     keys |= {"generation_batch_size": config.batch, "max_steps": config.iterations * steps}
     keys |= {"lr_scheduler_type": LINE if config.anneal else FLAT, "warmup_steps": _warmup(config, notes) * steps}
-    every, kl = config.checkpoint_every, config.kl
+    every, kl, cispo = config.checkpoint_every, config.kl, config.objective == "cispo"
     keys |= {"save_strategy": "no"} if every is None else {"save_strategy": "steps", "save_steps": every * steps}
     if rloo:
         clip = config.score_clip and [-config.score_clip, config.score_clip]
         keys |= {"reward_clip_range": clip, "beta": kl.beta if kl else 0.0}
     else:
         keys |= {"loss_type": LOSS_TYPE[config.aggregate], "scale_rewards": "group" if config.scale_groups else "none"}
+        keys |= {"loss_type": "cispo", "epsilon_high": 1 + either(config.eps_high, config.eps)} if cispo else {}
         keys["importance_sampling_level"] = "sequence" if config.ratio == "sequence" else "token"
-        notes = [note for note in notes if note[1:3] != ("ratio", "sequence")]
+        notes = [note for note in notes if note[1:3] not in (("ratio", "sequence"), ("objective", "cispo"))]
     sum_, k3 = config.aggregate == "seq-mean-token-sum", config.kl_loss_kind == "k3" or not config.kl_loss
     for bad, kind, name, why in (
         (rloo and steps > 1, "changed", "ratio", "that of a whole reply, a product over its tokens"),
         (rloo and not sum_, "lost", "aggregate", "RLOO's is seq-mean-token-sum"),
-        (sum_ and not rloo, "changed", "aggregate", "dr_grpo divides by max_completion_length too"),
+        (sum_ and not rloo and not cispo, "changed", "aggregate", "dr_grpo divides by max_completion_length too"),
+        (cispo and config.aggregate != "token-mean", "lost", "aggregate", "cispo's is token-mean"),
         (kl is not None and not rloo, "lost", "kl", "GRPO's price of KL is in the loss: kl_loss"),
         (isinstance(kl, ZieglerKL) and rloo, "lost", "kl", "beta stays what it is"),
         (not k3 and not rloo, "changed", "kl_loss_kind", "k3 alone, of the same mean"),
@@ -221,8 +220,7 @@ def _divisor(total: int, limit: int, name: str, notes: list) -> int:
 
 
 def _warmup(config, notes: list) -> int:
-    if config.warmup > 1:
-        notes.append(Note("changed", "warmup", config.warmup, "from 0 on: their first step moves nothing"))
+    notes += [Note("changed", "warmup", config.warmup, "from 0 on: their first moves nothing")] * (config.warmup > 1)
     return config.warmup if config.warmup > 1 else 0
 
 

@@ -11,6 +11,7 @@ from .keys import ADV, CORRECTION, OFF, A, K, Note, R, either
 from .ours_to_theirs import ESTIMATOR, LOSS, LOSS_TYPE, optimizer_steps
 
 PAIRS = {"actor.eps_clip_low_high", "reward_clip_range"}  # of numbers, but None by default
+AGGREGATE = {loss: ours for ours, loss in LOSS_TYPE.items()} | {"cispo": "token-mean"}  # of TRL's GRPO
 MAY_BE_NULL = {A + "clip_ratio_low", A + "clip_ratio_high"}  # then clip_ratio counts
 
 
@@ -83,7 +84,10 @@ def from_trl(settings: dict, *, gpus: int = 1, trainer: str = "GRPOTrainer"):
     else:
         made |= {"advantages": "group", "kl": None, "kl_loss_kind": "k3"}
         made["ratio"] = _one_of(keys, "importance_sampling_level", {"token": "token", "sequence": "sequence"}, notes)
-        made["aggregate"] = _one_of(keys, "loss_type", {x: ours for ours, x in LOSS_TYPE.items()}, notes)
+        made["aggregate"] = _one_of(keys, "loss_type", AGGREGATE, notes)
+        if keys["loss_type"] == "cispo":  # whose epsilon_high is the largest weight itself
+            validate.require(either(made["eps_high"], 0.0) > 1, ValueError, "bridge", "cispo", made["eps_high"])
+            made |= {"objective": "cispo", "eps_high": made["eps_high"] - 1, "eps": RLHFConfig.eps}
         made["scale_groups"] = _one_of(keys, "scale_rewards", {"group": True, "none": False}, notes)
     made |= {"anneal": _falls(keys, "lr_scheduler_type", notes), "warmup": int(keys["warmup_steps"]) // steps}
     made["checkpoint_every"] = max(1, keys["save_steps"] // steps) if keys["save_strategy"] == "steps" else None
@@ -169,8 +173,7 @@ def _whole(keys: dict, key: str) -> int | None:
 
 
 def _iterations(total: int | None, key: str, keys: dict, notes: list) -> dict:
-    if total is None:
-        notes.append(Note("changed", key, keys[key], known.PASSES[key]))
+    notes += [Note("changed", key, keys[key], known.PASSES[key])] * (total is None)
     return {} if total is None else {"iterations": total}
 
 
@@ -223,8 +226,7 @@ def _controller(price: float, key: str, target, horizon: int, mean_length, notes
 
 def _score_clip(keys: dict, key: str, notes: list) -> float | None:
     least, most = either(keys[key], (-known.NO_LIMIT, known.NO_LIMIT))
-    if least != -most:
-        notes.append(Note("changed", key, [least, most], f"from {-most:g}: ours has one limit"))
+    notes += [Note("changed", key, [least, most], f"from {-most:g}: ours has one limit")] * (least != -most)
     return None if most >= known.NO_LIMIT else most
 
 

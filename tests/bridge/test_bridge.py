@@ -193,6 +193,24 @@ def test_cispo_has_no_limit_from_below_and_verls_is_set_out_of_reach():
     assert back.eps_high == 0.2 and "actor_rollout_ref.actor.clip_ratio_low" not in {note.key for note in notes}
 
 
+def test_cispo_is_a_loss_of_trls_grpo_whose_limit_is_the_weight_itself():
+    """TRL clamps the weight at epsilon_high, ours at 1 + eps_high; its default, None for 0.2, shrinks all steps."""
+    config = replace(PLAIN, **GROUP, objective="cispo", eps_high=4.0)
+    settings = bridge.to_trl(config)
+    assert (settings["loss_type"], settings["epsilon_high"]) == ("cispo", 5.0)
+    back, notes = bridge.from_trl(settings)
+    same = ("objective", "eps", "eps_high", "aggregate")
+    assert [getattr(back, name) for name in same] == [getattr(config, name) for name in same]
+    assert not {"objective", "loss_type", "epsilon_high", "aggregate"} & {note.key for note in notes}
+    assert "objective" not in {note.key for note in bridge.differences(config, "trl")}
+    assert bridge.to_trl(replace(config, eps=0.3, eps_high=None))["epsilon_high"] == 1.3
+    lost = bridge.differences(replace(config, aggregate="seq-mean-token-sum"), "trl")
+    assert ("lost", "aggregate") in {note[:2] for note in lost}
+    for limit in ({}, {"epsilon_high": None}, {"epsilon_high": 0.28}):
+        with pytest.raises(ValueError, match=r"epsilon_high=(None|0\.28) with loss_type=cispo: .* ScaleRL .* takes 5"):
+            bridge.from_trl({"loss_type": "cispo"} | limit)
+
+
 def test_a_group_of_one_is_refused_with_the_librarys_key():
     with pytest.raises(ValueError, match=r"replies=1 leaves none .*\(actor_rollout_ref\.rollout\.n\)"):
         bridge.from_verl({"algorithm.adv_estimator": "grpo"})

@@ -1,6 +1,7 @@
-"""PPO's family beside the losses of verl 0.9.1, read in its wheel: the same gradients, and as many tokens clipped."""
+"""PPO's family beside the losses of verl 0.9.1 and TRL 1.16, read in their wheels: the same gradients."""
 
 import sys
+from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Optional
@@ -12,6 +13,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "benchmarks"))
 from conform import wheels
 
+from ppo_lesson.bridge import to_trl
 from ppo_lesson.language.advantages import rloo_advantages
 from ppo_lesson.language.family import policy_objective
 from ppo_lesson.language.settings import RLHFConfig
@@ -86,3 +88,40 @@ def test_rloo_is_verls(theirs):
     rewards[:, -1] = scores
     found, _ = theirs.compute_rloo_outcome_advantage(rewards, torch.ones(12, 3), groups.numpy())
     torch.testing.assert_close(rloo_advantages(scores, groups), found[:, 0])
+
+
+def test_the_gradient_of_cispo_is_trls():
+    """With the limits as the bridge translates them: TRL clamps the weight at epsilon_high itself."""
+    try:
+        files = wheels.wheel("trl", "1.16.0")
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
+    tools = wheels.taken(files, "trl/trainer/utils.py", {"nanstd", "nanmin", "nanmax"}, {"torch": torch})
+    inside = {**tools, "torch": torch}
+    theirs = wheels.run([wheels.method(files, "trl/trainer/grpo_trainer.py", "_compute_loss")], inside)["_compute_loss"]
+    g = torch.Generator().manual_seed(0)
+    mask = torch.arange(9) < torch.tensor([9, 1, 4, 7, 2, 9])[:, None]
+    old = torch.randn(6, 9, generator=g).double().abs().neg().where(mask, 0)
+    new = (old + torch.randn(6, 9, generator=g).double()).clamp(-9, -0.01).where(mask, 0)
+    advantages = torch.randn(6, 1, generator=g).double()
+    config = RLHFConfig(advantages="group", replies=2, objective="cispo", eps_high=0.5, kl=None, kl_loss_kind="k3")
+    said = to_trl(config)
+    same = SimpleNamespace(gather=lambda x: x, reduce=lambda x, reduction: x, sync_gradients=True, num_processes=1)
+    trainer = SimpleNamespace(
+        loss_type=said["loss_type"], epsilon_low=said["epsilon"], epsilon_high=said["epsilon_high"]
+    )
+    trainer.args = SimpleNamespace(delta=None, use_bias_correction_kl=False, steps_per_generation=1)
+    trainer.importance_sampling_level, trainer.accelerator = said["importance_sampling_level"], same
+    trainer.beta, trainer.use_vllm, trainer.top_entropy_quantile, trainer.aux_loss_enabled = 0.0, False, 1.0, False
+    trainer.off_policy_mask_threshold, trainer._entropy_bonus_enabled = None, False
+    trainer.current_gradient_accumulation_steps, trainer.max_completion_length = 1, 9
+    trainer.model, trainer._metrics = SimpleNamespace(training=True), {"train": defaultdict(list)}
+    mine, yours = (new.clone().requires_grad_() for _ in range(2))
+    objective, share = policy_objective(mine, old, advantages.expand(6, 9).where(mask, 0), mask, config)
+    aggregate(-objective, mask, config.aggregate).backward()
+    trainer._get_per_token_logps_and_entropies = lambda *_, **__: (yours, torch.zeros(6, 9), None)
+    inputs = dict.fromkeys(("prompt_ids", "prompt_mask", "completion_ids"), torch.zeros(6, 9))
+    inputs |= {"completion_mask": mask.double(), "advantages": advantages[:, 0], "old_per_token_logps": old}
+    theirs(trainer, None, inputs | {"num_items_in_batch": mask.sum()}).backward()
+    assert 0 < share < 1 and mine.grad.any()
+    torch.testing.assert_close(mine.grad, yours.grad, rtol=1e-12, atol=0)
