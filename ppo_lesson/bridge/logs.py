@@ -113,11 +113,11 @@ def _newest(rows: list[dict], left_out: list[str]) -> list[dict]:
     name = next((x for x in STEPS if any(isinstance(row.get(x), int | float) for row in rows)), None)
     kept, last = [], float("-inf")
     for row in rows:
-        if (step := row.get(name, last)) < last:
-            kept = [(old, at) for old, at in kept if at < step]
-        kept, last = [*kept, (row, step)], step
-    if gone := len(rows) - len(kept):
-        left_out.append(f"{gone} rows, whose steps come again later, are older")
+        before, last = last, row.get(name, last)
+        if last < before:
+            kept = [(old, at) for old, at in kept if at < last]
+        kept.append((row, last))
+    left_out += [f"{len(rows) - len(kept)} rows, whose steps come again later, are older"] * (len(kept) < len(rows))
     return [row for row, _ in kept]
 
 
