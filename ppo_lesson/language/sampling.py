@@ -178,10 +178,9 @@ def context_limit(model) -> int | None:
     """
     text = getattr(model, "config", None) and model.config.get_text_config()  # of a model of images, too
     rope = getattr(text, "rope_parameters", None) or {}
-    first = rope.get("rope_type") == "longrope" and rope.get("original_max_position_embeddings")
-    return (
-        first or getattr(text, "max_position_embeddings", None) or getattr(text, "max_seq_len", None)
-    )  # the second is MPT's
+    short = rope.get("rope_type") == "longrope" and rope.get("original_max_position_embeddings")
+    limits = (getattr(text, name, None) for name in ("max_position_embeddings", "max_seq_len"))  # the second is MPT's
+    return short or next(filter(None, limits), None)
 
 
 def _check_context(model, mask: Tensor, more: int) -> None:
