@@ -77,7 +77,7 @@ class FixedKL:
     beta: float
 
     def __post_init__(self):
-        validate.not_negative("beta", self.beta)
+        self.beta = validate.not_negative("beta", self.beta)
 
 
 @dataclass
@@ -96,8 +96,8 @@ class PaperKL:
     target: float
 
     def __post_init__(self):
-        validate.not_negative("beta", self.beta, zero=False)  # doubling 0 would leave it 0
-        validate.not_negative("target", self.target, zero=False)
+        self.beta = validate.not_negative("beta", self.beta, zero=False)  # doubling 0 would leave it 0
+        self.target = validate.not_negative("target", self.target, zero=False)
 
     def update(self, kl_from_old: float | Tensor) -> float | Tensor:
         """kl_from_old: mean KL(pi_old || pi) of the update just made. Returns the new beta."""
@@ -129,9 +129,9 @@ class ZieglerKL:
     horizon: int = 10_000
 
     def __post_init__(self):
-        validate.not_negative("beta", validate.as_float(self.beta))
-        validate.not_negative("target", validate.as_float(self.target), zero=False)
-        validate.integer("horizon", self.horizon, 1)
+        self.beta = validate.not_negative("beta", validate.as_float(self.beta))
+        self.target = validate.not_negative("target", validate.as_float(self.target), zero=False)
+        self.horizon = validate.integer("horizon", self.horizon, 1)
 
     def update(self, kl_to_reference: float, n: int) -> float:
         """kl_to_reference: mean over sequences of the summed KL(pi || pi_ref), nats. n: episodes seen. Returns beta."""

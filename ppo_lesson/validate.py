@@ -96,8 +96,8 @@ def settings(config) -> None:
                 raise ValueError(f"{f.name} must be one of {known}; got {value!r}")
             case "bool" if not isinstance(value, bool):
                 raise ValueError(f"{f.name} must be True or False; got {value!r}")
-        if hasattr(value, "item"):  # a number of numpy or torch is written otherwise, and would be another setting
-            object.__setattr__(config, f.name, value.item())
+        if hasattr(value, "item") or type(value).__module__ in ("decimal", "fractions"):  # else it is written otherwise
+            object.__setattr__(config, f.name, value.item() if hasattr(value, "item") else float(value))
 
 
 def used(config, *, critic=..., named=()) -> None:
@@ -196,8 +196,8 @@ def log_softmax(name: str, logits: Tensor) -> Tensor:
 
 
 def not_negative(name: str, value, *, zero: bool = True, shape=None):
-    """A number, or a tensor of them that fits `shape`, finite and not below 0 (zero=False: above it), or ValueError."""
-    real = isinstance(value, Tensor) and not (value.is_complex() or value.dtype == torch.bool)
+    """A float, or a tensor of them that fits `shape`, finite and not below 0 (zero=False: above it), or ValueError."""
+    real = isinstance(value, Tensor) and value.ndim and not (value.is_complex() or value.dtype == torch.bool)
     x = value if real else torch.tensor(as_float(value), dtype=torch.float64)
     require(bool(x.isfinite().all()), ValueError, "numbers", "infinite", name, value)
     wrong = "negative" if zero else "not positive"
@@ -205,7 +205,7 @@ def not_negative(name: str, value, *, zero: bool = True, shape=None):
     sizes = zip(x.shape[::-1], () if shape is None else shape[::-1])
     good = shape is None or (x.ndim <= len(shape) and all(n in (1, m) for n, m in sizes))
     require(good, ValueError, "numbers", "no fit", name, shape and tuple(shape), tuple(x.shape))
-    return value
+    return value if real else x.item()
 
 
 def limited(x: Tensor, low: float | None = None) -> Tensor:

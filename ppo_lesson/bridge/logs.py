@@ -13,9 +13,8 @@ from typing import NamedTuple
 from ..columns import COLUMNS
 from ..validate import read_toml, require
 
-_READ = read_toml(__package__, "logs.toml")
-OTHERS = _READ.pop("others")
-WRITERS = _READ  # name -> title, some, columns, and of some older
+WRITERS = read_toml(__package__, "logs.toml")  # name -> title, some, columns, and of some older
+OTHERS = WRITERS.pop("others")
 WRITERS["ours"]["columns"] = dict.fromkeys(COLUMNS, "")
 METRICS = {name for of in WRITERS.values() for part in ("columns", "some", "older") for name in of.get(part, ())}
 STEPS = ("step", "iteration", "Step", "_step", "epoch")  # what counts a log's rows: the first of these that is there
@@ -60,7 +59,7 @@ def _rows(text: str, left_out: list[str]) -> list[dict]:
     try:
         whole = json.loads(text)
     except ValueError:
-        require('"log_history"' not in text, ValueError, "log", "half a file")
+        require(not (n := text.count('"log_history"')), ValueError, "log", "several files" if n > 1 else "half a file")
         return _lines(text, left_out) or _table(text, left_out)
     whole = whole.get("log_history", [whole]) if isinstance(whole, dict) else whole
     require(isinstance(whole, list), ValueError, "log", "no numbers")
@@ -93,6 +92,7 @@ def _lines(text: str, left_out: list[str]) -> list[dict]:
 def _table(text: str, left_out: list[str]) -> list[dict]:
     """Rows of a CSV; wandb writes the run's name before a metric, and its least and largest beside it."""
     lines = [line for line in text.splitlines() if line.strip()]
+    require(lines[0].strip() != "{", ValueError, "log", "over lines")
     between = max(",;\t", key=lines[0].count)  # as spreadsheets write it; elsewhere a comma may be the decimal one
     head, *rows = csv.reader(lines, delimiter=between)
     require(len(head) > 1, ValueError, "log", "no numbers")

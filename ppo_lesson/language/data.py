@@ -220,7 +220,7 @@ def _turns(name: str, value, role: str, spoken: bool = False) -> list[dict]:
 
 
 def _refuse_unread(where: str, values: dict, names: list[str]) -> None:
-    if unread := [x for x in names if values.get(x) not in (None, 1, "", [])]:
+    if unread := [x for x in names if values.get(x) not in (None, x[:4] != "mask", "", [])]:
         raise Bad(f'{where}has "{unread[0]}", which is not read here and changes what is to be learned: leave it out')
 
 

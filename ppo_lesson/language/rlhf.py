@@ -50,7 +50,7 @@ def rlhf(
     models: see `Models`. documents: plain texts for PPO-ptx. hardware: see there; `roles` of `hardware.profile` makes
     models for it, and of several processes all get the same rows. resume: a file; the run saves itself there every
     `checkpoint_every` iterations (without a file nothing is saved) and goes on from it, bit by bit the same on a CPU.
-    Refused: other settings, prompts, documents, reference, reward model, or a reward that scores its last replies anew.
+    Refused: other settings, tokens, prompts, documents, reference, reward model, or a reward of other scores.
     Rows: score, score_std, distinct (0: different prompts got one text, 1: each its own), kl_ref (nats a reply),
     length, ended, kept (by dynamic sampling: the share that is learnt from), beta, kl_loss (its coefficient), entropy
     (nats a token; with entropy_coef=0 -log pi of sampled tokens: on average pi_old's + approx_kl), approx_kl,
@@ -73,7 +73,8 @@ def rlhf(
         optimizers[name], moments = adamw(parameters, rates[name], weight_decay=0.0)
         tensors |= {f"{name}.{key}": x for key, x in moments.items()}
     settings = {f.name: repr(getattr(config, f.name)) for f in fields(config)}
-    for name, texts in (("prompts", encoded), ("documents", stream.tolist())):
+    words = sorted(getattr(tokenizer, "get_vocab", dict)().items())
+    for name, texts in (("prompts", encoded), ("documents", stream.tolist()), ("tokenizer", words)):
         settings[name] = f"{len(texts)} with checksum {zlib.crc32(repr(texts).encode())}"
     for name, model in (("reference", models.reference), ("reward", models.reward)):
         if resume is not None and isinstance(model, torch.nn.Module):

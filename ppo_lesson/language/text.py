@@ -89,6 +89,9 @@ def pair_ids(tokenizer, prompt: str, reply: str) -> tuple[list[int], list[int]]:
         end = (marked := bytes(out["assistant_masks"])).rfind(1) + 1
         start, ids = marked.rfind(0, 0, end) + 1, out["input_ids"]
         if end:
+            last = turns_of(prompt)[-1]["content"].strip()
+            heard = [last in tokenizer.decode(x) for x in (ids[:start], asked)]
+            validate.require(heard != [False, True], ValueError, "texts", "marks too much", prompt)
             asked, said = ids[:start], ids[start : end + (ids[end : end + 1] == end_ids(tokenizer)[:1])]
     elif tokenizer.chat_template:
         whole, begin = _chat(tokenizer, chat), _chat(tokenizer, chat[:-1], add_generation_prompt=True)
@@ -106,8 +109,7 @@ def _chat(tokenizer, turns: list[dict], **more):
     """What the chat template writes, on the same day for ever. ValueError if it fails, as somebody's program may."""
     numbers = random.getstate()
     try:
-        template = tokenizer.get_chat_template()
-        template = CALENDAR + template if "strftime_now" in template else template
+        template = CALENDAR * ("strftime_now" in (own := tokenizer.get_chat_template())) + own
         written = tokenizer.apply_chat_template(turns, chat_template=template, **{"tokenize": False} | more)
     except Exception as error:
         who = f"turns of {', '.join(x['role'] for x in turns)}" if len(turns) > 1 else "one turn of a user"
@@ -153,8 +155,7 @@ def _turn(tokenizer, template: str) -> tuple[str, int, str, str]:
 @lru_cache(maxsize=8)
 def _lead(tokenizer) -> list[int]:
     """Ids of a newline, behind which a reply is read and written if the tokenizer puts a space before every text."""
-    twice = 2 * _ids(tokenizer, "a")
-    return _ids(tokenizer, "\n") if tokenizer.decode(twice) == "a a" else []
+    return _ids(tokenizer, "\n") if tokenizer.decode(2 * _ids(tokenizer, "a")) == "a a" else []
 
 
 def _gap(tokenizer, prompt: str, reply: str) -> str:

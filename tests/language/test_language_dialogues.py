@@ -89,6 +89,16 @@ def test_marks_of_a_template_say_what_is_learned(tokenizer):
     assert tokenizer.decode(pair_ids(tokenizer, "Why?", "So.")[1]) == "<think></think>So.<eos>", "of one turn, too"
 
 
+def test_marks_that_hold_the_question_too_are_refused(tokenizer):
+    whole = "{% generation %}" + CHAT_ML + "{% endgeneration %}"
+    behind_a_start = "<bos>{% generation %}" + CHAT_ML + "{% endgeneration %}"  # whose question would be learned
+    for template in (whole, behind_a_start):
+        with pytest.raises(ValueError, match=r"marks \(generation\) the question 'Why\?' as a part of the reply"):
+            pair_ids(with_template(tokenizer, template), "Why?", "So.")
+        with pytest.raises(ValueError, match="the question"):
+            pair_ids(with_template(tokenizer, template), Dialogue(TURNS[:3]), "Warm it.")
+
+
 def test_a_template_that_rewrites_what_went_before_is_refused(tokenizer):
     forgets = "{% for m in messages[-2:] %}<{{ m.role }}>{{ m.content }}<eos>{% endfor %}<assistant>"
     other = CHAT_ML.replace("{{ m.content }}", "{{ m.content if loop.last or m.role == 'user' else '...' }}")

@@ -393,6 +393,52 @@ def test_a_turn_that_is_not_to_be_learned_is_not(name, file):
         read_pairs(file({"messages": [talk[0], talk[1] | {name: False}]}))
 
 
+@pytest.mark.parametrize(("name", "learned"), [("mask", False), ("masked", 0), ("loss_mask", 1)])
+def test_nor_one_that_is_masked(name, learned, file):
+    """What mask says is the opposite of loss: with true nothing is to be learned."""
+    talk = turns(ASK, SAY)
+    assert len(read_pairs(file({"messages": [talk[0], talk[1] | {name: learned}]}))) == 1
+    with pytest.raises(ValueError, match=f'has "{name}"'):
+        read_pairs(file({"messages": [talk[0], talk[1] | {name: not learned}]}))
+
+
+SAYS = [{"from": "gpt", "value": x} for x in (SAY, END)]
+COMPARED = [  # rows of other programs that say: to ASK, SAY is better than END
+    ({"conversations": TALK[:1], "chosen": SAYS[0], "rejected": SAYS[1]}, "ShareGPT with a comparison"),
+    ({"conversations": TALK[:1], "chosen": SAYS[:1], "rejected": SAYS[1:]}, "ShareGPT with a comparison"),
+    ({"conversations": TALK[:1], "chosen": SAY, "rejected": END}, "ShareGPT with a comparison"),
+    ({"messages": turns(ASK), "chosen": turns(ASK, SAY)[1], "rejected": turns(ASK, END)[1]}, "messages with a comp"),
+    (
+        {
+            "input": {"messages": turns(ASK), "tools": [], "parallel_tool_calls": True},
+            "preferred_output": turns(ASK, SAY)[1:],
+            "non_preferred_output": turns(ASK, END)[1:],
+        },
+        "OpenAI's comparisons",
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "name"), COMPARED, ids=lambda x: x if isinstance(x, str) else "")
+def test_comparisons_of_other_programs_are_named_and_converted(row, name, file):
+    for reader in (read_rankings, read_pairs, read_prompts):
+        with pytest.raises(ValueError, match=name) as caught:
+            reader(path := file(row))
+    made = converted(str(caught.value), path)
+    assert read_rankings(made) == [Ranking(ASK, (SAY, END))]
+    assert read_pairs(made) == [Pair(ASK, SAY)] and read_prompts(made) == [ASK]
+    if "conversations" in row:  # and nothing that changes what is learned is lost on the way
+        with pytest.raises(ValueError, match=name) as caught:
+            read_rankings(path := file(row | {"system": MORE}))
+        system = Dialogue(turns(ASK, system=MORE))
+        assert read_rankings(converted(str(caught.value), path)) == [Ranking(system, (SAY, END))]
+    for more in ({"input": row["input"] | {"tools": ["x"]}} if "input" in row else {"tools": ["x"]}, {"weight": 0}):
+        with pytest.raises(ValueError, match=name) as caught:
+            read_rankings(path := file(row | more))
+        with pytest.raises(ValueError, match="changes what is to be learned"):
+            read_rankings(converted(str(caught.value), path))
+
+
 @pytest.mark.parametrize("row", [{"kto_tag": False}, {"desirable": False}, {"label": "undesirable"}], ids=str)
 def test_a_bad_answer_is_told_by_each_of_its_names(row, file):
     for more in ({"prompt": ASK, "completion": SAY}, {"messages": turns(ASK, SAY)}):
@@ -658,6 +704,13 @@ def test_a_table_whose_rows_do_not_fit_its_head_is_not_cut(tmp_path):
         read_pairs(path)
     with pytest.raises(subprocess.CalledProcessError):
         converted(str(caught.value), path)
+    for between in ",;\t|":  # a name that stands twice: the last column had the word
+        path.write_text(between.join(("prompt", "reply", "reply\n")) + between.join((ASK, SAY, f"{END}\n")))
+        with pytest.raises(ValueError, match=r"is (CSV|TSV)") as caught:
+            read_pairs(path)
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            converted(str(caught.value), path)
+        assert b"two columns are called reply" in refused.value.stderr
     (path := tmp_path / "a.csv").write_text(f"prompt,reply\n{ASK},{'x' * 200_000}\n")
     with pytest.raises(ValueError, match="is CSV") as caught:
         read_pairs(path)

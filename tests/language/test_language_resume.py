@@ -130,6 +130,34 @@ def test_a_run_whose_replies_would_end_otherwise_does_not_go_on(tmp_path):
         next(rlhf.rlhf(config, models, ["ab", "c"], tokenizer=other, resume=tmp_path / "run"))
 
 
+def test_a_run_whose_replies_would_be_written_otherwise_does_not_go_on(tmp_path):
+    """Two tokens that no prompt has changed places: the reward would read other replies, and nothing said so."""
+
+    class Words(Letters):
+        def __init__(self, vocab, last="fg"):
+            super().__init__(vocab)
+            self.all = {"": 0} | {x: i for i, x in enumerate("abcde" + last, 1)}
+
+        def get_vocab(self):
+            return self.all
+
+        def decode(self, ids, **_):
+            return "".join(list(self.all)[i] for i in ids)
+
+    def of(tokenizer):
+        actor = model()
+        models = Models(actor, ScalarModel.critic(actor), model(), letters)
+        config = replace(SHORT, iterations=4)
+        return rlhf.rlhf(config, models, ["ab", "c"], tokenizer=tokenizer, resume=tmp_path / "run")
+
+    trainer = of(Words(8))
+    list(itertools.islice(trainer, 3))
+    trainer.close()
+    with pytest.raises(ValueError, match=r"tokenizer was 8 with checksum .*, is now 8 with checksum"):
+        next(of(Words(8, "gf")))
+    assert len(list(of(Words(8)))) == 4
+
+
 # ---- the commands ----------------------------------------------------------------------------------------------------
 
 

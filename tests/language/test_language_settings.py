@@ -2,12 +2,14 @@
 
 import dataclasses
 import math
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
-from ppo_lesson.kl import PaperKL
+from ppo_lesson.kl import FixedKL, PaperKL, ZieglerKL
 from ppo_lesson.language.rlhf import RLHFConfig
 from ppo_lesson.language.supervised import SupervisedConfig
 
@@ -48,6 +50,22 @@ def test_a_setting_of_numpy_or_torch_is_the_same_setting(kind, name, type_):
         for made in (np.asarray(default)[()], torch.tensor(default, dtype=torch.float64 if default % 1 else None)):
             config = kind(**{name: made})
             assert repr(config) == repr(kind()) and type(getattr(config, name)) is type(default)
+
+
+def test_a_price_of_numpy_or_torch_is_the_same_setting():
+    """--resume compares how settings are written, and a beta of numpy was another one than the same beta."""
+    for made in (np.float64(0.5), np.asarray(0.5), torch.tensor(0.5), Fraction(1, 2), Decimal("0.5")):
+        assert repr(FixedKL(made)) == repr(FixedKL(0.5)) and repr(PaperKL(made, made)) == repr(PaperKL(0.5, 0.5))
+        assert repr(ZieglerKL(made, made, np.int64(9))) == repr(ZieglerKL(0.5, 0.5, 9))
+    assert repr(FixedKL(1)) == repr(FixedKL(1.0))
+
+
+@pytest.mark.parametrize("made", [Fraction(1, 2), Decimal("0.5")], ids=repr)
+def test_a_fraction_is_a_number(made):
+    for kind, name, type_ in FIELDS:
+        if type_.startswith("float") and name not in ("dual_clip", "tis_cap"):  # which are 1 at least
+            config = kind(**{name: made})
+            assert type(getattr(config, name)) is float and repr(config) == repr(kind(**{name: 0.5}))
 
 
 @pytest.mark.parametrize("kind", [RLHFConfig, SupervisedConfig])
