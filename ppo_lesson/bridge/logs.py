@@ -59,7 +59,8 @@ def _rows(text: str, left_out: list[str]) -> list[dict]:
     try:
         whole = json.loads(text)
     except ValueError:
-        require(not (n := text.count('"log_history"')), ValueError, "log", "several files" if n > 1 else "half a file")
+        _, found, rest = text.partition('"log_history"')
+        require(not found, ValueError, "log", "several files" if found in rest else "half a file")
         return _lines(text, left_out) or _table(text, left_out)
     whole = whole.get("log_history", [whole]) if isinstance(whole, dict) else whole
     require(isinstance(whole, list), ValueError, "log", "no numbers")
@@ -113,8 +114,7 @@ def _newest(rows: list[dict], left_out: list[str]) -> list[dict]:
     name = next((x for x in STEPS if any(isinstance(row.get(x), int | float) for row in rows)), None)
     kept, last = [], float("-inf")
     for row in rows:
-        before, last = last, row.get(name, last)
-        if last < before:
+        if (last := row.get(name, last)) < (kept[-1][1] if kept else last):
             kept = [(old, at) for old, at in kept if at < last]
         kept.append((row, last))
     left_out += [f"{len(rows) - len(kept)} rows, whose steps come again later, are older"] * (len(kept) < len(rows))
