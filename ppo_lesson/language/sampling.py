@@ -159,9 +159,9 @@ def _first_above(cumulative: Tensor, u: Tensor) -> Tensor:
 
 
 def check_temperature(temperature) -> float:
-    """The temperature as a float; ValueError unless it is above 0."""
+    """The temperature as a float; ValueError unless it is above 0, and logits over it are finite."""
     temperature = validate.number("temperature", temperature)
-    validate.require(temperature > 0, ValueError, "numbers", "temperature", temperature)
+    validate.require(temperature > 1e-30, ValueError, "numbers", "temperature", temperature)
     return temperature
 
 
