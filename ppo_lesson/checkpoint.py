@@ -146,7 +146,9 @@ class Run:
 
 
 def check_settings(path, settings: dict, facts: dict | None = None) -> None:
-    """ValueError if the file at `path`, where there is one, is the checkpoint of another run, or of none."""
+    """ValueError if a file at `path` is another run's checkpoint, or none; TypeError for what is no path of a file."""
+    good = path is None or (isinstance(path, str | os.PathLike) and str(path) and "://" not in str(path))
+    require(good, TypeError, "file", "no path", path)
     if path is None or not Path(path).expanduser().exists():
         return
     facts = facts or load(path, facts_only=True)[1]

@@ -57,7 +57,7 @@ class History:
 
     def __init__(self, history: Iterable[dict]):
         self.rows, self.columns, self.foreign = [], {}, {}
-        for row in history:
+        for row in history if isinstance(history, Iterable) else [history]:
             require(isinstance(row, dict), TypeError, "numbers", "no row", type(row).__name__)
             theirs = {name: FOREIGN[name] for name in row if name in FOREIGN and FOREIGN[name] not in row}
             self.foreign |= theirs
@@ -100,5 +100,4 @@ class History:
 
     def reward(self) -> np.ndarray:
         """The return, or the score of a language model."""
-        x = self["return_mean"]
-        return self["score"] if np.isnan(x).all() else x
+        return self["score"] if np.isnan(self["return_mean"]).all() else self["return_mean"]

@@ -62,17 +62,17 @@ def report(history: Iterable[dict] | History, *, eps: float = 0.2) -> str:
     """
     table = History.of(history)
     symptoms, n = diagnose(table, eps=eps), len(table)
-    how_many = f"{len(asked(table, eps=eps))} of {len(RULES)} rules could be asked"
+    how_many, rows = f"{len(asked(table, eps=eps))} of {len(RULES)} rules could be asked", f"{n} row{'s' * (n > 1)}"
     if n == 0:
         return f"No row, so {how_many}. Pass what the trainer yielded: report(list(ppo(...)))."
     lines = [f"{i}. {symptom}" for i, symptom in enumerate(symptoms, 1)]
     unknown = all(np.isnan(table[name]).all() for name in ALWAYS)
     if n < ENOUGH or (unknown and not lines):
         why = f"Trends need {ENOUGH} rows." if n < ENOUGH else f"They hold none of {', '.join(ALWAYS)}."
-        first = f"Of {n} rows" if lines else f"No symptom in {n} rows, but that is no all-clear:"
+        first = f"Of {rows}" if lines else f"No symptom in {rows}, but that is no all-clear:"
         lines.append(f"{first} {how_many}. {why}")
     elif not lines:
-        lines = [f"No symptom in {n} rows; {how_many}, the others had too few numbers: trends need {ENOUGH}."]
+        lines = [f"No symptom in {rows}; {how_many}, the others had too few numbers: trends need {ENOUGH}."]
     if read := ", ".join(f"{theirs} as {ours}" for theirs, ours in table.foreign.items()):
         lines.append(f"Read from another library's rows: {read}.")
     return "\n".join(lines)

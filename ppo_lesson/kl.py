@@ -16,8 +16,8 @@ from . import validate
 def exact(logits_p: Tensor, logits_q: Tensor) -> Tensor:
     """KL(p || q) = sum_a p(a) log(p(a) / q(a)) of two softmax distributions, in nats. (..., A), (..., A) -> (...).
 
-    Never negative, zero only for equal distributions, and not symmetric. An action that p never takes counts nothing;
-    one that p takes and q never takes makes it infinite. Differentiable in both.
+    Below 0 by rounding alone (1e-7 in float32), 0 only for equal distributions, not symmetric. An action that p never
+    takes counts nothing; one that p takes and q never takes makes it infinite. Differentiable in both.
 
     >>> exact(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.9, 0.1]).log())
     tensor(0.5108)
@@ -103,6 +103,7 @@ class PaperKL:
         """kl_from_old: mean KL(pi_old || pi) of the update just made. Returns the new beta."""
         many = isinstance(kl_from_old, Tensor) and kl_from_old.ndim
         (validate.finite if many else validate.number)("kl_from_old", kl_from_old)
+        validate.not_negative("beta", self.beta, shape=kl_from_old.shape if many else None)
         low, high = kl_from_old < self.target / 1.5, kl_from_old > 1.5 * self.target
         if many:
             factor = torch.where(low & (self.beta > 1e-30), 0.5, torch.where(high, 2.0, 1.0)).to(kl_from_old)

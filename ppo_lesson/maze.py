@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .rollout import fixed_steps
-from .validate import integer, number, probabilities, refusal, require, seeds_of
+from .validate import integer, number, probabilities, refusal, require, same_shape, seeds_of
 
 ACTIONS = ("up", "down", "left", "right")
 MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))  # (row, column) change of each action
@@ -86,8 +86,7 @@ class Maze(gymnasium.Env):
         self.move_reward = torch.full((self.n_states, 4), self.step_reward, dtype=torch.float64)
         self.move_reward[bumped] = self.bump_reward
         self.move_reward[self.next_state == self.goal] = self.goal_reward
-        self.terminal = torch.zeros(self.n_states, dtype=torch.bool)
-        self.terminal[self.goal] = True
+        self.terminal = here == self.goal
         self.open = ~self.terminal & ~torch.isin(here, walls)  # squares where a robot acts
         self.next_state[~self.open] = here[~self.open, None]  # the goal keeps its robot, and pays nothing
         self.move_reward[~self.open] = 0.0
@@ -107,7 +106,7 @@ class Maze(gymnasium.Env):
     def step(self, action: int):
         """Move once. Returns (observation, reward, terminated, truncated, info); never both flags at once."""
         action = action.item() if isinstance(action, Tensor) else action  # what a torch policy samples
-        require(self.action_space.contains(action), ValueError, "maze", "action", action)
+        require(type(action) is not bool and self.action_space.contains(action), ValueError, "maze", "action", action)
         if self.slip and self.np_random.random() < self.slip:
             action = self.np_random.integers(4)
         reward = self.move_reward[self.state, action].item()
@@ -165,8 +164,7 @@ class MazeBatch:
     def reset(self) -> Tensor:
         """All robots to the start. Returns the states (..., n)."""
         self.states = torch.full((*self.seeds, self.n), self.maze.start)
-        self.steps = torch.zeros_like(self.states)
-        self.returns = torch.zeros(self.states.shape, dtype=torch.float64)  # of the episode so far
+        self.steps, self.returns = torch.zeros_like(self.states), torch.zeros_like(self.states).double()  # so far
         return self.states
 
     def fingerprint(self) -> str:
@@ -265,8 +263,7 @@ def solve(probs, gamma: float, *, maze: Maze | None = None) -> Solution:
         raise ValueError(refusal("maze", "never" if stuck.any() else "too late", gamma, which, square))
     d = torch.linalg.solve(system.mT, start.expand_as(r))
     Q = (maze.rewards + gamma * torch.einsum("san,...n->...sa", maze.transitions, V)) * maze.open[:, None]
-    visits = d * maze.open
-    return Solution(V=V, Q=Q, A=Q - V[..., None], visitation=visits, J=V[..., maze.start], probs=probs)
+    return Solution(V=V, Q=Q, A=Q - V[..., None], visitation=d * maze.open, J=V[..., maze.start], probs=probs)
 
 
 def _reaches(P: Tensor, target: Tensor) -> Tensor:
@@ -299,5 +296,6 @@ def exact_policy_gradient(logits: Tensor, gamma: float, *, maze: Maze | None = N
 
     dJ/dlogit[s, a] = visitation(s) * pi(a|s) * A(s, a)   (Sutton et al. 2000, theorem 1, for a softmax table)
     """
-    solution = solve(torch.softmax(torch.as_tensor(logits).double(), -1), gamma, maze=maze)
+    same_shape({"logits": (logits := torch.as_tensor(logits))})
+    solution = solve(torch.softmax(logits.double(), -1), gamma, maze=maze)
     return solution.visitation[..., None] * solution.probs * solution.A

@@ -7,7 +7,7 @@ buffers of modules, so that a checkpoint of the network holds them too.
 import torch
 from torch import Tensor, nn
 
-from .validate import require
+from .validate import not_empty, number, require
 
 
 class Moments(nn.Module):
@@ -25,6 +25,7 @@ class Moments(nn.Module):
 
     @torch.no_grad()
     def update(self, x: Tensor) -> None:
+        not_empty("x", x)  # the mean of nothing, NaN, would stay for ever
         x = x.to(self.mean)
         n, m = self.count, x.shape[-2]
         shift = x.mean(-2) - self.mean
@@ -69,7 +70,7 @@ class RewardScale(nn.Module):
 
     def __init__(self, gamma: float, *, limit: float = 10.0):
         super().__init__()
-        self.gamma, self.limit, self.moments = gamma, limit, Moments(1)
+        self.gamma, self.limit, self.moments = number("gamma", gamma, 0.0, 1.0), limit, Moments(1)
         self.restart()
 
     def restart(self) -> None:
@@ -87,5 +88,4 @@ class RewardScale(nn.Module):
             seen.append(self.running)
             self.running = self.running.masked_fill(end, 0.0)
         self.moments.update(torch.stack(seen, -1)[mask][:, None])
-        scale = (self.moments.variance + 1e-8).sqrt()
-        return (rewards / scale).clamp(-self.limit, self.limit).to(rewards)
+        return (rewards / (self.moments.variance + 1e-8).sqrt()).clamp(-self.limit, self.limit).to(rewards)

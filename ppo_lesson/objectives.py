@@ -69,8 +69,7 @@ def penalized_surrogate(logp: Tensor, logp_old: Tensor, advantages: Tensor, kl: 
     """
     validate.same_shape({"advantages": advantages, "kl": kl}, reals=True)
     validate.finite("kl", kl)
-    beta = validate.not_negative("beta", beta, shape=kl.shape)
-    return surrogate(logp, logp_old, advantages) - beta * kl
+    return surrogate(logp, logp_old, advantages) - validate.not_negative("beta", beta, shape=kl.shape) * kl
 
 
 def cispo(logp: Tensor, logp_old: Tensor, advantages: Tensor, eps_high: float) -> Tensor:

@@ -4,7 +4,7 @@ Tables are enough for the maze: one row of numbers a square; small networks serv
 the maze. `seeds` adds a leading axis, so that many independent trainings run as one: seed k learns only row k.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import torch
@@ -14,7 +14,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal, 
 from .kl import exact
 from .normalize import Standardize
 from .objectives import entropy
-from .validate import require, seeds_of
+from .validate import integer, require, same_shape, seeds_of
 
 
 class TabularPolicy(nn.Module):
@@ -53,12 +53,12 @@ class MLPPolicy(nn.Module):
 
     inputs: length of an observation, or the number of states. policy(observations): floats (*seeds, ..., inputs), or
     state ids (*seeds, ...). seed: an int, or a sequence of K ints for K independent networks with a leading axis.
-    hidden: widths of its layers. standardize: divide observations by their running spread (`normalize.Standardize`).
+    hidden: widths of its layers, or one number. standardize: by observations' running spread (`normalize.Standardize`).
     """
 
     def __init__(self, inputs: int = 16, actions: int = 4, *, hidden=(64, 64), seed=0, standardize=False):
         super().__init__()
-        self.net = MLP([inputs, *hidden, actions], head_gain=0.01, seed=seed, standardize=standardize)
+        self.net = MLP([inputs, hidden, actions], head_gain=0.01, seed=seed, standardize=standardize)
 
     def forward(self, observations: Tensor) -> Categorical:
         if observations.is_floating_point():
@@ -75,13 +75,12 @@ class GaussianPolicy(nn.Module):
 
     def __init__(self, inputs: int, actions: int, *, hidden=(64, 64), seed=0, log_std=0.0, standardize=False):
         super().__init__()
-        self.net = MLP([inputs, *hidden, actions], head_gain=0.01, seed=seed, standardize=standardize)
+        self.net = MLP([inputs, hidden, actions], head_gain=0.01, seed=seed, standardize=standardize)
         self.log_std = nn.Parameter(torch.full((*self.net.seeds, actions), float(log_std)))
 
     def forward(self, observations: Tensor) -> Independent:
         mean = self.net(observations)
-        ones = [1] * (mean.ndim - self.log_std.ndim)
-        std = self.log_std.view(*self.net.seeds, *ones, -1).exp().expand_as(mean)
+        std = self.log_std.view(*self.net.seeds, *[1] * (mean.ndim - self.log_std.ndim), -1).exp().expand_as(mean)
         return Independent(Normal(mean, std, validate_args=False), 1, validate_args=False)
 
 
@@ -90,7 +89,7 @@ class MLPCritic(nn.Module):
 
     def __init__(self, inputs: int = 16, *, hidden=(64, 64), seed=0, standardize=False):
         super().__init__()
-        self.net = MLP([inputs, *hidden, 1], head_gain=1.0, seed=seed, standardize=standardize)
+        self.net = MLP([inputs, hidden, 1], head_gain=1.0, seed=seed, standardize=standardize)
 
     def forward(self, observations: Tensor) -> Tensor:
         if observations.is_floating_point():
@@ -105,6 +104,8 @@ class MLP(nn.Module):
     def __init__(self, sizes: Sequence[int], *, head_gain: float, seed=0, standardize=False):
         super().__init__()
         self.seeds, seeds = seeds_of(seed)
+        parts = (part if isinstance(part, Iterable) else [part] for part in sizes)
+        sizes = [integer("a layer's width", x, 1) for part in parts for x in part]
         self.standardize = Standardize(sizes[0], seeds=self.seeds) if standardize else None
         generators = [torch.Generator().manual_seed(s) for s in seeds]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
@@ -119,6 +120,7 @@ class MLP(nn.Module):
         shape = x.shape[:-1]
         *hidden, head = zip(self.weights, self.biases)
         inputs = self.weights[0].shape[-2]
+        same_shape({"observations": x})
         require(x.shape[-1] == inputs, ValueError, "network", "inputs", inputs, tuple(x.shape))
         require(shape[: len(self.seeds)] == self.seeds, ValueError, "network", "many seeds", *self.seeds, tuple(shape))
         if self.standardize is not None:
@@ -184,12 +186,13 @@ def _rows(shape: torch.Size, observations: Tensor) -> Tensor:
     """Where each observation's row lies in a table (*seeds, S, ...) written as one long list of rows."""
     *seeds, states = shape
     observations = torch.as_tensor(observations)  # one robot's state may come as a plain int
-    good = not observations.is_floating_point() and list(observations.shape[: len(seeds)]) == seeds
+    odd = observations.is_floating_point() or observations.dtype == torch.bool or observations.is_complex()
+    good = not odd and list(observations.shape[: len(seeds)]) == seeds
     axes = f" with leading axes {tuple(seeds)}, one for each seed that the trainer needs too" if seeds else ""
     require(good, ValueError, "numbers", "no ids", axes, observations.dtype, tuple(observations.shape))
     low, high = (x.item() for x in observations.aminmax()) if observations.numel() else (0, 0)
     require(0 <= low <= high < states, ValueError, "numbers", "no states", states - 1, low, high)
     if not seeds:
-        return observations
+        return observations.long()  # a uint8 would go round at 256, and index as a mask
     first = torch.arange(0, shape.numel(), states, device=observations.device)
     return observations + first.view(*seeds, *[1] * (observations.ndim - len(seeds)))

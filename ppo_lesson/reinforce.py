@@ -122,5 +122,4 @@ def _prepare(env, policy, critic, config, robots: str, seed) -> tuple:
     envs = make_envs(env, config, seed, robots)
     check_common(envs, policy, critic, config)
     make = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[config.optimizer]
-    critic_optimizer = critic and make(critic.parameters(), lr=config.critic_lr)
-    return envs, make(policy.parameters(), lr=config.lr), critic_optimizer
+    return envs, make(policy.parameters(), lr=config.lr), critic and make(critic.parameters(), lr=config.critic_lr)

@@ -157,10 +157,8 @@ def finite(name: str, x: Tensor) -> None:
     """Raise unless every entry of `x` is a finite number."""
     if math.isfinite(x.detach().sum()):
         return  # the quick way: any NaN or infinity would be in the sum
-    good = x.isfinite()
-    if not bool(good.all()):
-        where = tuple((~good).nonzero()[0].tolist())
-        raise ValueError(refusal("numbers", "not finite", name, list(where), x[where].item()))
+    for where in (~x.isfinite()).nonzero()[:1].tolist():
+        raise ValueError(refusal("numbers", "not finite", name, where, x[tuple(where)].item()))
 
 
 def all_finite(result: Tensor, tensors: Mapping[str, Tensor]) -> None:
@@ -180,7 +178,7 @@ def flags(name: str, x: Tensor) -> Tensor:
 
 def axes(dim: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     """The axes to reduce, counted from the front; None means all."""
-    given = range(ndim) if dim is None else dim if isinstance(dim, tuple) else (dim,)
+    given = range(ndim) if dim is None else dim if isinstance(dim, tuple) and dim else (dim,)
     return tuple(dict.fromkeys(integer("dim", d, -ndim, ndim - 1) % ndim for d in given))
 
 

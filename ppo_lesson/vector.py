@@ -150,6 +150,8 @@ class VectorBatch:
                 shown = observed + getattr(self.observation_space, "start", 0)
                 with refusing((TypeError, LookupError), ValueError, "environment", "no final"):
                     ends = [info["final_obs"][i] if end else shown[i] for i, end in enumerate(ended)]
+                held = getattr(self.env.unwrapped, "_env_obs", ())  # what SyncVectorEnv's copies gave in their reset
+                require(not any(map(np.may_share_memory, ends, held)), ValueError, "environment", "overwritten")
                 arrived = self._observed("step", "final_obs", ends).astype(observed.dtype, copy=False)
             else:
                 reset_mask = {"reset_mask": ended.copy()}
@@ -193,8 +195,6 @@ class VectorBatch:
     def _flags(self, name: str, x) -> np.ndarray:
         """(n,) bool: 0 and 1 are taken for what they say; anything else would be taken for a number somewhere."""
         x = self._array("step", name, x)
-        if x.dtype == bool:
-            return x
         i = ((x != 0) & (x != 1)).argmax()  # the first that is neither, if one is
         require(x[i] in (0, 1), ValueError, "environment", "no flag", name, x[i], i)
         return x.astype(bool)

@@ -1,0 +1,172 @@
+"""Inputs of few bits, no entries, no axes, no seeds and no file: the right number, or an error by name."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Discrete
+from vector_envs import MODES, copies
+
+from ppo_lesson.diagnose import report
+from ppo_lesson.kl import PaperKL
+from ppo_lesson.maze import Maze, exact_policy_gradient
+from ppo_lesson.normalize import Moments, RewardScale
+from ppo_lesson.objectives import aggregate, explained_variance
+from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
+from ppo_lesson.ppo import PPOConfig, ppo
+from ppo_lesson.returns import whiten
+from ppo_lesson.vector import VectorBatch
+
+
+class Counter(gymnasium.Env):
+    """Shows how many steps it took, always in the same array, and is cut off after three."""
+
+    observation_space, action_space = Box(0, 9, (1,)), Discrete(2)
+
+    def __init__(self):
+        self.shown = np.zeros(1, np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.shown[:] = 0
+        return self.shown, {}
+
+    def step(self, action):
+        self.shown += 1
+        return self.shown, 1.0, False, bool(self.shown[0] == 3), {}
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+def test_a_final_observation_that_the_next_episode_was_written_over_is_none(mode):
+    """SyncVectorEnv resets before anybody sees info: V(s') of a cut-off episode was that of a start."""
+    envs = VectorBatch(copies(Counter, 2, mode), seed=0)
+    if mode.name == "SAME_STEP":
+        with pytest.raises(ValueError, match=r"SAME_STEP.*one array again and again.*copy"):
+            envs.collect(MLPPolicy(1, 2), 4)
+        return
+    rollout = envs.collect(MLPPolicy(1, 2), 4)
+    assert rollout.next_observations[rollout.truncated].flatten().tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32], ids=str)
+def test_ids_of_few_bits_read_their_own_row(dtype):
+    """State 100's row begins at 400, a uint8 at 144: another state's log-probability."""
+    policy, critic, seeds = TabularPolicy(120, 4), TabularCritic(120), TabularCritic(60, seeds=(3,))
+    with torch.no_grad():
+        policy.logits.copy_(torch.arange(480.0).view(120, 4).sqrt())
+        critic.table.copy_(torch.arange(120.0))
+        seeds.table.copy_(torch.arange(180.0).view(3, 60))
+    few, many, actions = torch.tensor([100], dtype=dtype), torch.tensor([100]), torch.tensor([1])
+    for ask in (
+        lambda x: policy(x).log_prob(actions),
+        lambda x: policy(x).log_prob(actions.to(x)),
+        lambda x: policy(x).logits,
+        lambda x: policy(x).entropy(),
+        critic,
+    ):
+        assert torch.equal(ask(few), ask(many))
+    assert seeds(torch.full((3, 1), 50, dtype=dtype)).flatten().tolist() == [50, 110, 170]
+
+
+@pytest.mark.parametrize(
+    "observations", [torch.tensor([True, False]), torch.tensor([1 + 1j, 0])], ids=["bool", "complex"]
+)
+def test_flags_and_complex_numbers_are_no_ids(observations):
+    """Flags chose rows as a mask does."""
+    for network in (TabularPolicy(), TabularCritic(), MLPPolicy(), MLPCritic()):
+        with pytest.raises(ValueError, match="state ids"):
+            network(observations)
+
+
+def test_no_imaginary_part_is_dropped():
+    x = torch.zeros(2, 4) + 1j
+    for call in (lambda: GaussianPolicy(4, 2)(x), lambda: MLPCritic(4).net(x)):
+        with pytest.raises(ValueError, match="observations must hold real numbers"):
+            call()
+    with pytest.raises(ValueError, match="logits must hold real numbers"):
+        exact_policy_gradient(torch.zeros(16, 4) + 1j, 0.99)
+
+
+@pytest.mark.parametrize("width", [0, -1, 3.5, True, "4", None, (4,)], ids=repr)
+def test_a_layer_has_at_least_one_unit(width):
+    for make in (
+        lambda: MLPPolicy(hidden=[width]),
+        lambda: MLPPolicy(hidden=width) if width != (4,) else MLPPolicy(hidden=[width]),
+        lambda: MLPCritic(4, hidden=(8, width)),
+        lambda: GaussianPolicy(4, 2, hidden=(width, 8)),
+    ):
+        with pytest.raises(ValueError, match="a layer's width must be"):
+            make()
+    with pytest.raises(ValueError, match="a layer's width must be at least 1; got 0"):
+        MLPPolicy(4, 0)
+
+
+def test_one_number_is_one_hidden_layer():
+    one, same = MLPPolicy(hidden=64, seed=3), MLPPolicy(hidden=(64,), seed=3)
+    assert [*map(tuple, (w.shape for w in one.net.weights))] == [(16, 64), (64, 4)]
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "path", [True, False, 3, 0, 1.5, b"run", "", "file://run", "s3://bucket/run", ["run"]], ids=repr
+)
+def test_what_names_no_file_here_is_no_checkpoint(path, tmp_path, monkeypatch):
+    """Of "file://run" a folder "file:" was made."""
+    monkeypatch.chdir(tmp_path)
+    config = PPOConfig(iterations=1, checkpoint_every=1)
+    with pytest.raises(TypeError, match="resume must be None or the path of a file"):
+        next(ppo(Maze(), TabularPolicy(), TabularCritic(), config, seed=0, resume=path))
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("action", [True, False, np.True_, torch.tensor(True)], ids=repr)
+def test_a_flag_is_no_direction(action):
+    maze = Maze()
+    maze.reset(seed=0)
+    with pytest.raises(ValueError, match="action must be 0"):
+        maze.step(action)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 1), (1,)], ids=repr)
+def test_a_kl_of_other_seeds_moves_no_beta(shape):
+    """(2,) beside (2, 1) made (2, 2)."""
+    with pytest.raises(ValueError, match="beta must be a number, or one for each result"):
+        PaperKL(torch.ones(2), 0.01).update(torch.ones(shape))
+    assert PaperKL(1.0, 0.01).update(torch.ones(3)).tolist() == [2.0] * 3
+
+
+def test_nothing_seen_changes_no_statistics():
+    """The mean of nothing is NaN, and stayed in every later one."""
+    moments, scale = Moments(3), RewardScale(0.9)
+    with pytest.raises(ValueError, match="x is empty"):
+        moments.update(torch.zeros(0, 3))
+    none = torch.zeros(2, 3, dtype=torch.bool)
+    with pytest.raises(ValueError, match="x is empty"):
+        scale(torch.ones(2, 3), none, none)
+    assert moments.mean.tolist() == [0.0] * 3 and moments.variance.tolist() == [1.0] * 3
+    assert scale(torch.ones(2, 3), none, ~none).isfinite().all()
+    with pytest.raises(ValueError, match="gamma must be a number in"):
+        RewardScale(1.9)
+
+
+def test_spread_is_spread_however_small():
+    """1e-30 squared is no float32: numbers that differ all became 0."""
+    tiny = torch.tensor([1e-30, 2e-30, 3e-30])
+    assert torch.allclose(whiten(tiny, eps=0), torch.tensor([-1.0, 0.0, 1.0]), atol=4 * torch.finfo().eps)
+    assert whiten(torch.full((3,), 0.1), eps=0).tolist() == [0.0] * 3
+    with pytest.raises(ValueError, match="cannot be whitened"):
+        whiten(torch.tensor([1e-170, 2e-170], dtype=torch.float64), eps=0)
+
+
+def test_no_axis_is_not_every_axis():
+    x = torch.arange(6.0).view(2, 3)
+    for call in (aggregate, lambda x, dim: explained_variance(x, x, dim=dim), whiten):
+        with pytest.raises(ValueError, match=r"dim must be a whole number.*\(\)"):
+            call(x, dim=())
+
+
+@pytest.mark.parametrize("history", [None, 3, "rows"], ids=repr)
+def test_what_is_no_history_has_no_report(history):
+    with pytest.raises(TypeError, match="history must be rows"):
+        report(history)
+    assert "in 1 row," in report([{"kl": 0.01}])
