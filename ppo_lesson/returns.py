@@ -97,7 +97,7 @@ def whiten(x: Tensor, mask: Tensor | None = None, *, dim=None, shift_mean=True, 
     for _ in range(2):  # twice: rounding in the first mean would pass for spread when all entries are equal
         centred = (centred - centred.sum(over, keepdim=True) / n.clamp(min=1)).where(real, 0)
     variance = centred.square().sum(over, keepdim=True) / (n - 1).clamp(min=1)
-    if (eps == 0 and ((variance == 0) & (centred != 0)).any()) or not math.isfinite(variance.sum()):  # under-, overflow
+    if (eps == 0 and ((variance == 0) & (centred != 0)).any()) or not math.isfinite(variance.sum().item()):
         require(x.dtype != torch.float64, ValueError, "numbers", "too large", x.abs().max())
         return whiten(x.double(), mask, dim=dim, shift_mean=shift_mean, eps=eps).to(dtype)
     x, scale = centred if shift_mean else x, torch.rsqrt(variance + eps)
