@@ -266,7 +266,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {os.path.dirname(os.path.dirname(__file__))!r})
 import torch
-torch.set_num_threads(1)
+torch.set_num_threads({torch.get_num_threads()})
 import shop
 shop.rlhf(Path(sys.argv[1]), Path(sys.argv[2]), short={LONG}, reward={killer!r})
 """
