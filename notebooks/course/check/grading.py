@@ -73,16 +73,8 @@ def _structure(spec, fn, seen, expected) -> Failure | None:
             text = f"{spec.raising}: {got.error}" if spec.raising else f"your function raised {got.error}"
             return Failure(f"{text}{where}", args, printed=got.printed, tip=error_tip(got.error))
         if got.changed and not want.changed:
-            kind = (
-                "a switch"
-                if got.changed in sandbox.SWITCHES
-                else "a tracked argument"
-                if got.tracked
-                else "an argument"
-            )
-            return Failure(_say(f"{kind} changed", got.changed), args)
-        if want.error:
-            continue
+            kind = "an argument" if got.changed in sandbox.names_of(spec) else "a switch"
+            return Failure(_say(f"{'a tracked argument' if got.tracked else kind} changed", got.changed), args)
         if got.value is None and want.value is not None:
             why = _say("None returned" if returns_something(fn) else "nothing returned")
             return Failure(f"your function returned None. {why}", args, printed=got.printed)
@@ -149,11 +141,8 @@ def _gradients(spec, seen, expected) -> Failure | None:
                 return Failure(text, args, tip=error_tip(got.no_gradients))
             if not difference(mine, right, **diagnosis.gradient_tolerance(spec)):
                 continue
-            nothing = (
-                "no gradient" if not mine.any() else "a gradient of data" if not right.any() else "another gradient"
-            )
-            why = "a gradient of NaN" if mine.isnan().any() else nothing
-            return Failure(_say(why, name), args, mine, right, True)
+            why = "no gradient" if not mine.any() else "another gradient" if right.any() else "a gradient of data"
+            return Failure(_say("a gradient of NaN" if mine.isnan().any() else why, name), args, mine, right, True)
     return None
 
 

@@ -26,20 +26,23 @@ import time
 import traceback
 import warnings
 from dataclasses import dataclass
+from operator import is_not
 
 import numpy as np
 import torch
+from matplotlib import rcParams
+from matplotlib._pylab_helpers import Gcf  # pyplot's own, without loading pyplot
 
 from .compare import leaves
 from .spec import Exercise
 
 SECONDS = 1.0  # processor time of one grade
 PRINTS = 100_000  # characters kept of what is printed: a loop that prints for a second would fill the memory
-LATE = "it did not finish within 1 second. Is there a loop that never ends, or far more work than needed?"
-HOMES = builtins, getpass, math, np, torch, torch.nn.functional
-FUNCTIONS = [(home, name) for home in HOMES for name, f in vars(home).items() if callable(f)]
-PRINTED = vars(inspect.getmodule(torch.set_printoptions).PRINT_OPTS)  # torch has no get_printoptions
+LATE = "it did not finish within 1 second. Is there an endless loop, far more work than needed, or a large import?"
 CHECKED = torch.distributions.Distribution
+HOMES = [builtins, getpass, math, random, time, np, np.linalg, np.random, torch, torch.linalg, torch.nn.functional]
+HOMES += [torch.Tensor, torch.nn, torch.nn.Module, torch.optim.Adam, CHECKED, torch.distributions.Categorical]
+PRINTED = vars(inspect.getmodule(torch.set_printoptions).PRINT_OPTS)  # torch has no get_printoptions
 SWITCHES = {  # what is the whole notebook's, and how it is read and set
     "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "torch's default device": (
@@ -53,16 +56,16 @@ SWITCHES = {  # what is the whole notebook's, and how it is read and set
     "torch's search for anomalies": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
     "the checks of torch's distributions": (lambda: vars(CHECKED)["_validate_args"], CHECKED.set_default_validate_args),
     "Python's filters of warnings": (lambda: [*warnings.filters], lambda x: warnings.filters.__init__(x)),
-    "a function of Python, NumPy or torch": (
-        lambda: [vars(home).get(name) for home, name in FUNCTIONS],
-        lambda x: [setattr(h, n, f) for (h, n), f in zip(FUNCTIONS, x) if vars(h).get(n) is not f],
-    ),
     "Python's recursion limit": (sys.getrecursionlimit, sys.setrecursionlimit),
     "the working folder": (os.getcwd, os.chdir),
     "an environment variable": (lambda: dict(os.environ), lambda x: (os.environ.clear(), os.environ.update(x))),
     "the way torch prints": (lambda: dict(PRINTED), PRINTED.update),
     "the way NumPy prints": (np.get_printoptions, lambda how: np.set_printoptions(**how)),
     "which messages are logged": (lambda: logging.root.manager.disable, logging.disable),
+    "where Python looks for modules": (lambda: [*sys.path], lambda paths: sys.path.__setitem__(slice(None), paths)),
+    "the look of all pictures": (lambda: [*dict.items(rcParams)], lambda items: dict.update(rcParams, items)),
+    "torch's precision of products": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    "pyplot's list of figures": (lambda: [*Gcf.figs], lambda old: [*map(Gcf.destroy, {*Gcf.figs} - {*old})]),
 }
 
 
@@ -184,7 +187,7 @@ def _no_keyboard(*_args, **_keywords):
 
 
 def _switches() -> dict:
-    return {name: read() for name, (read, _) in SWITCHES.items()}
+    return {name: read() for name, (read, _) in SWITCHES.items()} | {"": [dict(vars(home)) for home in HOMES]}
 
 
 def _put_back(switches: dict) -> list[str]:
@@ -192,6 +195,15 @@ def _put_back(switches: dict) -> list[str]:
     changed = [name for name, (read, _) in SWITCHES.items() if read() != switches[name]]
     for name in changed:
         SWITCHES[name][1](switches[name])
+    for home, before in zip(HOMES, switches[""]):
+        now = vars(home)
+        if len(now) == len(before) and not any(map(is_not, now.values(), before.values())):
+            continue
+        new = [name for name, f in now.items() if name not in before and callable(f)]  # modules come by themselves
+        old = [name for name, f in before.items() if now.get(name) is not f]
+        for name in (*new, *old):
+            setattr(home, name, before[name]) if name in before else delattr(home, name)
+            changed.append(f"{home.__name__}.{name}")
     return changed
 
 

@@ -56,9 +56,8 @@ def _slip(pairs, lengths) -> str:
             return "shifted in time: the value that belongs to step t stands at step t-1."
     if any(x.shape != y.shape for x, y in pairs):
         return ""
-    for many, words in (
-        (True, "a mean, and a sum is expected: do not divide"),
-        (False, "a sum, and a mean is expected: divide"),
+    for many, words in enumerate(
+        ("a sum, and a mean is expected: divide", "a mean, and a sum is expected: do not divide")
     ):
         fits = [
             n
@@ -158,10 +157,7 @@ def shape_tip(pairs) -> str:
     if all(not a for a, _ in shapes):
         return ". One mean or sum too many?"
     if all(len(a) > len(e) > 0 and a[-1] == e[-1] and set(a) <= set(e) for a, e in shapes):
-        return (
-            ". Every entry met every other. Look for a column (N, 1) beside a row (N,), for `*` where `@` is meant, "
-            "for `x[..., index]` where `gather` is meant"
-        )
+        return f". {texts.read('slips')['grades']['all met all']}"
     if all(not e for _, e in shapes):
         return ". Is a mean or a sum missing?"
     for axis in (0, -1, 1, -2):
