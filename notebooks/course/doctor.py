@@ -66,7 +66,8 @@ def ready(version=__version__):
     missing = {name: "pillow" if name == "PIL" else name for name in NEEDED if find_spec(name) is None}
     if missing and on_colab() and not {"torch", "numpy"} & set(missing):
         packages = [name + requirements().get(name, "") for name in missing.values()]
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *packages], check=True)
+        if subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *packages]).returncode:
+            raise ModuleNotFoundError(f"pip did not install {packages} (its words stand above): run this cell again.")
     elif missing:
         here = f"start the course with `make lab`, or install it: {INSTALL}"
         advice = "choose a newer runtime" if on_colab() else here

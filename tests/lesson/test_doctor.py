@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -167,7 +168,7 @@ def test_ready(monkeypatch):
     with pytest.raises(ModuleNotFoundError, match=r"PIL, gymnasium.*make lab"):
         doctor.ready()
     calls = []
-    monkeypatch.setattr(subprocess, "run", lambda command, check: calls.append(command))
+    monkeypatch.setattr(subprocess, "run", lambda command: calls.append(command) or SimpleNamespace(returncode=0))
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
     doctor.ready()
     assert calls[0][1:] == ["-m", "pip", "install", "--quiet", "--no-deps", "pillow>=10", "gymnasium>=1.1"]

@@ -5,7 +5,9 @@ of the test takes the place of /content. Nobody has seen it on Colab itself.
 """
 
 import os
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
@@ -41,21 +43,23 @@ def content(tmp_path):
 
 @pytest.fixture
 def run(tmp_path, content):
-    """run(folder, address="", colab=True, without=(), between=None) -> CompletedProcess of the cell, in `folder`.
+    """run(folder, address="", colab=True, without=(), ...) -> CompletedProcess of the cell, in `folder`.
 
     `between`: Python to run after a first try of the cell, which may fail; then it runs again, in the same kernel.
+    `before`: Python to run before it. `path`: where programs are looked for, in place of the stand-in for git.
     """
     stand_ins, git = tmp_path / "stand-ins", tmp_path / "bin" / "git"
     (stand_ins / "google" / "colab").mkdir(parents=True)
     (stand_ins / "pip.py").write_text("import sys; print('pip', *sys.argv[1:])")
     git.parent.mkdir()
     git.write_text(
-        f'#!/bin/sh\necho git "$@"\nmkdir -p "$5" && cp -r "{ROOT / "ppo_lesson"}" "$5"\n'
+        f'#!/bin/sh\n[ "$1 $2 $3 $4" = "clone --depth 1 {ADDRESS}" ] || exit 1\n'
+        f'mkdir -p "$5" && cp -r "{ROOT / "ppo_lesson"}" "$5"\n'
         f'mkdir "$5/notebooks" && cp -r "{ROOT / "notebooks" / "course"}" "$5/notebooks"\n'
     )
     git.chmod(0o755)
 
-    def once(folder, address="", colab=True, without=(), between=None):
+    def once(folder, address="", colab=True, without=(), between=None, before="", path=None):
         for name in STAND_INS:
             (stand_ins / f"{name}.py").touch()
         for name in without:
@@ -64,8 +68,9 @@ def run(tmp_path, content):
         cell = cell.replace('"/content"', repr(str(content)))
         again = f"\ntry: exec(cell)\nexcept Exception as problem: print(problem)\n{between}" if between else ""
         code = f"cell = {cell!r}{again}\nexec(cell)\nimport ppo_lesson; print(ppo_lesson.__file__)"
-        code = "import google.colab\n" * colab + code
-        places = {"PYTHONPATH": str(stand_ins), "PATH": f"{git.parent}{os.pathsep}{os.environ['PATH']}"}
+        code = "import google.colab\n" * colab + before + code
+        programs = f"{git.parent}{os.pathsep}{os.environ['PATH']}" if path is None else str(path)
+        places = {"PYTHONPATH": str(stand_ins), "PATH": programs}
         clean = {name: value for name, value in os.environ.items() if name != "COLAB_RELEASE_TAG"}
         command = [sys.executable, "-S", "-c", code]
         return subprocess.run(command, cwd=folder, env=clean | places, capture_output=True, text=True)
@@ -111,7 +116,7 @@ def test_a_zip_is_unpacked_once(run, content, whole, place):
     shutil.copy(whole, content / place)
     first = run(content, ADDRESS)  # a zip that you brought comes before the repository
     assert first.stdout.startswith(f"Unpacking {content / place}"), first.stderr
-    assert first.stdout.endswith(course(content / "ppo-lesson")) and "git" not in first.stdout
+    assert first.stdout.endswith(course(content / "ppo-lesson")) and "Cloning" not in first.stdout
     (content / "ppo-lesson" / "notebooks" / "mine.txt").write_text("mine")
     again = run(content, ADDRESS)
     assert again.stdout == course(content / "ppo-lesson")
@@ -120,7 +125,7 @@ def test_a_zip_is_unpacked_once(run, content, whole, place):
 
 def test_the_repository(run, content):
     first = run(content, ADDRESS)
-    assert first.stdout.startswith(f"git clone --depth 1 {ADDRESS}"), first.stderr
+    assert first.stdout.startswith(f"Cloning {ADDRESS}"), first.stderr
     assert first.stdout.endswith(course(content / "ppo-lesson"))
     assert run(content, ADDRESS).stdout == course(content / "ppo-lesson")
 
@@ -148,17 +153,87 @@ def test_of_two_zips_the_newest_is_taken(run, content, whole):
     assert done.stdout.endswith(course(content / "ppo-lesson"))
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "bytes"])
-def test_a_broken_zip_is_named(run, content, whole, damage):
-    data, zipped = bytearray(whole.read_bytes()), content / "ppo-lesson-colab.zip"
-    if damage == "bytes":
-        data[len(data) // 2 : len(data) // 2 + 9] = bytes(9)
-    zipped.write_bytes({"cut": data[:-1000], "empty": b"", "bytes": data}[damage])
-    done = run(content)
+def failure(done, source, content):
+    """The sentence with which a run ended that got nothing from `source`; nothing of it is left in `content`."""
     message = done.stderr.strip().splitlines()[-1]
-    assert message.startswith(f"ValueError: {zipped} is broken (") and "delete it and upload it again" in message
-    shutil.copy(whole, content)  # and what was unpacked of it is not taken for the course
+    assert done.returncode == 1 and message.startswith(f"FileNotFoundError: {source} failed ("), done.stderr
+    assert f"make room in {content}, or upload ppo-lesson-colab.zip" in message and message.count(". ") == 0
+    assert "During handling" not in done.stderr
+    assert {path.name for path in content.iterdir()} <= {"ppo-lesson-colab.zip", "mine"}
+    return message
+
+
+def flags_set(data):
+    """The bytes of a zip in which every file says that it needs a password."""
+    data = bytearray(data)
+    for head, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        for found in re.finditer(re.escape(head), bytes(data)):
+            data[found.start() + at] |= 1
+    return bytes(data)
+
+
+def last_file_wrong(data):
+    """The bytes of a zip whose last file, the doctor, is not what it should be; all before it are."""
+    start = data.rindex(b"PK\1\2")
+    return data[: start + 16] + struct.pack("<I", 12345) + data[start + 20 :]
+
+
+DAMAGES = {
+    "cut": lambda data: data[:-1000],
+    "empty": lambda data: b"",
+    "bytes": lambda data: data[: len(data) // 2] + bytes(9) + data[len(data) // 2 + 9 :],
+    "password": flags_set,
+    "last file": last_file_wrong,
+}
+NAMED = {"cut": "not a zip file", "empty": "not a zip file", "password": "password", "last file": "doctor.py"}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_broken_or_locked_zip_is_named_and_not_taken_for_the_course(run, content, whole, damage):
+    zipped = content / "ppo-lesson-colab.zip"
+    zipped.write_bytes(DAMAGES[damage](whole.read_bytes()))
+    for _ in range(2):
+        assert NAMED.get(damage, "") in failure(run(content), zipped, content)
+    shutil.copy(whole, content)
     assert run(content).stdout.endswith(course(content / "ppo-lesson"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+@pytest.mark.parametrize("name", ["maze.py", "doctor.py"])
+def test_a_full_disk_is_named_and_the_half_not_taken_for_the_course(run, content, whole, name):
+    shutil.copy(whole, content)
+    full = (
+        "import builtins\nopened = builtins.open\ndef on_a_full_disk(path, *how, **more):\n"
+        f"    full = str(path).endswith({name!r}) and how == ('wb',)\n"
+        "    return opened('/dev/full' if full else path, *how, **more)\nbuiltins.open = on_a_full_disk\n"
+    )
+    zipped = content / "ppo-lesson-colab.zip"
+    assert "No space left on device" in failure(run(content, before=full), zipped, content)
+    assert run(content).stdout.endswith(course(content / "ppo-lesson"))  # there is room again
+
+
+def test_a_file_in_the_way_is_named(run, content, whole):
+    shutil.copy(whole, content)
+    (content / "ppo-lesson").write_text("a file")
+    done = run(content)
+    assert str(content / "ppo-lesson") in done.stderr.strip().splitlines()[-1]
+    assert "make room in" in done.stderr and (content / "ppo-lesson").read_text() == "a file"
+
+
+@pytest.mark.parametrize("trouble", ["no git", "no network", "half"])
+def test_a_clone_that_fails_is_named(run, content, whole, tmp_path, trouble):
+    (programs := tmp_path / "programs").mkdir()
+    if trouble != "no git":
+        (programs / "git").write_text(
+            "#!/bin/sh\n"
+            + '/bin/mkdir -p "$5/notebooks/course"; >"$5/notebooks/course/doctor.py"\n' * (trouble == "half")
+            + "echo Cloning >&2; echo \"fatal: unable to access '$4'\" >&2; exit 128\n"
+        )
+        (programs / "git").chmod(0o755)
+    words = "No such file or directory: 'git'" if trouble == "no git" else f"fatal: unable to access '{ADDRESS}'"
+    assert words in failure(run(content, ADDRESS, path=programs), ADDRESS, content)
+    shutil.copy(whole, content)  # the way on
+    assert run(content, ADDRESS, path=programs).stdout.endswith(course(content / "ppo-lesson"))
 
 
 def test_a_course_of_another_version_is_named_and_used(run, content, whole):
@@ -188,6 +263,14 @@ def test_colab_installs_only_what_it_lacks(run):
     done = run(here, without=["safetensors", "PIL"])
     assert done.stdout.startswith("pip install --quiet --no-deps pillow>=10 safetensors>=0.4\n"), done.stderr
     assert "has no safetensors" in run(here, colab=False, without=["safetensors"]).stderr
+
+
+def test_an_installation_that_fails_is_named(run, tmp_path):
+    (tmp_path / "stand-ins" / "pip.py").write_text("import sys; sys.exit('no network')")
+    done = run(ROOT / "notebooks", without=["safetensors"])
+    assert "no network" in done.stderr and done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: pip did not install ['safetensors>=0.4'] (") and "again" in last
 
 
 @pytest.mark.parametrize("package", ["numpy", "torch"])
