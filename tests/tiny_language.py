@@ -1,9 +1,13 @@
 """Tiny random language models of three architectures, and prompts for them. Vocabulary of 40; EOS 1, PAD 0."""
 
+import inspect
+from types import SimpleNamespace
+
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from ppo_lesson.language.models import load_language_model
+from ppo_lesson.language.sampling import cache_name
 from ppo_lesson.language.text import pad_left
 
 VOCAB, EOS, PAD = 40, 1, 0
@@ -44,6 +48,28 @@ def prompts(lengths=(3, 7, 1, 5), seed=0, pad=PAD):
     g = torch.Generator().manual_seed(seed)
     rows = [torch.randint(2, VOCAB, (n,), generator=g).tolist() for n in lengths]
     return pad_left([[*row[:1], EOS, *row[2:]] if len(row) > 2 else row for row in rows], pad)
+
+
+def with_cache_called(name, model):
+    """The model; its trunk takes and gives its cache by this name alone, as another version of transformers does."""
+    forward, own = model.base_model.forward, cache_name(model)
+
+    def renamed(input_ids, attention_mask=None, position_ids=None, use_cache=None, **given):
+        out = forward(
+            input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            use_cache=use_cache,
+            **{own: given.pop(name, None)},
+        )
+        assert not given, f"{[*given]} would be passed over, and every token read without those before it"
+        return SimpleNamespace(last_hidden_state=out.last_hidden_state, **{name: getattr(out, own)})
+
+    parameters = [*inspect.signature(renamed).parameters.values()][:-1]
+    cache = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+    renamed.__signature__ = inspect.Signature([*parameters, cache])
+    model.base_model.forward = renamed
+    return model
 
 
 class Letters:

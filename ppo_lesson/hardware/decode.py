@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, StaticCache
 from ..language.head import logits_of
 from ..language.loading import with_trunk
 from ..language.models import device, sampling_error
-from ..language.sampling import check_generate, check_temperature, generate, inverse_cdf, is_end, positions
+from ..language.sampling import cache_name, check_generate, check_temperature, generate, inverse_cdf, is_end, positions
 from ..validate import require
 
 EVERY = 16  # steps between two questions whether all replies have ended; each makes the CPU wait for the GPU
@@ -131,7 +131,7 @@ class Decoder:
 
     def _draw(self, model, ids: Tensor, sees: Tensor, places: Tensor, columns: dict[str, Tensor]) -> None:
         """Read ids, (B, n), and write the next token of every reply everywhere where the next step looks for it."""
-        given = {"attention_mask": sees, "position_ids": places, "past_key_values": self.cache} | columns
+        given = {"attention_mask": sees, "position_ids": places, cache_name(model): self.cache} | columns
         hidden = model.base_model(input_ids=ids, use_cache=True, **given).last_hidden_state[:, -1]  # (B, d)
         logits = logits_of(model, hidden, self.temperature)
         token, logp = inverse_cdf(logits, self.uniforms.index_select(1, self.column))

@@ -42,7 +42,9 @@ class View(nn.Module):
         """The trunk, as a language model has it."""
         return self
 
-    def forward(self, input_ids, attention_mask=None, position_ids=None, past_key_values=None, use_cache=None):
+    def forward(
+        self, input_ids, attention_mask=None, position_ids=None, past_key_values=None, cache=None, use_cache=None
+    ):
         """The trunk's output through this view's adapter."""
         first = self.layers[0]
         if first.disable_adapters != (self.adapter is None) or first.active_adapters != [self.adapter]:
@@ -51,8 +53,10 @@ class View(nn.Module):
                 if self.adapter is not None:
                     layer.set_adapter(self.adapter)  # peft takes the gradients of all other adapters away here ...
             _let_learn(self.whole[0])  # ... and they come back here, for both learn in one update
-        given = {"attention_mask": attention_mask, "position_ids": position_ids, "past_key_values": past_key_values}
-        return self.whole[0].base_model(input_ids=input_ids, use_cache=use_cache, **given)
+        given = {"attention_mask": attention_mask, "position_ids": position_ids, "use_cache": use_cache}
+        caches = {"past_key_values": past_key_values, "cache": cache}  # `sampling.cache_name` says by which it goes
+        given |= {name: x for name, x in caches.items() if x is not None}
+        return self.whole[0].base_model(input_ids=input_ids, **given)
 
     def get_output_embeddings(self):
         """The head, which is shared and has no adapter."""

@@ -14,7 +14,6 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 
 import torch
 from torch import Tensor
@@ -72,7 +71,7 @@ def rlhf(
         parameters = [p for p in model.parameters() if p.requires_grad]
         optimizers[name], moments = adamw(parameters, rates[name], weight_decay=0.0)
         tensors |= {f"{name}.{key}": x for key, x in moments.items()}
-    settings = {f.name: repr(getattr(config, f.name)) for f in fields(config)}
+    settings = {name: repr(x) for name, x in vars(config).items()}
     words = sorted(getattr(tokenizer, "get_vocab", dict)().items())
     for name, texts in (("prompts", encoded), ("documents", stream.tolist()), ("tokenizer", words)):
         settings[name] = f"{len(texts)} with checksum {zlib.crc32(repr(texts).encode())}"
@@ -110,11 +109,9 @@ def rlhf(
                 optimizer.param_groups[0]["lr"] = rates[name] * scale
             row = {"iteration": iteration, "lr": config.lr * scale, "beta": beta, "kl_loss": config.kl_loss}
             row |= _facts(rollout) | ({"kept": len(advantages) / config.batch} if config.dynamic_sampling else {})
-            if iteration < config.critic_warmup:  # the actor waits
-                about, steps = (None, returns, config, generator), {"critic": optimizers["critic"]}
-            else:
-                about, steps = (advantages, returns, config, generator, stream), optimizers
-            row |= update(models, steps, learned, *about, hardware=hardware)
+            waits = iteration < config.critic_warmup  # the actor does: there are no weights for it, and no step
+            weights, steps = (None, {"critic": optimizers["critic"]}) if waits else (advantages, optimizers)
+            row |= update(models, steps, learned, weights, returns, config, generator, stream, hardware=hardware)
             sums = {name: sum(p.detach().sum() for p in model.parameters()).item() for name, model in learners.items()}
             _stop_if_diverged({f"a weight of the {name}": x for name, x in sums.items()}, config)
         except Exception as error:
@@ -236,13 +233,13 @@ def critic_loss(critic, rollout: ReplyRollout, returns, micro_batch: tuple, toke
     return aggregate(value_loss(values, returns, **clip), mask, denominator=tokens)
 
 
-def _ptx(actor, stream: Tensor, config, generator, hardware, width: int = PTX_WIDTH) -> float:
+def _ptx(actor, stream: Tensor, config, generator, hardware) -> float:
     """PPO-ptx (Ouyang et al. 2022, sec. 3.5): ptx_coef times the loss on plain text joins the gradient. Returns it."""
-    starts = hardware.share(torch.randint(len(stream) - width, (config.ptx_batch,), generator=generator))
-    ids = stream[starts[:, None] + torch.arange(width)].to(device(actor))
+    starts = hardware.share(torch.randint(len(stream) - PTX_WIDTH, (config.ptx_batch,), generator=generator))
+    ids = stream[starts[:, None] + torch.arange(PTX_WIDTH)].to(device(actor))  # (n, PTX_WIDTH)
     with hardware.forward():
-        logp = token_logps(actor, ids, torch.ones_like(ids, dtype=torch.bool), width - 1)
-    loss = -aggregate(logp, denominator=config.ptx_batch * (width - 1))
+        logp = token_logps(actor, ids, torch.ones_like(ids, dtype=torch.bool), PTX_WIDTH - 1)
+    loss = -aggregate(logp, denominator=config.ptx_batch * (PTX_WIDTH - 1))
     hardware.backward(config.ptx_coef * loss)
     return hardware.total({"loss": loss.item()}, ids.device)["loss"]
 

@@ -110,10 +110,8 @@ def scores_of(
             scores = score(reward, tokenizer, questions, texts, ended.tolist(), rows=config.micro_batch)
     else:
         scores = torch.tensor([_asked(reward, *pair) for pair in zip(questions, texts)], dtype=torch.float32)
-    scores = scores.to(ended.device)
-    if config.score_clip is not None:
-        scores = scores.clamp(-config.score_clip, config.score_clip)
-    return scores - config.no_eos_penalty * ~ended
+    limit = torch.inf if config.score_clip is None else config.score_clip
+    return scores.to(ended.device).clamp(-limit, limit) - config.no_eos_penalty * ~ended
 
 
 def _asked(reward: Callable, prompt: str, reply: str) -> float:

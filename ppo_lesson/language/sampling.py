@@ -6,6 +6,7 @@ Logits are divided by the temperature everywhere, and log-softmax is taken in fl
 """
 
 import functools
+import inspect
 from collections.abc import Sequence
 
 import torch
@@ -68,7 +69,6 @@ def token_logps(model, ids: Tensor, attention_mask: Tensor, response_length, *, 
     real = attention_mask[:, -response_length:].bool()
     hidden = hidden[:, -response_length - 1 : -1][real]  # columns P-1 ... P+T-2, as (n, d): n real reply tokens
     actions = ids[:, -response_length:][real]
-
     found = of_actions(model, hidden, actions, temperature, with_entropy)
     nothing = torch.zeros(real.shape, device=real.device)
     logps, *entropies = (nothing.masked_scatter(real, x) for x in found if x is not None)  # (n,) -> (B, T)
@@ -112,13 +112,13 @@ def generate(
         raise ValueError(f"uniforms must be {(len(prompt_ids), max_new_tokens)}; got {tuple(uniforms.shape)}")
     replies = torch.full((len(prompt_ids), max_new_tokens), pad_id, device=prompt_ids.device)
     logps = torch.zeros(replies.shape, device=prompt_ids.device)
-    mask, step_ids, cache = prompt_mask.bool(), prompt_ids, None
+    mask, step_ids, cache, name = prompt_mask.bool(), prompt_ids, None, cache_name(model)
     rows = torch.arange(len(prompt_ids), device=prompt_ids.device)  # whose replies go on
     draw = {"generator": generator, "device": (generator or prompt_ids).device, "dtype": torch.float64}
     for t in range(max_new_tokens):
         given = {"attention_mask": mask.long(), "position_ids": positions(mask)[:, -step_ids.shape[1] :]}
-        out = model.base_model(input_ids=step_ids, past_key_values=cache, use_cache=True, **given)
-        cache = out.past_key_values
+        out = model.base_model(input_ids=step_ids, use_cache=True, **given, **{name: cache})
+        cache = getattr(out, name)
         logits = logits_of(model, out.last_hidden_state[:, -1], temperature)  # (B, V)
         u = torch.rand(len(rows), 1, **draw) if uniforms is None else uniforms[rows, t, None]
         token, logps[rows, t] = inverse_cdf(logits, u)
@@ -134,6 +134,12 @@ def generate(
     validate.require(logps.isfinite().all(), FloatingPointError, "model", "broken logits")
     ids = torch.cat([prompt_ids, replies], -1)
     return (ids, logps) if return_logps else ids
+
+
+def cache_name(model) -> str:
+    """What its trunk calls the cache that it takes and gives; transformers before 5.24 said past_key_values."""
+    trunk = getattr(model, "whole", [model])[0].base_model  # the one below a view of LoRA
+    return "cache" if "cache" in inspect.signature(trunk.forward).parameters else "past_key_values"
 
 
 def inverse_cdf(logits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:

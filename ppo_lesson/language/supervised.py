@@ -119,12 +119,9 @@ def train_steps(
         model.eval()
         facts = hardware.total(sums, device(model))
         norm = hardware.clip(optimizers, config.max_grad_norm)["model"]
-        row = {"step": step, "loss": facts.pop("loss"), "lr": lr, "grad_norm": norm} | facts
         too_large = hardware.overflowed([norm])
-        if hardware.scales_losses:
-            row["skipped"] = int(too_large)
-        if too_large:
-            del row["grad_norm"]
+        row = {"step": step, "loss": facts.pop("loss"), "lr": lr} | ({} if too_large else {"grad_norm": norm}) | facts
+        row |= {"skipped": int(too_large)} if hardware.scales_losses else {}
         for name in ("loss", "grad_norm"):
             told = step, name, row.get(name, 0.0), config.lr, run.what_is_safe()
             validate.require(math.isfinite(told[2]), FloatingPointError, "model", "step diverged", *told)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_language import EOS, KINDS, PAD, Letters, build, prompts
+from tiny_language import EOS, KINDS, PAD, Letters, build, prompts, with_cache_called
 from transformers import AutoModelForCausalLM
 
 from ppo_lesson.hardware.decode import Decoder
@@ -184,6 +184,19 @@ def test_files_are_ordinary(tmp_path, kind, tied):
 
     critic.save(tmp_path / "critic")
     torch.testing.assert_close(token_values(ScalarModel.load(tmp_path / "critic"), *x), values, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["past_key_values", "cache"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_view_and_a_graph_call_the_cache_what_the_model_calls_it(kind, name):
+    (ids, mask), model = prompts(), without_dropout(build(kind))
+    actor, *_ = views(model, rank=4)
+    uniforms = torch.rand(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    given = {"max_new_tokens": 6, "eos_id": EOS, "pad_id": PAD, "uniforms": uniforms}
+    expected = generate(actor, ids, mask, **given)
+    with_cache_called(name, model)
+    assert torch.equal(generate(actor, ids, mask, **given), expected)
+    assert torch.equal(Decoder(prompt=ids.shape[1])(actor, ids, mask, **given), expected)
 
 
 def test_sampling_and_the_merged_copy():

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from tiny_language import EOS, KINDS, PAD, VOCAB, build, from_disk, prompts
+from tiny_language import EOS, KINDS, PAD, VOCAB, build, from_disk, prompts, with_cache_called
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from ppo_lesson.language import head, sampling
@@ -49,6 +49,16 @@ def plain_logps(model, ids, mask, temperature=1.0):
     """(B, L - 1): log pi(ids[:, 1:]) from the model's own logits, all at once."""
     logits = model(input_ids=ids, attention_mask=mask.long(), position_ids=positions(mask)).logits
     return (logits / temperature).float().log_softmax(-1)[:, :-1].gather(-1, ids[:, 1:, None])[..., 0]
+
+
+@pytest.mark.parametrize("name", ["past_key_values", "cache"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_cache_goes_by_the_name_that_this_transformers_has_for_it(kind, name):
+    """5.24 calls it cache, older ones past_key_values; from 5.40 on the old name would be passed over in silence."""
+    (ids, mask), model = prompts(), build(kind).eval()
+    expected = sample(model, ids, mask)
+    for x, y in zip(sample(with_cache_called(name, model), ids, mask), expected):
+        assert torch.equal(x, y)
 
 
 # ---- masks and positions ---------------------------------------------------------------------------------------------
