@@ -15,7 +15,7 @@ import torch
 
 from ..language.loading import load_or_explain
 from ..language.models import ScalarModel, load_language_model
-from ..language.text import load_tokenizer
+from ..language.text import habits, load_tokenizer
 from ..validate import read_toml, refusal, refusing, require
 
 SIGNS = read_toml(__package__, "loading.toml")  # what a folder is of which one file is there
@@ -45,15 +45,13 @@ def reward_of(spec: str, tokenizer, model) -> ScalarModel | Callable:
     require(Path(spec).is_dir(), ValueError, "command", "no reward folder", spec)
     _folder_or_name("--reward", spec, "reward model")
     reward_model = _loaded("--reward", partial(ScalarModel.load, kind="reward"), spec)
-    there = any((Path(spec) / file).exists() for file in SIGNS["tokenizer"])
-    theirs = _loaded("--reward", load_tokenizer, spec).get_vocab() if there else None
     sizes = [x.config.get_text_config().vocab_size for x in (reward_model, model)]
-    ours = tokenizer.get_vocab()
-    if theirs != ours if theirs else sizes[0] != sizes[1]:
-        how = f"{len(theirs)} tokens against {len(ours)}" if theirs else f"{sizes[0]} tokens against {sizes[1]}"
-        if theirs and len(theirs) == len(ours):
-            how = f"{len(theirs.items() - ours.items())} of {len(ours)} tokens are others"
-        raise ValueError(refusal("command", "another tokenizer", spec, how))
+    if any((Path(spec) / file).exists() for file in SIGNS["tokenizer"]):
+        both = theirs, ours = [habits(x) for x in (_loaded("--reward", load_tokenizer, spec), tokenizer)]
+        other = [name for name in ours if theirs[name] != ours[name]]
+        require(not other, ValueError, "command", "other habits", spec, other, *(len(x["tokenizer"]) for x in both))
+    else:
+        require(sizes[0] == sizes[1], ValueError, "command", "another tokenizer", spec, *sizes)
     return reward_model
 
 

@@ -23,7 +23,7 @@ from ..hardware import profile as machine
 from ..hardware.hardware import Hardware
 from ..hardware.rights import share
 from ..language import checks, data, reward, rlhf, supervised
-from ..language.models import Models, ScalarModel, device
+from ..language.models import Models, ScalarModel, checksum, device
 from ..language.rollout import roll_out
 from ..language.sampling import context_limit, generate, token_logps
 from ..language.text import end_ids, pad_left, pair_ids, prompt_ids, reply_text
@@ -90,7 +90,9 @@ def _fine_tune(command: str, folder: Path, given: dict, team: processes.Processe
         return team.end()
     _announce(command, size, f"{len(rest)} {kind}, {len(held)} held out", config, profile, team)
     first = look()
-    begin(command, folder, given, config)
+    now = checksum(model)
+    validate.require(given.get("start", now) == now, ValueError, "command", "another start", folder, given["model"])
+    begin(command, folder, given | {"start": now}, config)
     rows, seconds = follow(trainer, folder, config.steps, given)
     team.end()  # what follows is the first one's alone
     made, which = f"{folder / 'model'}", ["--tokenizer", given["tokenizer"]] if given["tokenizer"] else []

@@ -19,11 +19,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..validate import require
+from ..validate import refusal, require
 from .files import KNOWN, Bad, conversion, read_rows, short
 
 LISTED = 10  # bad rows that an error message lists in full
-FORM_OF, HOLDS, (ROLES, UNREAD, SPOKEN, BESIDE, SAID) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
+FORM_OF, HOLDS, (ROLES, UNREAD, MASKS, SPOKEN, BESIDE, SAID) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
 TURNS = re.compile(r"""\s*\[\s*\{\s*['"](role|content)['"]""")  # a list of turns that a table made a text of
 SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 ENDS = re.compile(r".*(?:[.?!:](?=\s)|[。？！：\n])", re.S)  # up to the last end of a line or a sentence
@@ -112,7 +112,8 @@ def read(path, kind: str, *, warn: bool = False) -> tuple[list, list[str], str]:
         except Bad as why:
             bad.append(f"\n  {unit} {number}: {why.args[0]}")
             remedy = remedy if why.args[1:] == (KNOWN["renamed"],) and found else why.args[1:] or remedy
-    rows, places = [row for row, _ in found.values()], [place for _, place in found.values()]
+    rows, places = ([one[i] for one in found.values()] for i in (0, 1))
+    twice = [x for r, x in found.values() if kind == "rankings" and len({*zip(r.replies, r.ended)}) < len(r.replies)]
     again = [_repeats(r.prompt, x) for r in rows if kind != "prompts" for x in r.replies]
     if not bad and sum(again) > len(again) / 2:
         bad, remedy = [KNOWN["repeated"]["says"].format(sum(again), len(again))], [KNOWN["repeated"]]
@@ -123,6 +124,7 @@ def read(path, kind: str, *, warn: bool = False) -> tuple[list, list[str], str]:
     counted = [f"{len(n)} of {len(lines)} {unit}s {why} ({short(n)[1:-1]})" for why, n in left.items()]
     said = f"{path}: {container} with {'; or '.join(forms)}, {len(rows)} {kind}"
     said += f"; left out: {', '.join(counted)}" * bool(counted)
+    said += refusal("rows", "copies", len(twice), short(", ".join(twice))) * bool(twice)
     require(rows, ValueError, "texts", "nothing left", said)
     if counted and warn:
         warnings.warn(said, stacklevel=3)
@@ -220,7 +222,7 @@ def _turns(name: str, value, role: str, spoken: bool = False) -> list[dict]:
 
 
 def _refuse_unread(where: str, values: dict, names: list[str]) -> None:
-    if unread := [x for x in names if values.get(x) not in (None, x[:4] != "mask", "", [])]:
+    if unread := [x for x in names if values.get(x) not in (None, x not in MASKS, "", [])]:
         raise Bad(f'{where}has "{unread[0]}", which is not read here and changes what is to be learned: leave it out')
 
 

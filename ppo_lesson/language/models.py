@@ -101,8 +101,7 @@ class ScalarModel(nn.Module):
 
     def __init__(self, trunk: nn.Module, *, init_std: float, kind: str = "reward"):
         super().__init__()
-        self.kind = kind
-        self.trunk, self.config = trunk, trunk.config
+        self.kind, self.trunk, self.config = kind, trunk, trunk.config
         self.head = nn.Linear(_width(trunk.config), 1, bias=False)
         nn.init.normal_(self.head.weight, std=init_std) if init_std else nn.init.zeros_(self.head.weight)
         self.register_buffer("mean", torch.zeros(()))

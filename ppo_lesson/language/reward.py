@@ -86,11 +86,9 @@ def train_reward(
     def batch_loss(index: Tensor, count: int):
         some = [texts[i] for i in index.tolist()]
         scores = _score_ids(model, tokenizer, [text for ranking in some for text in ranking])
-        losses, right = [], []
-        for s in scores.split([len(ranking) for ranking in some]):
-            better, worse = torch.tensor(pairs_from_ranking(range(len(s)))).T
-            losses.append(bradley_terry_loss(s[better], s[worse]).mean())
-            right.append(_right(s[better], s[worse]).mean())
+        pairs = [(s, *torch.tensor(pairs_from_ranking(range(len(s)))).T) for s in scores.split([*map(len, some)])]
+        losses = [bradley_terry_loss(s[better], s[worse]).mean() for s, better, worse in pairs]
+        right = [_right(s[better], s[worse]).mean() for s, better, worse in pairs]
         tokens = sum(len(prompt) + len(reply) for ranking in some for prompt, reply in ranking)
         accuracy = (torch.stack(right).sum() / count).item()
         return torch.stack(losses).sum() / count, {"accuracy": accuracy, "tokens": tokens}
@@ -135,8 +133,9 @@ def _score_ids(model: ScalarModel, tokenizer, texts: list[tuple[list[int], list[
         some = [texts[i][0] + texts[i][1] for i in order[n : n + rows]]
         ids, mask = (x.to(device(model)) for x in pad_right(some, tokenizer.pad_token_id))
         parts.append(last_token_scores(model, ids, mask))
-    scores = torch.cat(parts)
-    return scores[torch.tensor(order).argsort().to(scores.device)]
+    scores, first = torch.cat(parts), {}
+    same = [first.setdefault(str(x), i) for i, x in enumerate(texts)]  # copies tie, to the last bit
+    return scores[torch.tensor(order).argsort()[same].to(scores.device)]
 
 
 def _right(better: Tensor, worse: Tensor) -> Tensor:

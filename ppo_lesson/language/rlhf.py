@@ -34,7 +34,7 @@ from .optim import adamw
 from .rollout import ReplyRollout, roll_out, scores_of
 from .sampling import token_logps, token_values
 from .settings import RLHFConfig
-from .text import document_ids, end_ids
+from .text import document_ids, end_ids, habits
 
 NORMS = {"actor": "grad_norm", "critic": "critic_grad_norm"}
 PTX_WIDTH = 64  # tokens in a row of plain text, for PPO-ptx
@@ -72,12 +72,11 @@ def rlhf(
         optimizers[name], moments = adamw(parameters, rates[name], weight_decay=0.0)
         tensors |= {f"{name}.{key}": x for key, x in moments.items()}
     settings = {name: repr(x) for name, x in vars(config).items()}
-    words = sorted(getattr(tokenizer, "get_vocab", dict)().items())
-    for name, texts in (("prompts", encoded), ("documents", stream.tolist()), ("tokenizer", words)):
+    for name, texts in ({"prompts": encoded, "documents": stream.tolist()} | habits(tokenizer)).items():
         settings[name] = f"{len(texts)} with checksum {zlib.crc32(repr(texts).encode())}"
-    for name, model in (("reference", models.reference), ("reward", models.reward)):
-        if resume is not None and isinstance(model, torch.nn.Module):
-            settings[name] = f"a model with checksum {checksum(model)}"
+    for name, model in models._asdict().items():
+        if resume is not None and isinstance(model, torch.nn.Module):  # of those that learn, what does not
+            settings[name] = f"a model with checksum {checksum(model, frozen=name in learners)}"
     settings["ends of a reply"] = f"{end_ids(tokenizer, actor)}"
     rhythm = {"count": config.iterations, "every": config.checkpoint_every}
     run = checkpoint.Run(resume, settings, learners, tensors | hardware.state(), controller, **rhythm)

@@ -124,8 +124,6 @@ def _asked(reward: Callable, prompt: str, reply: str) -> float:
     except BaseException as end:  # sys.exit would end the program as if all were well, and nothing were to be saved
         how = f"called sys.exit({end.code})" if isinstance(end, SystemExit) else f"raised {end!r}"
         raise RuntimeError(f"reward({prompt!r}, {reply!r}) {how}; let it raise an error") from end
-    if isinstance(value, str):  # float("1") would do, and hide a slip
-        raise ValueError(f"reward({prompt!r}, {reply!r}) must be a number; got the text {value!r}")
     value = value * 1 if isinstance(value, bool) or hasattr(value, "dtype") else value
     what, most = f"reward({prompt!r}, {reply!r})", torch.finfo(torch.float32).max
     return validate.number(what, validate.number(what, value), -most, most)

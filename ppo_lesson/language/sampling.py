@@ -207,9 +207,8 @@ def check_generate(model, prompt_ids: Tensor, prompt_mask: Tensor, max_new_token
         validate.integer(name, value, low)
     ends = eos_id if isinstance(eos_id, list | tuple) and eos_id else [eos_id]
     ends = tuple(validate.integer("eos_id", end, 0) for end in ends)
-    if not bool(prompt_mask[:, -1].all()):
-        row = int((prompt_mask[:, -1] == 0).nonzero()[0])
-        raise ValueError(f"prompt_mask: row {row} ends in padding; pad prompts on the left (text.pad_left)")
+    bad = (prompt_mask[:, -1] == 0).nonzero()[:1, 0].tolist()
+    validate.require(not bad, ValueError, "texts", "padded right", *bad)
     validate.require(not model.training, ValueError, "model", "training")
     _check_context(model, prompt_mask, max_new_tokens)
     return ends

@@ -96,8 +96,7 @@ def train_steps(
     optimizers = {"model": optimizer}
     settings = {"seed": repr(seed), "examples": f"{len(examples)} with checksum {zlib.crc32(repr(examples).encode())}"}
     settings |= {f.name: repr(getattr(config, f.name)) for f in fields(config)}
-    if resume is not None:
-        settings["weights that do not learn"] = f"checksum {checksum(model, frozen=True)}"
+    settings["weights that do not learn"] = resume and f"checksum {checksum(model, frozen=True)}"
     hardware = hardware.fresh()
     rhythm = {"count": config.steps, "every": config.checkpoint_every}
     run = checkpoint.Run(resume, settings, {"model": model}, moments | hardware.state(), **rhythm)

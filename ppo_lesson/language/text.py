@@ -7,7 +7,6 @@ import contextlib
 import random
 import re
 from collections.abc import Sequence
-from datetime import datetime
 from functools import lru_cache
 
 import torch
@@ -19,10 +18,7 @@ from .. import validate
 from .data import Dialogue, turns_of
 from .loading import without_code
 
-CHAT, DATES = validate.read_toml(__package__, "text.toml").values()
-TODAY = datetime(2025, 1, 1)  # in chat templates: a run that goes on tomorrow, or is repeated, reads the same prompts
-DATES |= {f"%-{x}": TODAY.strftime(f"%{x}").lstrip("0") or "0" for x in "dmyHIMSj"}
-DATES |= {f"%{x}": TODAY.strftime(f"%{x}") for x in "aAbBcdfGHIjmMpSuUVwWxXyY%"} | {"%z": "", "%Z": ""}
+CHAT, TODAY, DATES = validate.read_toml(__package__, "text.toml").values()
 CALENDAR = "".join(f" | replace({code!r}, {said!r})" for code, said in DATES.items())
 CALENDAR = f"{{% macro strftime_now(format) %}}{{{{ format{CALENDAR} }}}}{{% endmacro %}}\n"  # in Jinja's own's place
 MARK = "A reply."  # whose end a chat template shows
@@ -98,6 +94,15 @@ def pair_ids(tokenizer, prompt: str, reply: str) -> tuple[list[int], list[int]]:
         if not whole.startswith(begin) or reply.strip() not in whole[len(begin) :]:
             raise ValueError(validate.refusal("texts", "written otherwise", prompt))
     return asked, said
+
+
+def habits(tokenizer) -> dict[str, Sequence]:
+    """What tells one tokenizer from another: its words, what it writes and reads of them all, and its chat template."""
+    words = sorted(getattr(tokenizer, "get_vocab", dict)().items())
+    written = tokenizer.decode([i for _, i in words], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    with contextlib.suppress(ValueError):  # of words that it cannot read itself
+        written += f"{_ids(tokenizer, written)}"
+    return {"tokenizer": words, "texts of the tokenizer": written, "chat template": f"{tokenizer.chat_template}"}
 
 
 def document_ids(tokenizer, text: str) -> list[int]:

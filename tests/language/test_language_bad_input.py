@@ -144,7 +144,7 @@ def test_the_command_on_empty_and_repeated_files(folder, tmp_path, capsys):
 def test_a_reward_that_is_no_number():
     for value, words in {
         "nan": "must be a finite number; got nan",
-        "'3'": "must be a number; got the text '3'",
+        "'3'": "must be a finite number; got '3'",
         "None": "must be a finite number; got None",
         "[1.0, 2.0]": "must be a finite number; got",
         "1e39": "e+38]; got 1e+39",  # infinite in float32, in which scores are kept
@@ -177,7 +177,7 @@ def test_a_reward_that_fails_in_the_middle_loses_no_iteration(tmp_path):
 
 FUNCTIONS = {
     "nan": ("def score(prompt, reply):\n    return float('nan')", ["must be a finite number; got nan"]),
-    "text": ("def score(prompt, reply):\n    return '1.0'", ["must be a number; got the text '1.0'"]),
+    "text": ("def score(prompt, reply):\n    return '1.0'", ["must be a finite number; got '1.0'"]),
     "list": ("def score(prompt, reply):\n    return [1.0]", ["must be a finite number; got [1.0]"]),
     "raises": ("def score(prompt, reply):\n    return {}[3]", ["bad.py:score failed: KeyError: 3 (line 2 of bad.py)"]),
     "arguments": ("def score(reply):\n    return 1", ["failed: TypeError", "positional argument"]),

@@ -14,6 +14,7 @@ import sys
 import tarfile
 import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -172,6 +173,23 @@ def test_byte_order_marks_line_ends_and_blank_lines_do_not_matter_in_arrays_eith
 
 
 # ---- rows that are left out, or refused ------------------------------------------------------------------------------
+
+
+def test_copies_in_a_ranking_are_counted(file):
+    rows = [{"prompt": ASK, "replies": [SAY, END, SAY]}, {"prompt": ASK, "replies": [SAY, END]}]
+    rows += [{"prompt": ASK, "replies": [SAY, SAY, END]}, {"prompt": ASK, "replies": [SAY, SAY, END], "cut": [1]}]
+    found, _, said = read(file(*rows), "rankings")
+    assert said.endswith(
+        "4 rankings; 2 of them rank a reply beside its own copy, and such a pair teaches nothing ('line 1, line 3')"
+    ), "a text that was cut is no copy of one that ended: it has no EOS"
+    assert found[0].replies == (SAY, END, SAY), "they are used as they stand"
+
+
+def test_the_copies_of_the_courses_own_rankings_are_told():
+    path = Path(__file__).parents[2] / "data" / "rankings.jsonl"
+    lists = [json.loads(line)["replies"] for line in path.read_text("utf-8").splitlines()]
+    copies = sum(len(set(replies)) < len(replies) for replies in lists)
+    assert f"2999 rankings; {copies} of them rank a reply beside its own copy" in read(path, "rankings")[2] and copies
 
 
 def test_what_has_nothing_to_teach_is_counted_by_its_reason(file):

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import json
 from asyncio import CancelledError
 from dataclasses import replace
 
@@ -158,6 +159,82 @@ def test_a_run_whose_replies_would_be_written_otherwise_does_not_go_on(tmp_path)
     assert len(list(of(Words(8)))) == 4
 
 
+class Loud(Letters):
+    """It writes what it has sampled in capitals, and reads it as before."""
+
+    def get_vocab(self):
+        return {chr(ord("a") + i - 1): i for i in range(1, self.vocab)}
+
+    def decode(self, ids, **_):
+        return super().decode(ids).upper()
+
+    def __call__(self, text, **_):
+        return super().__call__(text.lower())
+
+
+class Quiet(Loud):
+    def decode(self, ids, **_):
+        return super().decode(ids).lower()
+
+
+class Deaf(Loud):
+    """It reads texts otherwise that no prompt has."""
+
+    def __call__(self, text, **_):
+        return super().__call__(text.lower().replace("f", "g"))
+
+
+@pytest.mark.parametrize("other", [Quiet, Deaf])
+def test_a_tokenizer_of_the_same_words_that_writes_or_reads_them_otherwise_does_not_go_on(other, tmp_path):
+    def of(tokenizer):
+        actor = model()
+        models = Models(actor, ScalarModel.critic(actor), model(), lambda prompt, reply: 1.0)
+        return rlhf.rlhf(
+            replace(SHORT, iterations=4), models, ["ab", "c"], tokenizer=tokenizer, resume=tmp_path / "run"
+        )
+
+    trainer = of(Loud(8))
+    list(itertools.islice(trainer, 3))
+    trainer.close()
+    with pytest.raises(ValueError, match="texts of the tokenizer was") as error:
+        next(of(other(8)))
+    assert "tokenizer was 7" not in str(error.value), "their words are the same"
+    assert len(list(of(Loud(8)))) == 4
+
+
+@pytest.mark.parametrize("name", ["actor", "critic"])
+@pytest.mark.parametrize(
+    ("field", "x"),
+    [
+        ("hidden_act", "gelu"),
+        ("rms_norm_eps", 0.1),
+        ("rope_parameters", {"rope_type": "default", "rope_theta": 77.0}),
+        ("attention_dropout", 0.5),
+        ("logit_scale", 2.0),
+        ("final_logit_softcapping", 3.0),
+    ],
+)
+def test_another_config_of_a_model_that_learns_is_refused_though_its_shapes_are_the_same(name, field, x, tmp_path):
+    def of(**changes):
+        actor = model()
+        critic = ScalarModel.critic(actor)
+        for key, value in changes.items():
+            setattr(copy.copy(actor.config) if name == "critic" else actor.config, key, value)
+        if name == "critic" and changes:
+            critic.config = critic.trunk.config = copy.deepcopy(critic.config)
+            critic.config.update(changes)
+        models = Models(actor, critic, model(), letters)
+        return rlhf.rlhf(
+            replace(SHORT, iterations=4), models, ["ab", "c"], tokenizer=Letters(8), resume=tmp_path / "run"
+        )
+
+    trainer = of()
+    list(itertools.islice(trainer, 3))
+    trainer.close()
+    with pytest.raises(ValueError, match=f"{name} was a model with checksum"):
+        next(of(**{field: x}))
+
+
 # ---- the commands ----------------------------------------------------------------------------------------------------
 
 
@@ -181,7 +258,22 @@ def larger(folder):
     loaded.save_pretrained(folder / "model")
 
 
+def commented(folder):
+    with open(folder / "model" / "chat_template.jinja", "a", encoding="utf-8") as file:
+        file.write("{# prompts are as they were, but before replies there is no space any more #}")
+
+
+def capitals(folder):
+    path = folder / "model" / "tokenizer.json"
+    parts = json.loads(path.read_text("utf-8"))
+    louder = {"type": "Replace", "pattern": {"String": "e"}, "content": "E"}
+    parts["decoder"] = {"type": "Sequence", "decoders": [parts["decoder"], louder]}
+    path.write_text(json.dumps(parts), "utf-8")
+
+
 CHANGES = {
+    "template": (commented, "chat template was"),
+    "decoder": (capitals, "texts of the tokenizer was"),
     "weights": (larger, "reference was a model with checksum"),
     "reward": (lambda f: (f / "own.py").write_text("def score(p, r):\n    return 100.0\n"), "would score 100 now"),
 }
@@ -203,7 +295,28 @@ def test_adapters_go_on_upon_their_own_base_only(tmp_path, capsys):
     assert cli.main(where) == 0
     larger(tmp_path)
     assert cli.main(["sft", "--output", f"{tmp_path / 'out'}", "--resume"]) == 2
-    assert "weights that do not learn was checksum" in capsys.readouterr().err
+    assert "began with other weights or another config.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("command", "data"), [("sft", "pairs"), ("reward", "rankings")])
+@pytest.mark.parametrize("change", ["weights", "config"])
+def test_fine_tuning_goes_on_from_the_model_it_began_with_only(command, data, change, tmp_path, capsys):
+    """All weights come from the checkpoint, but what the report calls "before" would be another model's."""
+    shop.make(tmp_path)
+    where = [command, "--model", f"{tmp_path / 'model'}", "--data", f"{tmp_path / f'{data}.jsonl'}"]
+    assert cli.main([*where, "--output", f"{tmp_path / 'out'}", "--steps", "2"]) == 0
+    before = (tmp_path / "out" / "summary.json").read_bytes()
+    again = [command, "--output", f"{tmp_path / 'out'}", "--resume"]
+    assert cli.main(again) == 0, "the same one goes on"
+    if change == "weights":
+        larger(tmp_path)
+    else:
+        path = tmp_path / "model" / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"hidden_act": "gelu"}), "utf-8")
+    assert cli.main(again) == 2
+    assert "began with other weights or another config.json" in capsys.readouterr().err
+    now = json.loads((tmp_path / "out" / "summary.json").read_bytes())
+    assert now["before"] == json.loads(before)["before"]
 
 
 @pytest.mark.parametrize("error", [SystemExit(0), SystemExit(None), GeneratorExit(), CancelledError()], ids=repr)

@@ -469,6 +469,20 @@ def test_the_loss_of_a_batch_is_the_mean_over_prompts_of_the_mean_over_pairs(tok
     assert ours["tokens"] == sum(map(len, ids))
 
 
+def test_a_pair_of_a_reply_and_its_copy_teaches_nothing_and_counts_as_one_of_the_pairs(tokenizer):
+    """x, x, y: log 2 whatever the weights are, twice the pair (x, y), and so two thirds of its gradient."""
+    prompt, (x, y), once = PAIRS[0].prompt, ("Try another.", "No."), SupervisedConfig(steps=1, batch=1)
+
+    def first(*replies):
+        return next(train_reward(scalar(), tokenizer, [Ranking(prompt, replies)], once, seed=0))
+
+    one, three = first(x, y), first(x, x, y)
+    near = 64 * torch.finfo(torch.float32).eps  # a mean over three rows of some 10 tokens
+    assert three["loss"] == pytest.approx((math.log(2) + 2 * one["loss"]) / 3, rel=near)
+    assert three["grad_norm"] == pytest.approx(2 / 3 * one["grad_norm"], rel=100 * near)
+    assert three["accuracy"] == pytest.approx((0.5 + 2 * one["accuracy"]) / 3, rel=near)
+
+
 # ---- where a score is read -------------------------------------------------------------------------------------------
 
 
