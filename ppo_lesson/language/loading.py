@@ -21,7 +21,7 @@ from transformers.utils import cached_file, logging
 from ..validate import read_toml, refusal, require
 
 _READ = read_toml(__package__, "loading.toml")
-REASONS, ADAPTERS, TASKS, WHOLE_AND_PARTS = (_READ[name] for name in ("reason", "adapters", "tasks", "whole and parts"))
+REASONS, ADAPTERS, UNMERGED, TASKS, TWICE = (_READ[x] for x in ("reason", "adapters", "unmerged", "tasks", "twice"))
 NUMBERS = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}  # of safetensors
 FINE = torch.float32, torch.float64  # what sums are made in, too
 
@@ -49,8 +49,8 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     model: its trunk would do for one, and be none. Of other heads, which are not used, there is a warning.
     """
     _refuse_adapter(folder)
-    twice = [(Path(folder) / name).exists() for name in WHOLE_AND_PARTS]
-    require(not all(twice), ValueError, "model", "twice", folder, *WHOLE_AND_PARTS)
+    twice = [(Path(folder) / name).exists() for name in TWICE]
+    require(not all(twice), ValueError, "model", "twice", folder, *TWICE)
     trunk = kind is AutoModel  # is all that a critic or a reward model wants
     require(trunk or not (Path(folder) / "head.safetensors").exists(), ValueError, "model", "has a number", folder)
     config = without_code(AutoConfig, folder)
@@ -76,13 +76,12 @@ def load_complete(kind, folder, *, dtype=torch.float32):
     what, says = type(model).__name__, ", ".join(config.architectures or ["nothing"])
     require(not missing, ValueError, "model", "lacks", folder, _some(missing), what, says)
     require(not broken, ValueError, "model", "no numbers", folder, _some(broken))
-    inside = {name for name, _ in model.base_model.named_children()}
-    others = sorted(found["unexpected_keys"])
-    first = {x: x.removeprefix(f"{model.base_model_prefix}.").split(".")[0] for x in others}
-    wrong = [x for x in others if first[x] in inside or ".lora_" in x]  # the second: of an adapter that was not merged
+    inside = {name for part in (model, model.base_model) for name, _ in part.named_children()}
+    others = {x: x.removeprefix(f"{model.base_model_prefix}.") for x in sorted(found["unexpected_keys"])}
+    wrong = [x for x, name in others.items() if name.split(".")[0] in inside or any(sign in x for sign in UNMERGED)]
     require(not wrong, ValueError, "model", "holds more", folder, _some(wrong), what)
     if others and model is not model.base_model:  # a trunk is without its head by intention
-        warnings.warn(f"{folder} holds {_some(others)}, which a {what} does not use", stacklevel=3)
+        warnings.warn(f"{folder} holds {_some([*others])}, which a {what} does not use", stacklevel=3)
     return model
 
 

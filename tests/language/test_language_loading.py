@@ -151,6 +151,24 @@ def test_a_pickle_of_weights_that_is_not_their_plain_dict_is_refused_in_one_mess
     refused_by_command(capsys, folder, tmp_path, words)
 
 
+LEFT = [
+    "lm_head__modules_to_save__default__weight",
+    "base_model__model__lm_head__modules_to_save__default__weight",
+    "base_model__model__model__layers__0__mlp__down_proj__ia3_l",
+    "base_model__model__model__layers__0__mlp__down_proj__hada_w1_a",
+    "prompt_embeddings",
+    "lm_head__bias",
+]
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_peft_trained_beside_its_adapters_and_a_bias_of_the_head_are_not_passed_over(name, tmp_path):
+    """With modules_to_save the head itself was trained: the one below it would be another model."""
+    with pytest.raises(ValueError, match=r"has no place: the model that was trained had them") as error:
+        load_language_model(edited(saved(tmp_path), **{name: torch.ones(40, 16)}))
+    assert name.replace("__", ".") in str(error.value)
+
+
 def test_another_head_beside_the_right_one_is_only_told(tmp_path):
     folder = edited(saved(tmp_path), v_head__summary__weight=torch.ones(1, 16))
     with pytest.warns(UserWarning, match=r"v_head.summary.weight, which a LlamaForCausalLM does not use"):
