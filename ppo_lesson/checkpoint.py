@@ -50,8 +50,7 @@ def save(path, tensors: dict[str, Tensor], facts: dict) -> None:
 
 def rights() -> int:
     """Of any new file."""
-    mask = os.umask(0)
-    os.umask(mask)
+    os.umask(mask := os.umask(0))
     return 0o666 & ~mask
 
 
@@ -171,8 +170,7 @@ def pack(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
 
 def _encode(x):
     """What JSON has no word for."""
-    if isinstance(x, Tensor):
-        x = x.detach().cpu().numpy()
+    x = x.detach().cpu().numpy() if isinstance(x, Tensor) else x
     if isinstance(x, np.ndarray):
         return {"array": x.tolist(), "dtype": str(x.dtype)}
     if isinstance(x, np.generic):

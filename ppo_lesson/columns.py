@@ -58,7 +58,7 @@ class History:
     def __init__(self, history: Iterable[dict]):
         self.rows, self.columns, self.foreign = [], {}, {}
         for row in history if isinstance(history, Iterable) else [history]:
-            require(isinstance(row, dict), TypeError, "numbers", "no row", type(row).__name__)
+            require(isinstance(row, dict), TypeError, "numbers", "no row", type(history).__name__, type(row).__name__)
             theirs = {name: FOREIGN[name] for name in row if name in FOREIGN and FOREIGN[name] not in row}
             self.foreign |= theirs
             self.rows.append({theirs.get(name, name): x for name, x in row.items() if x is not None})

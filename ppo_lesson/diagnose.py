@@ -66,8 +66,7 @@ def report(history: Iterable[dict] | History, *, eps: float = 0.2) -> str:
     if n == 0:
         return f"No row, so {how_many}. Pass what the trainer yielded: report(list(ppo(...)))."
     lines = [f"{i}. {symptom}" for i, symptom in enumerate(symptoms, 1)]
-    unknown = all(np.isnan(table[name]).all() for name in ALWAYS)
-    if n < ENOUGH or (unknown and not lines):
+    if n < ENOUGH or (not lines and all(np.isnan(table[name]).all() for name in ALWAYS)):
         why = f"Trends need {ENOUGH} rows." if n < ENOUGH else f"They hold none of {', '.join(ALWAYS)}."
         first = f"Of {rows}" if lines else f"No symptom in {rows}, but that is no all-clear:"
         lines.append(f"{first} {how_many}. {why}")
@@ -120,9 +119,8 @@ def _trend(column: str, more: float = np.inf, less: float = -np.inf, start: floa
 
 
 def _wrong_value_targets(table, eps):
-    error = table.largest("target_error")
-    size = np.sqrt(np.nan_to_num(table.largest("value_loss")))  # rounding grows with the size of returns
-    return error > ROUNDING * np.maximum(1, size), error
+    error = table.largest("target_error")  # its rounding grows with the size of returns
+    return error > ROUNDING * np.maximum(1, np.sqrt(np.nan_to_num(table.largest("value_loss")))), error
 
 
 def _weights_not_whitened(table, eps):
@@ -131,28 +129,24 @@ def _weights_not_whitened(table, eps):
     return off.sum(0) > 0.8 * np.isfinite(table["advantage_std"]).sum(0), np.nanmedian(spread, 0)
 
 
-def _learning(table) -> np.ndarray:
-    return np.nan_to_num(table["lr"], nan=1.0) > 0
-
-
 def _count(judged) -> np.ndarray:
     """How many rows were judged, (K,); NaN where none was."""
     return np.where(np.isfinite(judged).any(0), np.isfinite(judged).sum(0), np.nan)
 
 
 def _policy_frozen(table, eps):
-    kl, gradient, learning = (x[len(table) // 2 :] for x in (table["kl"], table["grad_norm"], _learning(table)))
+    kl, gradient, learning = (x[len(table) // 2 :] for x in (table["kl"], table["grad_norm"], ~(table["lr"] <= 0)))
     judged = np.where((gradient > 0) & learning & (len(table) > 2), kl, np.nan)
     return (judged == 0).all(0), _count(judged), np.nanmedian(gradient, 0)
 
 
 def _ratio_stuck_at_1(table, eps):
-    judged = np.where(_learning(table) & (table["advantage_std"] > 0.5), np.abs(table["policy_gain"]), np.nan)
+    judged = np.where(~(table["lr"] <= 0) & (table["advantage_std"] > 0.5), np.abs(table["policy_gain"]), np.nan)
     return np.nanmax(judged, 0) < 1e-6, _count(judged), table.largest("kl")
 
 
 def _critic_chases_itself(table, eps):
-    judged = np.where(_learning(table), np.abs(table["value_gain"]), np.nan)
+    judged = np.where(table["lr"] <= 0, np.nan, np.abs(table["value_gain"]))
     return np.nanmax(judged, 0) < 1e-5, _count(judged), np.nanmedian(table["value_loss"], 0)
 
 

@@ -101,7 +101,7 @@ class PaperKL:
 
     def update(self, kl_from_old: float | Tensor) -> float | Tensor:
         """kl_from_old: mean KL(pi_old || pi) of the update just made. Returns the new beta."""
-        many = isinstance(kl_from_old, Tensor) and kl_from_old.ndim
+        many = isinstance(kl_from_old, Tensor) and kl_from_old.ndim and kl_from_old.is_floating_point()
         (validate.finite if many else validate.number)("kl_from_old", kl_from_old)
         validate.not_negative("beta", self.beta, shape=kl_from_old.shape if many else None)
         low, high = kl_from_old < self.target / 1.5, kl_from_old > 1.5 * self.target

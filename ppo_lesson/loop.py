@@ -74,8 +74,7 @@ def _ask_once(envs, policy, critic) -> dict[str, Tensor]:
 
     x = envs.shown(policy) if vector else envs.states
     distribution = ask("policy", policy, x)
-    kind = type(distribution).__name__
-    require(isinstance(distribution, Distribution), TypeError, "network", "no distribution", kind)
+    require(isinstance(distribution, Distribution), TypeError, "network", "no distribution", distribution)
     if vector:  # does it choose among the actions that there are?
         numbers = envs.generators[0].get_state()
         envs.choose(policy)

@@ -7,7 +7,7 @@ buffers of modules, so that a checkpoint of the network holds them too.
 import torch
 from torch import Tensor, nn
 
-from .validate import not_empty, number, require
+from .validate import not_empty, number, positive, require
 
 
 class Moments(nn.Module):
@@ -43,7 +43,7 @@ class Standardize(nn.Module):
 
     def __init__(self, inputs: int, *, seeds: tuple[int, ...] = (), limit: float = 10.0):
         super().__init__()
-        self.moments, self.seeds, self.limit = Moments(*seeds, inputs), seeds, limit
+        self.moments, self.seeds, self.limit = Moments(*seeds, inputs), seeds, positive("limit", limit)
 
     def forward(self, x: Tensor) -> Tensor:
         shape = (*self.seeds, *[1] * (x.ndim - len(self.seeds) - 1), x.shape[-1])
@@ -70,7 +70,7 @@ class RewardScale(nn.Module):
 
     def __init__(self, gamma: float, *, limit: float = 10.0):
         super().__init__()
-        self.gamma, self.limit, self.moments = number("gamma", gamma, 0.0, 1.0), limit, Moments(1)
+        self.gamma, self.limit, self.moments = number("gamma", gamma, 0.0, 1.0), positive("limit", limit), Moments(1)
         self.restart()
 
     def restart(self) -> None:

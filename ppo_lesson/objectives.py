@@ -21,8 +21,7 @@ def policy_gradient(logp: Tensor, advantages: Tensor) -> Tensor:
     tensor([-1.4000,  0.2000])
     """
     validate.same_shape({"logp": logp, "advantages": advantages}, reals=True)
-    validate.finite("logp", logp)
-    validate.finite("advantages", advantages)
+    validate.all_finite(logp + advantages, {"logp": logp, "advantages": advantages})
     return logp * advantages.detach()
 
 
@@ -130,8 +129,7 @@ def sequence_log_ratio(logp: Tensor, logp_old: Tensor, mask: Tensor | None = Non
     >>> sequence_log_ratio(torch.tensor([[-1.0, -2.0, 9.0]]), torch.zeros(1, 3), torch.tensor([[True, True, False]]))
     tensor([[-1.5000, -1.5000,  0.0000]])
     """
-    validate.same_shape({"logp": logp, "logp_old": logp_old, "mask": mask})
-    validate.same_shape({"logp": logp, "logp_old": logp_old}, reals=True)
+    validate.same_shape({"logp": logp, "logp_old": logp_old, "mask": mask}, reals=True)
     real = torch.ones_like(logp, dtype=torch.bool) if mask is None else validate.flags("mask", mask)
     logp, logp_old = logp.where(real, 0), logp_old.detach().where(real, 0)
     validate.all_finite(logp - logp_old, {"logp": logp, "logp_old": logp_old})
@@ -254,17 +252,15 @@ def explained_variance(values: Tensor, returns: Tensor, mask: Tensor | None = No
     >>> explained_variance(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([1.0, 2.0, 3.0])).item()
     1.0
     """
-    validate.same_shape({"values": values, "returns": returns, "mask": mask})
-    validate.same_shape({"values": values, "returns": returns}, reals=True)
+    validate.same_shape({"values": values, "returns": returns, "mask": mask}, reals=True)
     values, returns = validate.at_least_float32(values), validate.at_least_float32(returns)
     for name, x in (("values", values), ("returns", returns)):
         validate.finite(name, x if mask is None else x.where(validate.flags("mask", mask), 0))
 
+    kept = [1 if axis in validate.axes(dim, values.ndim) else n for axis, n in enumerate(values.shape)]
+
     def variance(x):
-        mean = aggregate(x, mask, dim=dim)
-        for axis in sorted(validate.axes(dim, x.ndim)):
-            mean = mean.unsqueeze(axis)
-        return aggregate((x - mean).square(), mask, dim=dim)
+        return aggregate((x - aggregate(x, mask, dim=dim).reshape(kept)).square(), mask, dim=dim)
 
     total, scale = variance(returns), aggregate(returns.square(), mask, dim=dim)
     varies = total > scale * torch.finfo(returns.dtype).eps ** 1.5  # more than what rounding makes of equal returns

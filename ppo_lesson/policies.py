@@ -14,7 +14,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal, 
 from .kl import exact
 from .normalize import Standardize
 from .objectives import entropy
-from .validate import integer, require, same_shape, seeds_of
+from .validate import INTEGERS, integer, require, same_shape, seeds_of
 
 
 class TabularPolicy(nn.Module):
@@ -26,7 +26,8 @@ class TabularPolicy(nn.Module):
 
     def __init__(self, n_states: int = 16, n_actions: int = 4, *, seeds: tuple[int, ...] = (), dtype=torch.float64):
         super().__init__()
-        self.logits = nn.Parameter(torch.zeros(*seeds, n_states, n_actions, dtype=dtype))
+        sizes = [integer("a table's size", size, 1) for size in (*seeds, n_states, n_actions)]
+        self.logits = nn.Parameter(torch.zeros(sizes, dtype=dtype))
 
     @property
     def probs(self) -> Tensor:
@@ -42,7 +43,8 @@ class TabularCritic(nn.Module):
 
     def __init__(self, n_states: int = 16, *, seeds: tuple[int, ...] = (), dtype=torch.float64):
         super().__init__()
-        self.table = nn.Parameter(torch.zeros(*seeds, n_states, dtype=dtype))
+        sizes = [integer("a table's size", size, 1) for size in (*seeds, n_states)]
+        self.table = nn.Parameter(torch.zeros(sizes, dtype=dtype))
 
     def forward(self, observations: Tensor) -> Tensor:
         return self.table.take(_rows(self.table.shape, observations))
@@ -163,7 +165,7 @@ class TableCategorical(Categorical):
 
     def log_prob(self, value: Tensor) -> Tensor:
         low, high = (x.item() for x in value.aminmax()) if value.numel() else (0, 0)
-        fits = 0 <= low <= high < self._num_events and not value.is_floating_point()  # else: another state's number
+        fits = 0 <= low <= high < self._num_events and value.dtype in INTEGERS  # else: another state's number
         require(fits, ValueError, "numbers", "no actions", self._num_events - 1, low, high)
         return self.logp.take(self.rows * self.logp.shape[-1] + value)
 
@@ -186,8 +188,7 @@ def _rows(shape: torch.Size, observations: Tensor) -> Tensor:
     """Where each observation's row lies in a table (*seeds, S, ...) written as one long list of rows."""
     *seeds, states = shape
     observations = torch.as_tensor(observations)  # one robot's state may come as a plain int
-    odd = observations.is_floating_point() or observations.dtype == torch.bool or observations.is_complex()
-    good = not odd and list(observations.shape[: len(seeds)]) == seeds
+    good = observations.dtype in INTEGERS and list(observations.shape[: len(seeds)]) == seeds
     axes = f" with leading axes {tuple(seeds)}, one for each seed that the trainer needs too" if seeds else ""
     require(good, ValueError, "numbers", "no ids", axes, observations.dtype, tuple(observations.shape))
     low, high = (x.item() for x in observations.aminmax()) if observations.numel() else (0, 0)

@@ -95,8 +95,8 @@ def ppo(
     checkpoint.check_settings(resume, settings)
     check_common(envs, policy, critic, config)
     _frozen_copy(policy)
-    if resume is not None and isinstance(envs, VectorBatch):
-        envs.check_forgets()
+    resumable = resume is not None and isinstance(envs, VectorBatch)
+    resumable and envs.check_forgets()
     optimizer = Adam([(policy.parameters(), config.lr), (critic.parameters(), config.critic_lr)], seeds=envs.seeds)
     try:
         scale_rewards = RewardScale(config.gamma) if config.normalize_rewards else None
@@ -115,8 +115,7 @@ def ppo(
                     told = any("return_mean" in row for row in run.rows)
                     require(told, ValueError, "run", "no end", config.checkpoint_every, config.steps)
                     run.save()
-                    if resume is not None and isinstance(envs, VectorBatch):
-                        envs.check_forgets()
+                    resumable and envs.check_forgets()
                     envs.restart([checkpoint.fresh_seed(s, iteration) for s in envs.seed_numbers])
                     if scale_rewards is not None:
                         scale_rewards.restart()
@@ -251,15 +250,15 @@ def _real_steps(steps: Steps, mask: Tensor, seeds: tuple) -> Steps:
 @torch.no_grad()
 def _diagnostics(policy, critic, old, steps: Steps, config: PPOConfig) -> dict:
     """Where the update ended, measured on its whole rollout."""
-    distribution = policy(steps.observations)
+    distribution, logp_old = policy(steps.observations), steps.logp_old
     logp = distribution.log_prob(steps.actions)
     stop_if_diverged(config, {"logp": logp, "values": critic(steps.observations)})
-    row = {"entropy": distribution.entropy().mean(-1), "approx_kl": estimate(steps.logp_old, logp, "k3").mean(-1)}
+    row = {"entropy": distribution.entropy().mean(-1), "approx_kl": estimate(logp_old, logp, "k3").mean(-1)}
     row["kl"] = kl_divergence(old(steps.observations), distribution).mean(-1)
     row["explained_variance"] = explained_variance(steps.values_old, steps.returns, dim=-1)
     if config.objective == "clip":  # clipping asks for the signs of the weights
-        w = whiten(steps.advantages, dim=-1) if config.whiten else steps.advantages
-        row["clip_fraction"] = clip_fraction(logp, steps.logp_old, w, eps=config.eps, eps_high=config.eps_high, dim=-1)
+        weights = whiten(steps.advantages, dim=-1) if config.whiten else steps.advantages
+        row["clip_fraction"] = clip_fraction(logp, logp_old, weights, config.eps, eps_high=config.eps_high, dim=-1)
     return row
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 MAY_MISS = ("mask", "values_old", "ended", "truncated", "weights")  # tensors that a formula can do without
+INTEGERS = torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64  # what ids and actions of a table may be
 
 
 def read_toml(package: str, name: str) -> dict:
@@ -155,9 +156,8 @@ def seeds_of(seed) -> tuple[tuple[int, ...], list[int]]:
 
 def finite(name: str, x: Tensor) -> None:
     """Raise unless every entry of `x` is a finite number."""
-    if math.isfinite(x.detach().sum()):
-        return  # the quick way: any NaN or infinity would be in the sum
-    for where in (~x.isfinite()).nonzero()[:1].tolist():
+    quick = math.isfinite(x.detach().sum())  # any NaN or infinity would be in the sum
+    for where in [] if quick else (~x.isfinite()).nonzero()[:1].tolist():
         raise ValueError(refusal("numbers", "not finite", name, where, x[tuple(where)].item()))
 
 
@@ -225,7 +225,7 @@ def same_shape(tensors: Mapping[str, Tensor | None], *, reals: bool = False) -> 
     for name, x in tensors.items():
         given = isinstance(x, Tensor)
         require(given or (x is None and name in MAY_MISS), TypeError, "numbers", "no tensor", name, type(x).__name__)
-        good = not given or x.is_floating_point() or not (reals or x.is_complex())
+        good = not given or x.is_floating_point() or name == "mask" or not (reals or x.is_complex())
         require(good, ValueError, "numbers", "no reals", name, given and x.dtype)
     shapes = {name: tuple(x.shape) for name, x in tensors.items() if x is not None}
     if len(set(shapes.values())) > 1:

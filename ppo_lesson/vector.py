@@ -4,6 +4,8 @@ Three ways in which such environments start anew (`gymnasium.vector.AutoresetMod
 true final observation in `next_observations`, `terminated` and `truncated` apart, and no step that nobody took.
 """
 
+from weakref import WeakValueDictionary
+
 import gymnasium
 import numpy as np
 import torch
@@ -17,16 +19,18 @@ from .validate import DRAWS, finite, integer, refusal, refusing, require
 
 COPIES = SyncVectorEnv | AsyncVectorEnv
 PLAIN = int | float | str | list | tuple | dict | np.ndarray  # settings that say what they are
+HOLDERS = WeakValueDictionary()  # id of an environment -> the VectorBatch that began it anew last
 
 
 @torch.no_grad()
 def vector_steps(envs, policy, steps: int, critic=None) -> Rollout:
     """`steps` steps of every environment, from where it stands. Fields (n, T, ...); `mask` may have holes."""
-    columns, held = [], getattr(envs.env.unwrapped, "ppo_lesson_holder", None)
-    require(held is envs.token, RuntimeError, "environment", "begun anew")
+    columns, held = [], HOLDERS.get(id(envs.env.unwrapped)) is envs and envs.stands() == envs.left
+    require(held, RuntimeError, "environment", "begun anew")
     for _ in range(integer("steps", steps, 1)):
         actions = envs.choose(policy)
         columns.append({"observations": envs.observations, "actions": actions.numpy()} | envs.step(actions))
+    envs.left = envs.stands()
     require(any(c["mask"].any() for c in columns), ValueError, "environment", "only resets", steps)
     columns = {name: torch.from_numpy(np.stack([c[name] for c in columns], 1)) for name in columns[0]}
     for name in ("rewards", "observations", "next_observations"):
@@ -46,7 +50,7 @@ class VectorBatch:
 
     def __init__(self, env: gymnasium.vector.VectorEnv, *, seed: int = 0):
         require(isinstance(env, gymnasium.vector.VectorEnv), TypeError, "environment", "no vector", type(env).__name__)
-        self.env, self.n, self.seeds = env, env.num_envs, ()
+        self.env, self.n, self.seeds, self.sound = env, env.num_envs, (), set()  # copies that write nothing over
         self.seed_numbers = [integer("seed", seed, 0, 2**63 - 1)]
         self.observation_space = shown = env.single_observation_space
         self.action_space = actions = env.single_action_space
@@ -68,7 +72,12 @@ class VectorBatch:
         observations, _ = self._call(self.env.reset, "observations, info", seed=seed)
         self.observations = self._observed("reset", "observations", observations)
         self.returns, self.resetting = np.zeros(self.n), np.zeros(self.n, bool)  # NEXT_STEP: who begins anew
-        self.token = self.env.unwrapped.ppo_lesson_holder = object()  # nobody else has begun it anew since
+        HOLDERS[id(self.env.unwrapped)], self.left = self, self.stands()
+
+    def stands(self) -> list[bytes]:
+        """What the environment remembers of each copy: a reset or step of somebody else changes it."""
+        own = vars(self.env.unwrapped).values()
+        return [x.tobytes() for x in own if isinstance(x, np.ndarray) and self.n in x.shape]
 
     def check_forgets(self) -> None:
         """ValueError if the environment remembers what no checkpoint holds: a wrapper, or another try, shows it."""
@@ -136,8 +145,8 @@ class VectorBatch:
         actions: (n,) or (n, size). Flags are never both set; `mask` is false where an environment only started anew.
         """
         answer = "observations, rewards, terminated, truncated, info"
-        observed, rewards, terminated, truncated, info = self._call(self.env.step, answer, self._into_the_box(actions))
-        observed = self._observed("step", "observations", observed)
+        given, rewards, terminated, truncated, info = self._call(self.env.step, answer, self._into_the_box(actions))
+        observed = self._observed("step", "observations", given)
         rewards = self._array("step", "rewards", rewards).astype(np.float64, copy=False)
         terminated, truncated = self._flags("terminated", terminated), self._flags("truncated", truncated)
         mask = ~self.resetting
@@ -150,19 +159,27 @@ class VectorBatch:
                 shown = observed + getattr(self.observation_space, "start", 0)
                 with refusing((TypeError, LookupError), ValueError, "environment", "no final"):
                     ends = [info["final_obs"][i] if end else shown[i] for i, end in enumerate(ended)]
-                held = getattr(self.env.unwrapped, "_env_obs", ())  # what SyncVectorEnv's copies gave in their reset
-                require(not any(map(np.may_share_memory, ends, held)), ValueError, "environment", "overwritten")
                 arrived = self._observed("step", "final_obs", ends).astype(observed.dtype, copy=False)
+                same = ended & (arrived == observed).reshape(self.n, -1).all(-1)  # chance, or written over
+                for i in {*np.flatnonzero(same).tolist()} - self.sound:
+                    require(not self._writes_over(i, ends[i], given[i]), ValueError, "environment", "overwritten")
+                    self.sound.add(i)
             else:
-                reset_mask = {"reset_mask": ended.copy()}
-                again, _ = self._call(self.env.reset, "observations, info", options=reset_mask)
+                again, _ = self._call(self.env.reset, "observations, info", options={"reset_mask": ended.copy()})
                 observed = self._observed("reset", "observations", again)
         self.observations = observed
-        self.returns += rewards * mask
+        returns = self.returns + rewards * mask
+        self.returns = returns * ~ended
         flags = {"terminated": terminated, "truncated": truncated, "mask": mask}
-        row = flags | {"rewards": rewards, "next_observations": arrived, "episode_returns": self.returns * ended}
-        self.returns[ended] = 0.0
-        return row
+        return flags | {"rewards": rewards, "next_observations": arrived, "episode_returns": returns * ended}
+
+    def _writes_over(self, i: int, end, start) -> bool:
+        """Whether an episode's end lies where the next one's start was written. Of copies a new one tells it."""
+        if isinstance(self.env.unwrapped, COPIES):
+            with self.env.unwrapped.env_fns[i]() as one:
+                one.reset()
+                end, start = one.step(one.action_space.sample())[0], one.reset()[0]
+        return np.may_share_memory(end, start)
 
     def _into_the_box(self, actions: Tensor) -> np.ndarray:
         space = self.action_space
@@ -187,9 +204,8 @@ class VectorBatch:
         remedy = last if x.shape == (*wanted, 1) else f"Mend {function}, or the step of the single environments"
         require(x.shape == wanted, ValueError, "environment", "shape", given, x.shape, shape, remedy)
         if x.dtype.kind == "f" and not np.isfinite(x).all():
-            row, *rest = np.argwhere(~np.isfinite(x))[0].tolist()
-            where = f"{row}{f' at {rest}' if rest else ''}"
-            raise ValueError(refusal("environment", "not finite", name, x[(row, *rest)], where))
+            row, *at = np.argwhere(~np.isfinite(x))[0].tolist()
+            raise ValueError(refusal("environment", "not finite", name, x[(row, *at)], row, f" at {at}" if at else ""))
         return x
 
     def _flags(self, name: str, x) -> np.ndarray:

@@ -58,8 +58,7 @@ def gradient_error(optimizer, losses, part, config) -> Tensor:
     n, last = weights.shape[-1], last.reshape(*weights.shape[:-1], -1)
     pairs = [(g * n, right) for g, (_, right) in zip(gradients, known)]
     pairs.append((optimizer.grad[..., -last.shape[-1] :], last))
-    errors = [(g - right).abs().amax(-1) / right.abs().amax(-1).clamp(min=1e-12) for g, right in pairs]
-    return torch.stack(errors).amax(0)
+    return torch.stack([(g - true).abs().amax(-1) / true.abs().amax(-1).clamp(min=1e-12) for g, true in pairs]).amax(0)
 
 
 def of_steps(taken: list[Taken]) -> dict:

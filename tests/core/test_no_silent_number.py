@@ -1,11 +1,14 @@
 """Inputs that gave a number, and a wrong one: each gives the right one now, or an error by name."""
 
 import decimal
+import functools
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
-from gymnasium.vector import SyncVectorEnv
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from test_habits import carts
 from test_other_kinds import TRAINER, TRAINERS
@@ -21,7 +24,7 @@ from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularCri
 from ppo_lesson.ppo import PPOConfig, ppo
 from ppo_lesson.reinforce import ReinforceConfig, reinforce
 from ppo_lesson.returns import discounted_returns, whiten
-from ppo_lesson.trpo import conjugate_gradient, fisher_vector_product, trpo_step
+from ppo_lesson.trpo import TRPOConfig, conjugate_gradient, fisher_vector_product, trpo, trpo_step
 from ppo_lesson.vector import evaluate
 
 # ---- networks of many seeds where there is one -----------------------------------------------------------------------
@@ -258,3 +261,54 @@ def test_an_environment_that_somebody_else_began_anew_is_no_middle_of_an_episode
     assert list(run(env)) == whole, "one after the other they may have it"
     other, rows = carts(), run(env)
     assert [evaluate(other, MLPPolicy(4, 2), episodes=2, seed=1) is not None and row for row in rows] == whole
+
+
+HANDS = {
+    "copies": lambda: SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2),
+    "copies elsewhere": lambda: AsyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2),
+    "copies that end at once": lambda: copies(functools.partial(Far, 2), 2, MODES[1]),
+    "one program": lambda: gymnasium.make_vec("CartPole-v1", num_envs=2, vectorization_mode="vector_entry_point"),
+    "wrapped": lambda: RecordEpisodeStatistics(copies(functools.partial(Far, 9), 2, MODES[2])),
+}
+
+
+class Far(gymnasium.Env):
+    """A walk to the right, as far as it came in each episode; it starts somewhere in (0, 1)."""
+
+    observation_space, action_space = Box(0, 99, (4,)), Discrete(2)
+
+    def __init__(self, limit):
+        self.limit = limit
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.start, self.time = self.np_random.uniform(size=4), 0
+        return self.start.astype(np.float32), {}
+
+    def step(self, action):
+        self.time += 1
+        return (self.start + self.time).astype(np.float32), 1.0, False, self.time == self.limit, {}
+
+
+@pytest.mark.parametrize("trainer", [ppo, trpo])
+@pytest.mark.parametrize("make", HANDS.values(), ids=HANDS)
+def test_a_hand_on_the_environment_between_two_rows_is_seen(make, trainer):
+    """env.reset() there: the next episode began in the middle of the last one's return, and nothing said so."""
+    small = {"iterations": 3, "steps": 32, "critic_lr": 1e-3}
+    config = TRPOConfig(damping=0.1, **small) if trainer is trpo else PPOConfig(lr=1e-3, **small)
+    env = make()
+    run = lambda: trainer(env, MLPPolicy(4, 2), MLPCritic(4), config, seed=0)  # noqa: E731
+    whole = list(run())
+    for touch in (lambda: env.reset(), lambda: env.reset(seed=7), lambda: env.step(np.zeros(2, dtype=int))):
+        rows = run()
+        next(rows)
+        touch()
+        with pytest.raises(
+            RuntimeError, match=r"your own env.reset\(\) or env.step\(\) .* began the same environment anew"
+        ):
+            next(rows)
+    again = []
+    for row in run():
+        again.append(row)
+        env.action_space.sample(), env.single_observation_space.sample(), str(env), env.unwrapped.num_envs
+    assert again == whole, "looking at it disturbs nothing"

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
-from vector_envs import MODES, copies
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from vector_envs import MODES, OneState, copies
 
 from ppo_lesson.diagnose import report
 from ppo_lesson.kl import PaperKL
 from ppo_lesson.maze import Maze, exact_policy_gradient
-from ppo_lesson.normalize import Moments, RewardScale
+from ppo_lesson.normalize import Moments, RewardScale, Standardize
 from ppo_lesson.objectives import aggregate, explained_variance
 from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
@@ -36,16 +37,60 @@ class Counter(gymnasium.Env):
         return self.shown, 1.0, False, bool(self.shown[0] == 3), {}
 
 
+class Lagging(gymnasium.vector.VectorEnv):
+    """Two clocks in one array, written by hand; `copy` of what it hands out."""
+
+    num_envs, single_observation_space, single_action_space = 2, Box(0, 9, (1,)), Discrete(2)
+
+    def __init__(self, mode, copy=lambda x: x):
+        self.metadata, self.shown, self.copy = {"autoreset_mode": mode}, np.zeros((2, 1), np.float32), copy
+
+    def reset(self, *, seed=None, options=None):
+        self.shown[(options or {}).get("reset_mask", slice(None))] = 0
+        return self.shown, {}
+
+    def step(self, actions):
+        same = self.metadata["autoreset_mode"].name == "SAME_STEP"
+        self.shown[:] = np.where(self.shown == 3, 0, self.shown + 1)
+        ended, info = self.shown[:, 0] == 3, {"final_obs": list(self.copy(self.shown))}
+        self.shown[ended & same] = 0
+        return self.shown, np.ones(2), np.zeros(2, bool), ended, info
+
+
+HANDED_OUT = {
+    "in this process": lambda mode: copies(Counter, 2, mode),
+    "in others": lambda mode: AsyncVectorEnv([Counter] * 2, autoreset_mode=mode),
+    "in others without shared memory": lambda mode: AsyncVectorEnv(
+        [Counter] * 2, autoreset_mode=mode, shared_memory=False
+    ),
+    "written by hand": Lagging,
+}
+
+
+@pytest.mark.parametrize("make", HANDED_OUT.values(), ids=HANDED_OUT)
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
-def test_a_final_observation_that_the_next_episode_was_written_over_is_none(mode):
-    """SyncVectorEnv resets before anybody sees info: V(s') of a cut-off episode was that of a start."""
-    envs = VectorBatch(copies(Counter, 2, mode), seed=0)
+def test_a_final_observation_that_the_next_episode_was_written_over_is_none(mode, make):
+    """The copies are reset before anybody sees info: V(s') of a cut-off episode was that of a start."""
+    envs = VectorBatch(make(mode), seed=0)
     if mode.name == "SAME_STEP":
         with pytest.raises(ValueError, match=r"SAME_STEP.*one array again and again.*copy"):
             envs.collect(MLPPolicy(1, 2), 4)
         return
     rollout = envs.collect(MLPPolicy(1, 2), 4)
     assert rollout.next_observations[rollout.truncated].flatten().tolist() == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("vector", [SyncVectorEnv, AsyncVectorEnv])
+def test_an_end_that_looks_like_a_start_is_asked_once_whether_it_was_written_over(vector):
+    """By chance, and of a state that never changes always, the two are equal: one copy of each tells."""
+    made = []
+    one = lambda: made.append(1) or OneState()  # noqa: E731
+    envs = VectorBatch(vector([one] * 2, autoreset_mode=MODES[1]), seed=0)
+    before = len(made)
+    rollout = envs.collect(TabularPolicy(1, 2), 11)
+    assert rollout.truncated.sum() == 4 and len(made) == before + 2
+    by_hand = VectorBatch(Lagging(MODES[1], np.copy), seed=0).collect(MLPPolicy(1, 2), 4)
+    assert by_hand.next_observations[by_hand.truncated].flatten().tolist() == [3.0, 3.0]
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32], ids=str)
@@ -135,6 +180,44 @@ def test_a_kl_of_other_seeds_moves_no_beta(shape):
     assert PaperKL(1.0, 0.01).update(torch.ones(3)).tolist() == [2.0] * 3
 
 
+@pytest.mark.parametrize("kl", [torch.tensor([True, False]), torch.tensor([0, 1]), torch.tensor([True])], ids=repr)
+def test_flags_and_whole_numbers_are_no_kl(kl):
+    """Half of a beta, as a whole number, was 0 for ever."""
+    with pytest.raises(ValueError, match="kl_from_old must be a finite number"):
+        PaperKL(1.0, 0.01).update(kl)
+
+
+@pytest.mark.parametrize("limit", [-1.0, 0, True, float("nan"), "10", None], ids=repr)
+def test_a_limit_below_0_limits_nothing(limit):
+    """Between 1 and -1 every number was -1."""
+    for make in (lambda: RewardScale(0.9, limit=limit), lambda: Standardize(3, limit=limit)):
+        with pytest.raises(ValueError, match="limit must be positive"):
+            make()
+    assert Standardize(1, limit=float("inf"))(torch.tensor([1e9])).item() > 9e8
+
+
+@pytest.mark.parametrize("size", [0, -1, 4.0, True, "4", None], ids=repr)
+def test_a_table_has_whole_sizes(size):
+    """seeds=(True,) was one seed, seeds=(0,) none."""
+    for make in (
+        lambda: TabularPolicy(size),
+        lambda: TabularPolicy(16, size),
+        lambda: TabularPolicy(seeds=(2, size)),
+        lambda: TabularCritic(size),
+        lambda: TabularCritic(seeds=(size,)),
+    ):
+        with pytest.raises(ValueError, match="a table's size must be"):
+            make()
+
+
+@pytest.mark.parametrize(
+    "actions", [torch.tensor([True]), torch.tensor([1.0]), torch.tensor([4]), torch.tensor([-1])], ids=repr
+)
+def test_flags_and_real_numbers_are_no_actions_of_a_table(actions):
+    with pytest.raises(ValueError, match="actions must be whole numbers from 0 to 3"):
+        TabularPolicy()(torch.tensor([0])).log_prob(actions)
+
+
 def test_nothing_seen_changes_no_statistics():
     """The mean of nothing is NaN, and stayed in every later one."""
     moments, scale = Moments(3), RewardScale(0.9)
@@ -165,7 +248,7 @@ def test_no_axis_is_not_every_axis():
             call(x, dim=())
 
 
-@pytest.mark.parametrize("history", [None, 3, "rows"], ids=repr)
+@pytest.mark.parametrize("history", [None, 3, "rows", {"kl": [0.1, 0.2]}, {"kl": 0.1}], ids=repr)
 def test_what_is_no_history_has_no_report(history):
     with pytest.raises(TypeError, match="history must be rows"):
         report(history)
