@@ -322,6 +322,17 @@ def all_notebooks(root=ROOT):
     return sorted((root / "notebooks").glob("*.ipynb"))
 
 
+def named(text, root=ROOT):
+    """The file of the notebook that `text` names: a path, or a number such as 6 or 06; else ArgumentTypeError."""
+    if text.endswith(".ipynb") and Path(text).is_file():
+        return Path(text)
+    found = [path for path in all_notebooks(root) if text and path.name[:2] == text.zfill(2)]
+    if not found:
+        numbers = " ".join(path.name[:2] for path in all_notebooks(root))
+        raise argparse.ArgumentTypeError(f"{text!r} is no notebook: name a file *.ipynb that is there, or of {numbers}")
+    return found[0]
+
+
 def refresh(root=ROOT):
     """Renew what belongs to the tools in every notebook: first cell, folds, two lines of the header; outputs stay."""
     for path in all_notebooks(root):
@@ -332,12 +343,12 @@ def main(argv=None):
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("text").add_argument("notebook", type=Path)
+    commands.add_parser("text").add_argument("notebook", type=named)
     write = commands.add_parser("write")
     write.add_argument("notebook", type=Path)
     write.add_argument("textfile")
     run = commands.add_parser("execute")
-    run.add_argument("notebooks", nargs="*", type=Path)
+    run.add_argument("notebooks", nargs="*", type=named)
     run.add_argument("--stale", action="store_true", help="only those whose outputs are out of date")
     run.add_argument("--timeout", type=int, default=600, help="seconds a cell may take")
     commands.add_parser("stale")

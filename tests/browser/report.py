@@ -13,7 +13,6 @@ A notebook's cell gets its picture with `# %% <id> tags=screenshot` (tools/noteb
 import argparse
 import statistics
 import sys
-from pathlib import Path
 
 import nbformat
 from lab import CELLS, FLAGS, ROOT, Lab, chromium
@@ -131,7 +130,7 @@ def pictures(path):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["screenshots", "latency", "sheets"])
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all")
+    parser.add_argument("notebooks", nargs="*", type=notebooks.named, help="files or numbers; default: all")
     args = parser.parse_args()
     chosen = args.notebooks or notebooks.all_notebooks()
     if args.what == "latency":

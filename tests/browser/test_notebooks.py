@@ -11,7 +11,7 @@ from lab import ROOT, Lab
 
 import notebooks
 
-FULL = os.environ.get("FULL", "").split()
+FULL = [name if name == "all" else notebooks.named(name).name[:2] for name in os.environ.get("FULL", "").split()]
 PATHS = notebooks.all_notebooks()
 LIVE = {
     "00": ("update", "p random"),

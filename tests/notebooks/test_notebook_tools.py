@@ -1,7 +1,9 @@
 """tools/notebooks.py and tools/set_repo_url.py on a small notebook of their own."""
 
+import argparse
 import base64
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -273,6 +275,32 @@ def test_too_large_a_notebook_is_refused(tmp_path, monkeypatch):
 
 
 # ---- the repository's address --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["99", "seventeen", "", "notebooks", "tools/notebooks.py", "notebooks/06.ipynb"])
+def test_what_is_no_notebook_is_refused(name):
+    with pytest.raises(argparse.ArgumentTypeError, match=rf"'{name}' is no notebook: name a file .* of 00 01 .* 17$"):
+        notebooks.named(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ["tools/notebooks.py execute 99", "report.py latency 99", "test_notebooks.py"])
+def test_tools_refuse_at_once_what_is_no_notebook(tool):
+    if "tools/" not in tool:
+        pytest.importorskip("playwright")
+    folder = ROOT if "tools/" in tool else ROOT / "tests" / "browser"
+    environment = os.environ | {"FULL": "06 99", "PYTHONPATH": str(ROOT / "tools")}
+    command = [sys.executable, *tool.split()]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode != 0 and "'99' is no notebook: name a file" in done.stderr
+
+
+def test_a_notebook_is_named_by_its_file_or_its_number(tmp_path):
+    six = next((ROOT / "notebooks").glob("06*.ipynb"))
+    assert notebooks.named("6") == notebooks.named("06") == notebooks.named(str(six)) == six
+    mine = tmp_path / "mine.ipynb"
+    shutil.copy(six, mine)
+    assert notebooks.named(str(mine)) == mine
 
 
 @pytest.fixture
