@@ -4,9 +4,11 @@ Left out: sizes. `save` in notebooks.py refuses a notebook that is too large.
 """
 
 import base64
+import html
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -41,12 +43,16 @@ def clean(output, home):
 def png_beside(output):
     """The output, with `image/png` beside an SVG picture, for pages that show neither raw SVG nor data in HTML.
 
+    A film is an SVG in an `<img>`; its PNG is the frame it stands on. Of several films in one output, the first.
+
     Twice as many dots as CSS pixels, in 256 colours, as it stands in the notebook's file. The letters are matplotlib's
     DejaVu, the same on every machine; a line of text with a letter that they lack, a Chinese one, is drawn as a whole
     in a font of the system.
     """
     data, metadata = output.get("data", {}), output.get("metadata", {})
-    if "image/svg+xml" not in data or "image/png" in data:
+    page = "".join(data.get("text/html", ""))
+    film = re.search(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]+)"', page)
+    if "image/png" in data or not ("image/svg+xml" in data or film):
         return output
     import resvg_py
     from matplotlib import get_data_path
@@ -54,7 +60,8 @@ def png_beside(output):
 
     from course.pictures.page import svg_size
 
-    picture = "".join(data["image/svg+xml"])
+    picture = "".join(data.get("image/svg+xml", "")) or base64.b64decode(film[2]).decode()
+    about = metadata.get("image/svg+xml") or ({"alt": html.unescape(film[1])} if film else {})
     fonts = [str(path) for path in sorted(Path(get_data_path(), "fonts", "ttf").glob("DejaVuSans*.ttf"))]
     drawn = resvg_py.svg_to_bytes(svg_string=picture, zoom=2, background="white", font_files=fonts)
     size = dict(zip(("width", "height"), svg_size(picture)))
@@ -63,5 +70,5 @@ def png_beside(output):
         small, "PNG", optimize=True
     )
     data["image/png"] = base64.b64encode(small.getvalue()).decode()
-    metadata["image/png"] = {**metadata.get("image/svg+xml", {}), **size, "unconfined": True}
+    metadata["image/png"] = {**about, **size, "unconfined": True}
     return output

@@ -89,6 +89,8 @@ def test_outputs_mean_something_on_github(path):
     for cell, output in outputs(path):
         data = output.get("data", {})
         assert WIDGET_VIEW not in data, f"cell {cell.id} stores a widget; run tools/notebooks.py execute"
+        kept = "image/svg+xml;base64" not in data.get("text/html", "") or "image/png" in data
+        assert kept, f"cell {cell.id} shows a picture only as data in HTML, which GitHub may refuse"
         text = data.get("text/plain", "") + output.get("text", "")
         assert not re.match(r"\w+\(children=|\w+(Slider|Box)\(", text), f"cell {cell.id} shows only a widget's name"
         assert "<Figure size" not in text or set(data) & set(IMAGES), f"cell {cell.id} shows only a figure's name"

@@ -19,6 +19,7 @@ from PIL import Image
 
 import notebooks
 from course.pictures import svg
+from course.pictures.moving import Film, Reel
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "https://github.com/someone/ppo-lesson"
@@ -159,6 +160,18 @@ def test_an_svg_has_a_png_beside_it_with_its_letters_and_colours():
         assert darkest < 100 and ground == 255, "letters are drawn, on white"
     assert clean(output, "/home/of/progress") == [cleaned]
     assert set(clean(cleaned, "/home/of/progress")[0].data) == {*data, "image/png"}
+
+
+def test_a_film_has_the_frame_it_stands_on_beside_it():
+    pytest.importorskip("resvg_py", reason="it is of the extra [test]")
+    moves = Reel(2, 1.0).move({"x": [0, 100, 400]})
+    film = Film([f'<rect width="100" height="60" fill="#0072B2"{moves}</rect>'], 60, "A box goes right: x < 400.")
+    output = {"output_type": "execute_result", "execution_count": 1, "data": film._repr_mimebundle_()[0]}
+    (cleaned,) = clean({**output, "metadata": {}}, "/home/of/progress")
+    about = cleaned.metadata["image/png"]
+    assert about == {"alt": film.alt, "width": 760, "height": 60, "unconfined": True}
+    image = Image.open(io.BytesIO(base64.b64decode(cleaned.data["image/png"]))).convert("RGB")
+    assert [image.getpixel((x, 60)) == (0, 0x72, 0xB2) for x in (100, 300, 900, 1100)] == [False, False, True, False]
 
 
 @pytest.mark.slow
