@@ -68,9 +68,9 @@ def _ask_once(envs, policy, critic) -> dict[str, Tensor]:
     def ask(name: str, module, x: Tensor):
         told = name, x.dtype, tuple(x.shape)
         with refusing(RuntimeError, RuntimeError, "network", "cannot read", *told), torch.no_grad():
-            answer = module(x)
-            envs.seeds or module(x[:1])  # networks of many seeds would share out what they see among themselves
-            return answer
+            if not envs.seeds:
+                module(x[:1])  # networks of many seeds would share out what they see among themselves
+            return module(x)
 
     x = envs.shown(policy) if vector else envs.states
     distribution = ask("policy", policy, x)
@@ -84,7 +84,8 @@ def _ask_once(envs, policy, critic) -> dict[str, Tensor]:
     got = tuple(distribution.batch_shape)
     require(got == steps, ValueError, "network", "batch shape", steps, distribution, got)
     with refusing(NotImplementedError, TypeError, "network", "no entropy", distribution):
-        distribution.entropy(), (same := kl_divergence(distribution, distribution))
+        distribution.entropy()
+        same = kl_divergence(distribution, distribution)
     once_more = kl_divergence(distribution, ask("policy", policy, x))  # to the last bit: a new policy says little
     require(torch.equal(same.nan_to_num(), once_more.nan_to_num()), ValueError, "network", "two answers")
     if vector and isinstance(space := envs.action_space, Box):

@@ -94,7 +94,7 @@ def ppo(
     settings = {} if resume is None else _settings(envs, config, policy, critic)
     checkpoint.check_settings(resume, settings)
     check_common(envs, policy, critic, config)
-    _frozen_copy(policy)
+    _frozen_copy(policy)  # each update will need one
     resumable = resume is not None and isinstance(envs, VectorBatch)
     resumable and envs.check_forgets()
     optimizer = Adam([(policy.parameters(), config.lr), (critic.parameters(), config.critic_lr)], seeds=envs.seeds)
@@ -104,9 +104,9 @@ def ppo(
         rhythm = {"count": config.iterations, "every": config.checkpoint_every, "restarts": True}
         first = envs.shown(policy) if isinstance(envs, VectorBatch) else envs.states
         run = checkpoint.Run(resume, settings, modules, optimizer.state(), controller, **rhythm)
-        said = _said(first, policy, critic)
-        same = torch.allclose(*map(torch.tensor, (run.beside.setdefault("said", said), said)), 1e-3, 1e-5, True)
-        require(same, ValueError, "file", "other networks", resume, run.beside["said"], said)
+        saved, now = run.beside.get("said"), _said(first, policy, critic)
+        same = saved is None or torch.allclose(torch.tensor(saved), torch.tensor(now), 1e-3, 1e-5, equal_nan=True)
+        require(same, ValueError, "file", "other networks", resume, saved, now)
         yield from map(dict, run.rows)
         for iteration in run.iterations():
             try:

@@ -88,7 +88,7 @@ def rlhf(
         start, rollout = time.perf_counter(), None
         generator = torch.Generator().manual_seed(checkpoint.fresh_seed(config.seed, iteration))
         chosen = torch.randint(len(encoded), (config.batch // config.replies,), generator=generator)
-        chosen = chosen.repeat_interleave(config.replies)
+        chosen = chosen.repeat_interleave(config.replies)  # (B,): which prompt each reply answers
         beta = 0.0 if controller is None else number("beta", controller.beta, 0.0)  # it may have been changed
         for name, model in learners.items():
             still_held(f"the {name}", model, optimizers[name])
@@ -96,9 +96,9 @@ def rlhf(
             asked = [encoded[i] for i in chosen]
             rollout = roll_out(models, tokenizer, asked, config, generator, hardware=hardware, decode=decode)
             groups, learned = chosen.to(rollout.scores.device), rollout
-            advantages, returns = advantages_of(rollout, config, beta, groups)
+            advantages, returns = advantages_of(rollout, config, beta, groups)  # (B, T) both
             if config.dynamic_sampling:  # after that, for it may leave no group at all
-                kept = varied_groups(rollout.scores, groups)
+                kept = varied_groups(rollout.scores, groups)  # (B,) bool
                 advantages, learned = advantages[kept], rollout.only(kept)
             if run.due(iteration):
                 run.save()  # models that have just shown that they work
