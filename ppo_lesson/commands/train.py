@@ -21,7 +21,7 @@ from .. import validate
 from ..hardware import memory, processes
 from ..hardware import profile as machine
 from ..hardware.hardware import Hardware
-from ..hardware.rights import share
+from ..hardware.rights import give_rights
 from ..language import checks, data, reward, rlhf, supervised
 from ..language.models import Models, ScalarModel, checksum, device
 from ..language.rollout import roll_out
@@ -264,6 +264,6 @@ def _written(folder: Path, *writers: Callable) -> None:
     try:
         for write in writers:
             write(folder)
-        share(folder)
+        give_rights(folder)
     except (SafetensorError, OSError, RuntimeError) as error:
         raise OSError(f"could not write {folder} ({error}); make room, or see whether you may write there") from error

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .. import validate
 from ..language.models import ScalarModel, without_dropout
-from .rights import share
+from .rights import give_rights
 
 
 class View(nn.Module):
@@ -94,7 +94,7 @@ class View(nn.Module):
         names = [f"base_model.model.{name.replace(f'.{self.adapter}.', '.')}" for name in self.names]
         weights = {name: p.detach().contiguous() for name, p in zip(names, self.own)}
         save_file(weights, Path(folder) / "adapter_model.safetensors", metadata={"format": "pt"})
-        share(folder)
+        give_rights(folder)
 
 
 def _let_learn(model) -> None:

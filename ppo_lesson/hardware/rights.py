@@ -5,7 +5,7 @@ from pathlib import Path
 from ..checkpoint import rights
 
 
-def share(folder) -> None:
+def give_rights(folder) -> None:
     """Give the weights that were written into a folder the rights of any new file: safetensors gives none to others."""
     for file in Path(folder).glob("*.safetensors"):
         file.chmod(rights())

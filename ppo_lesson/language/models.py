@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from ..hardware.rights import share
+from ..hardware.rights import give_rights
 from ..validate import read_toml, require
 from .loading import NUMBERS, examined, load_complete, refuse_a_look_ahead, rounding
 from .sampling import full_mask, generate, hidden_states, response_mask, token_logps
@@ -131,7 +131,7 @@ class ScalarModel(nn.Module):
         self.trunk.save_pretrained(folder)
         head = {"weight": self.head.weight.detach(), "mean": self.mean, "std": self.std}
         save_file(head, Path(folder) / "head.safetensors", metadata={"kind": self.kind})
-        share(folder)
+        give_rights(folder)
 
     @classmethod
     def load(cls, folder, *, kind: str | None = None) -> Self:
