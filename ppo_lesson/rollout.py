@@ -56,18 +56,16 @@ def whole_episodes(envs, policy, critic=None) -> Rollout:
     maze, probs = envs.maze, policy_probs(policy, envs)
     thresholds, draws = action_thresholds(probs), envs.draws(maze.max_steps)
     envs.reset()
-    states, observations, actions, executed = envs.states, [], [], []
+    states, columns = envs.states, []
     for t, u in enumerate(draws):
         if t % 8 == 0 and bool((states == maze.goal).all()):
             break
         action = envs.sample(thresholds, u[0], states)
         direction = envs.executed(action, u[-1])
-        observations.append(states)
-        actions.append(action)
-        executed.append(direction)
+        columns.append((states, action, direction))
         states = envs.next_state[states * 4 + direction]  # a robot at the goal stays there
-    last = max(1, int((torch.stack(observations) != maze.goal).flatten(1).any(1).sum()))
-    observations, actions, executed = (torch.stack(x[:last], -1) for x in (observations, actions, executed))
+    last = max(1, sum(bool((seen != maze.goal).any()) for seen, *_ in columns))  # steps before all had arrived
+    observations, actions, executed = (torch.stack(column, -1) for column in zip(*columns[:last]))  # (..., last)
     index = observations * 4 + executed
     arrived, rewards, mask = envs.next_state[index], envs.move_reward[index], observations != maze.goal
     terminated = mask & (arrived == maze.goal)
