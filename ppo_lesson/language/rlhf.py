@@ -140,7 +140,7 @@ def update(
     """
     actor, critic, *_ = models
     learners = [actor] if critic is None else [actor, critic]
-    rows, first, skipped, where = [], None, 0, rollout.mask.device
+    rows, errors, skipped, where = [], [], 0, rollout.mask.device
     hardware.training(learners)
     orders = [torch.randperm(len(rollout.mask), generator=generator) for _ in range(config.epochs)]
     parts = [index for order in orders for index in order.tensor_split(config.minibatches)]  # each reply once an epoch
@@ -158,7 +158,7 @@ def update(
                 with hardware.forward():
                     loss, facts, error = actor_loss(actor, rollout, advantages, batch, tokens, len(index), config)
                 hardware.backward(loss)  # before the critic's forward, which may share the trunk
-                first = error if step == 0 and (first is None or error > first) else first
+                errors += [error] if step == 0 else []  # both policies are still the same
             if critic is not None:
                 with hardware.forward():
                     loss = critic_loss(critic, rollout, returns, batch, tokens, config)
@@ -185,7 +185,7 @@ def update(
     if returns is not None:
         means["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask).item()
     means |= {"skipped": skipped} if hardware.scales_losses else {}
-    return means | ({} if first is None else {"ratio_error": hardware.largest(first, where)})
+    return means | ({"ratio_error": hardware.largest(max(errors), where)} if errors else {})
 
 
 def actor_loss(actor, rollout: ReplyRollout, advantages, micro_batch: tuple, tokens: int, replies: int, config):
