@@ -82,7 +82,7 @@ class Run:
     """
 
     def __init__(self, path, settings, modules, tensors, controller=None, *, count, every=None, restarts=False):
-        self.path = None if path is None else Path(path).expanduser()
+        self.path = None if path is None else Path(path).expanduser().absolute()  # wherever we go meanwhile
         self.settings, self.modules, self.tensors, self.controller = settings, modules, tensors, controller
         self.count, self.every, self.restarts = count, every, restarts
         self.rows, self.saved, self.beside = [], None, {}

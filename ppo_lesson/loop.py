@@ -22,8 +22,8 @@ PER_SEED = (-2, -1)  # robots and time: the axes that one training averages over
 def make_envs(env, config, seed, robots: str = "robots") -> MazeBatch | CartPoleBatch | VectorBatch:
     """Many robots or carts (`robots`: the setting that says how many), or the vector environment."""
     require(is_dataclass(config), TypeError, "run", "no config", type(config).__name__)
-    device, inference = torch.get_default_device(), torch.is_inference_mode_enabled()
-    require(device.type == "cpu" and not inference, RuntimeError, "run", "around", device, inference)
+    device, around = torch.get_default_device(), (torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"))
+    require(device.type == "cpu" and not any(around), RuntimeError, "run", "around", device, *around)
     if isinstance(env, Maze | CartPole):
         require(not getattr(config, "normalize_rewards", False), ValueError, "run", "small rewards", type(env).__name__)
         kind = MazeBatch if isinstance(env, Maze) else CartPoleBatch
@@ -98,7 +98,7 @@ def _ask_once(envs, policy, critic) -> dict[str, Tensor]:
         require(got == steps, ValueError, "network", "values", steps, got)
     with torch.enable_grad():
         distribution = policy(x)
-        return {"policy": kl_divergence(distribution, distribution), "critic": critic and critic(x)}
+        return {"policy": kl_divergence(distribution, distribution), "critic": None if critic is None else critic(x)}
 
 
 @torch.enable_grad()

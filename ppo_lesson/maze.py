@@ -174,7 +174,7 @@ class MazeBatch:
 
     def uniforms(self, steps: int, per_step: int = 1) -> Tensor:
         """Fresh random numbers in [0, 1), (steps, per_step, ..., n): the same amount from every seed's generator."""
-        draws = [torch.rand(steps, per_step, self.n, generator=g) for g in self.generators]
+        draws = [torch.rand(steps, per_step, self.n, generator=g, dtype=torch.float32) for g in self.generators]
         return torch.stack(draws, dim=2).reshape(steps, per_step, *self.seeds, self.n)
 
     def draws(self, steps: int) -> Tensor:

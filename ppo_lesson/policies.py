@@ -14,7 +14,7 @@ from torch.distributions import Categorical, Distribution, Independent, Normal, 
 from .kl import exact
 from .normalize import Standardize
 from .objectives import entropy
-from .validate import INTEGERS, integer, require, same_shape, seeds_of
+from .validate import INTEGERS, integer, number, require, same_shape, seeds_of
 
 
 class TabularPolicy(nn.Module):
@@ -78,7 +78,7 @@ class GaussianPolicy(nn.Module):
     def __init__(self, inputs: int, actions: int, *, hidden=(64, 64), seed=0, log_std=0.0, standardize=False):
         super().__init__()
         self.net = MLP([inputs, hidden, actions], head_gain=0.01, seed=seed, standardize=standardize)
-        self.log_std = nn.Parameter(torch.full((*self.net.seeds, actions), float(log_std)))
+        self.log_std = nn.Parameter(torch.full((*self.net.seeds, actions), number("log_std", log_std)))
 
     def forward(self, observations: Tensor) -> Independent:
         mean = self.net(observations)

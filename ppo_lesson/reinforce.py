@@ -76,7 +76,7 @@ def reinforce(
         if config.whiten:
             weights = whiten(weights, rollout.mask, dim=PER_SEED)
         if config.discount_states:
-            weights = weights * config.gamma ** torch.arange(weights.shape[-1])
+            weights = weights * config.gamma ** torch.arange(weights.shape[-1], dtype=torch.float32)
         row = {"iteration": iteration} | _policy_step(policy, optimizer, rollout, weights, "seq-mean-token-sum", config)
         if critic is not None:
             row |= critic_step(critic, critic_optimizer, rollout, returns, config)
@@ -122,4 +122,5 @@ def _prepare(env, policy, critic, config, robots: str, seed) -> tuple:
     envs = make_envs(env, config, seed, robots)
     check_common(envs, policy, critic, config)
     make = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[config.optimizer]
-    return envs, make(policy.parameters(), lr=config.lr), critic and make(critic.parameters(), lr=config.critic_lr)
+    own = None if critic is None else make(critic.parameters(), lr=config.critic_lr)
+    return envs, make(policy.parameters(), lr=config.lr), own

@@ -155,9 +155,8 @@ def seeds_of(seed) -> tuple[tuple[int, ...], list[int]]:
 
 
 def finite(name: str, x: Tensor) -> None:
-    """Raise unless every entry of `x` is a finite number."""
-    quick = math.isfinite(x.detach().sum())  # any NaN or infinity would be in the sum
-    for where in [] if quick else (~x.isfinite()).nonzero()[:1].tolist():
+    """Raise unless every entry of `x` is a finite number. Quickly: any NaN or infinity would be in the sum."""
+    for where in [] if math.isfinite(x.detach().sum()) else (~x.isfinite()).nonzero()[:1].tolist():
         raise ValueError(refusal("numbers", "not finite", name, where, x[tuple(where)].item()))
 
 

@@ -52,6 +52,8 @@ class VectorBatch:
         require(isinstance(env, gymnasium.vector.VectorEnv), TypeError, "environment", "no vector", type(env).__name__)
         self.env, self.n, self.seeds, self.sound = env, env.num_envs, (), set()  # copies that write nothing over
         self.seed_numbers = [integer("seed", seed, 0, 2**63 - 1)]
+        ones = {id(one.unwrapped) for one in env.unwrapped.envs} if isinstance(env.unwrapped, SyncVectorEnv) else ()
+        require(len(ones) in (0, self.n), ValueError, "environment", "one object", len(ones), self.n)
         self.observation_space = shown = env.single_observation_space
         self.action_space = actions = env.single_action_space
         require(isinstance(shown, Box | Discrete), TypeError, "environment", "observations", shown)
@@ -86,8 +88,7 @@ class VectorBatch:
             layers.append(layers[-1].env)
         for name in ("obs_rms", "return_rms"):
             inside = hasattr(layers[-1], "call") and any(layers[-1].call("has_wrapper_attr", name))
-            inside |= any(name in vars(layer) for layer in layers)
-            require(not inside, ValueError, "environment", "statistics", name)
+            require(not (inside or any(name in vars(x) for x in layers)), ValueError, "environment", "statistics", name)
         require(self.tried() == self.told, ValueError, "environment", "remembers")
 
     def tried(self) -> str:
@@ -219,8 +220,8 @@ class VectorBatch:
         """(n, ...) floating point numbers; for a Discrete space ids from 0, int64."""
         x = self._array(function, name, x)
         if not isinstance(self.observation_space, Discrete):
-            known = np.float64 if x.dtype.itemsize > 8 else x.dtype.newbyteorder("=")  # others torch cannot take
-            return x.astype(known if x.dtype.kind == "f" else np.float32, copy=False)
+            known = np.float64 if x.dtype.itemsize > 8 else np.promote_types(x.dtype, np.float32)  # others: not torch's
+            return x.astype(known, copy=False)
         ids = x.astype(np.int64)
         i = (ids != x).argmax()
         require(ids[i] == x[i], ValueError, "environment", "no id", function, name, x[i], i, self.observation_space)
@@ -281,12 +282,11 @@ def evaluate(env, policy, *, episodes: int, seed: int, greedy=False, max_episode
     each, rest = divmod(integer("episodes", episodes, 1), envs.n)
     require(rest == 0, ValueError, "environment", "episodes", envs.n, episodes)
     policy(envs.shown(policy)[:1])  # one of many seeds refuses this: the environments would be shared out among them
-    returns, running = [[] for _ in range(envs.n)], np.zeros(envs.n, dtype=int)
+    returns, running, ended = [[] for _ in range(envs.n)], np.zeros(envs.n, dtype=int), np.zeros(envs.n, dtype=bool)
     while min(map(len, returns)) < each:
         step = envs.step(envs.choose(policy, greedy=greedy))
-        ended = step["terminated"] | step["truncated"]
+        running, ended = running * ~ended + step["mask"], step["terminated"] | step["truncated"]
         for i in np.flatnonzero(ended):
             returns[i].append(step["episode_returns"][i])
-        running = (running + step["mask"]) * ~ended
         require(running.max() <= limit, RuntimeError, "environment", "endless", running.argmax(), limit)
     return torch.tensor([x[:each] for x in returns]).flatten()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from gymnasium.wrappers import TimeLimit
 from vector_envs import MODES, OneState, copies
 
 from ppo_lesson.diagnose import report
@@ -15,8 +16,10 @@ from ppo_lesson.normalize import Moments, RewardScale, Standardize
 from ppo_lesson.objectives import aggregate, explained_variance
 from ppo_lesson.policies import GaussianPolicy, MLPCritic, MLPPolicy, TabularCritic, TabularPolicy
 from ppo_lesson.ppo import PPOConfig, ppo
+from ppo_lesson.reinforce import ReinforceConfig, reinforce
 from ppo_lesson.returns import whiten
-from ppo_lesson.vector import VectorBatch
+from ppo_lesson.trpo import TRPOConfig, trpo
+from ppo_lesson.vector import VectorBatch, evaluate
 
 
 class Counter(gymnasium.Env):
@@ -253,3 +256,117 @@ def test_what_is_no_history_has_no_report(history):
     with pytest.raises(TypeError, match="history must be rows"):
         report(history)
     assert "in 1 row," in report([{"kl": 0.01}])
+
+
+# ---- what surrounds a run --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
+def test_another_default_dtype_draws_no_other_numbers(dtype):
+    """The maze's uniform numbers were of it: those of bfloat16 have 8 bits, and a resumed run was another one."""
+
+    def returns():
+        config, discounted = PPOConfig(iterations=4), ReinforceConfig(iterations=4, discount_states=True)
+        rows = [*ppo(Maze(slip=0.2), TabularPolicy(), TabularCritic(), config, seed=0)]
+        rows += reinforce(Maze(), TabularPolicy(), TabularCritic(), discounted, seed=0)
+        return [(row.get("return_mean"), row["policy_loss"], row["value_loss"]) for row in rows]
+
+    right = returns()
+    torch.set_default_dtype(dtype)
+    try:
+        assert returns() == right
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_run_goes_on_writing_where_it_began(tmp_path, monkeypatch):
+    """After os.chdir the file of a relative path lay elsewhere, and the next session began anew."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    config = PPOConfig(iterations=4, checkpoint_every=2)
+    run = lambda: ppo(Maze(), TabularPolicy(), TabularCritic(), config, seed=0, resume="run")  # noqa: E731
+    rows = run()
+    whole = [next(rows)]
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    whole += rows
+    assert (tmp_path / "run").exists() and not [*(tmp_path / "elsewhere").iterdir()]
+    monkeypatch.chdir(tmp_path)
+    assert list(run()) == whole
+
+
+def test_autocast_rounds_no_logit_of_a_run():
+    """Ratios had three digits, and gradients were off by .3 %."""
+    runs = {
+        "ppo": lambda: ppo(Maze(), TabularPolicy(), TabularCritic(), PPOConfig(), seed=0),
+        "trpo": lambda: trpo(Maze(), TabularPolicy(), TabularCritic(), TRPOConfig(), seed=0),
+        "reinforce": lambda: reinforce(Maze(), TabularPolicy(), None, ReinforceConfig(), seed=0),
+    }
+    for run in runs.values():
+        with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(RuntimeError, match=r"autocast .* is True"):
+            next(run())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda env: next(ppo(env, MLPPolicy(1, 2), MLPCritic(1), PPOConfig(), seed=0)),
+        lambda env: evaluate(env, MLPPolicy(1, 2), episodes=2, seed=0),
+    ],
+)
+def test_one_environment_is_no_two_copies(call):
+    """A step of one moved the other: 1, 3 and 2, 4 in the place of 1, 2 and 1, 2."""
+    one = Counter()
+    for make in (lambda: one, lambda: TimeLimit(one, 9)):
+        with pytest.raises(ValueError, match=r"of 2 copies .* only 1 .* Make each anew"):
+            call(SyncVectorEnv([make] * 2))
+    assert VectorBatch(SyncVectorEnv([lambda: one]), seed=0).collect(MLPPolicy(1, 2), 2).rewards.sum() == 2
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32, np.float64], ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+def test_whole_numbers_that_are_observed_keep_their_digits(mode, dtype):
+    """float32 has none above 2^24 that is odd."""
+
+    class Far(Counter):
+        observation_space = Box(0, 2**30, (1,), dtype)
+
+        def __init__(self):
+            self.first = self.shown = np.array([2**24 + 1], dtype)
+
+        def reset(self, *, seed=None, options=None):
+            self.shown = self.first
+            return self.shown, {}
+
+        def step(self, action):
+            self.shown = self.shown + dtype(2)
+            return self.shown, 1.0, False, bool(self.shown[0] == 2**24 + 7), {}
+
+    rollout = VectorBatch(copies(Far, 2, mode), seed=0).collect(MLPPolicy(1, 2).double(), 3)
+    assert (rollout.observations[0, :, 0] - 2**24).tolist() == [1.0, 3.0, 5.0]
+    assert (rollout.next_observations[0, :, 0] - 2**24).tolist() == [3.0, 5.0, 7.0]
+
+
+def test_an_episode_may_have_as_many_steps_as_it_may_and_no_more():
+    """One more passed, if it was the last."""
+    env, policy = copies(Counter, 2), MLPPolicy(1, 2)  # of three steps each
+    assert evaluate(env, policy, episodes=4, seed=0, max_episode_steps=3).tolist() == [3.0] * 4
+    with pytest.raises(RuntimeError, match="has not ended in 2 steps"):
+        evaluate(env, policy, episodes=2, seed=0, max_episode_steps=2)
+
+
+def test_a_critic_without_length_is_one():
+    """Its truth was asked: of a compiled one a TypeError, of an empty container no critic."""
+
+    class Long(TabularCritic):
+        def __len__(self):
+            return 0
+
+    config = ReinforceConfig(iterations=2)
+    same = [list(reinforce(Maze(), TabularPolicy(), kind(), config, seed=0)) for kind in (Long, TabularCritic)]
+    assert same[0] == same[1] and "value_loss" in same[0][0]
+
+
+@pytest.mark.parametrize("log_std", [True, "0.5", float("nan"), float("inf"), None], ids=repr)
+def test_a_spread_is_a_finite_number(log_std):
+    with pytest.raises(ValueError, match="log_std must be a finite number"):
+        GaussianPolicy(4, 2, log_std=log_std)
