@@ -213,11 +213,11 @@ def actor_loss(actor, rollout: ReplyRollout, advantages, micro_batch: tuple, tok
     count = tokens if config.aggregate == "token-mean" else replies
     loss = aggregate(per_token, mask, config.aggregate, denominator=count)
 
-    def share(x):
+    def mean(x):  # this micro-batch's part of it, as of the loss
         return aggregate(x.detach(), mask, denominator=tokens).item()
 
-    facts = {"policy_loss": loss.item(), "entropy": share(-logp if entropies is None else entropies)}
-    facts["approx_kl"] = share(estimate(old, logp.detach(), "k3"))
+    facts = {"policy_loss": loss.item(), "entropy": mean(-logp if entropies is None else entropies)}
+    facts["approx_kl"] = mean(estimate(old, logp.detach(), "k3"))
     facts["clip_fraction"] = clipped.item() * int(mask.sum()) / tokens
     return loss, facts, ((logp.detach() - old).exp() - 1).abs().max().item()
 
