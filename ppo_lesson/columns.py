@@ -59,9 +59,9 @@ class History:
         self.rows, self.columns, self.foreign = [], {}, {}
         for row in history if isinstance(history, Iterable) else [history]:
             require(isinstance(row, dict), TypeError, "numbers", "no row", type(history).__name__, type(row).__name__)
-            theirs = {name: FOREIGN[name] for name in row if name in FOREIGN and FOREIGN[name] not in row}
-            self.foreign |= theirs
-            self.rows.append({theirs.get(name, name): x for name, x in row.items() if x is not None})
+            self.foreign |= (theirs := {x: FOREIGN[x] for x in row if x in FOREIGN and FOREIGN[x] not in row})
+            numbers = {name: x.tolist() if hasattr(x, "detach") else x for name, x in row.items() if x is not None}
+            self.rows.append({theirs.get(name, name): x for name, x in numbers.items()})  # a tensor may be bfloat16
         sizes = {np.asarray(row[name]).size for row in self.rows for name in (*ALWAYS, "return_mean") if name in row}
         self.seeds = max(sizes, default=1)
         require(sizes <= {1, self.seeds}, ValueError, "numbers", "several seeds", sorted(sizes))

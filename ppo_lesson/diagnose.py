@@ -49,8 +49,7 @@ def diagnose(history: Iterable[dict] | History, *, eps: float = 0.2) -> list[Sym
     for rule, sick, numbers in asked(History.of(history), eps=eps):
         if sick.sum() >= max(1, SHARE * sick.size):
             words = rule.evidence.format(*(np.nanmedian(np.broadcast_to(x, sick.shape)[sick]) for x in numbers))
-            if sick.size > 1:
-                words += f" ({sick.sum()} of {sick.size} seeds)"
+            words += f" ({sick.sum()} of {sick.size} seeds)" * (sick.size > 1)
             symptoms.append(Symptom(rule.name, words, rule.try_first))
     return symptoms
 
@@ -60,9 +59,10 @@ def report(history: Iterable[dict] | History, *, eps: float = 0.2) -> str:
 
     Columns of another library whose names diagnose.toml knows are read as ours, and it says so.
     """
-    table = History.of(history)
-    symptoms, n = diagnose(table, eps=eps), len(table)
-    how_many, rows = f"{len(asked(table, eps=eps))} of {len(RULES)} rules could be asked", f"{n} row{'s' * (n > 1)}"
+    symptoms, n, judged = diagnose(table := History.of(history), eps=eps), len(table), asked(table, eps=eps)
+    few = [f"{rule.name} ({sick.sum()} of {sick.size})" for rule, sick, _ in judged if 0 < sick.mean() < SHARE]
+    how_many = f"{len(judged)} of {len(RULES)} rules could be asked"
+    rows = f"{n} row{'s' * (n > 1)}{' of most seeds' * bool(few)}"
     if n == 0:
         return f"No row, so {how_many}. Pass what the trainer yielded: report(list(ppo(...)))."
     lines = [f"{i}. {symptom}" for i, symptom in enumerate(symptoms, 1)]
@@ -72,6 +72,7 @@ def report(history: Iterable[dict] | History, *, eps: float = 0.2) -> str:
         lines.append(f"{first} {how_many}. {why}")
     elif not lines:
         lines = [f"No symptom in {rows}; {how_many}, the others had too few numbers: trends need {ENOUGH}."]
+    lines += [f"In fewer than a quarter of the seeds: {', '.join(few)}."] * bool(few)
     if read := ", ".join(f"{theirs} as {ours}" for theirs, ours in table.foreign.items()):
         lines.append(f"Read from another library's rows: {read}.")
     return "\n".join(lines)
@@ -208,7 +209,7 @@ def _far_from_the_reference(table, eps):
     surprise = table["entropy"] + table["kl_ref"] / table["length"]
     (start, end), (_, kl), (_, each) = map(table.trend, (surprise, table["kl_ref"], table["kl_ref"] / table["length"]))
     left = (end > np.minimum(1.4 * start, start + 0.3)) | (each > 1)  # the reference may find much improbable at first
-    return (kl > 10) & left, kl, end, start
+    return (kl > 10) & left, np.where(np.isfinite(end) | (each > 1), kl, np.nan), each
 
 
 def _kl_below_0(table, eps):

@@ -110,10 +110,11 @@ def _table(text: str, left_out: list[str]) -> list[dict]:
 
 
 def _newest(rows: list[dict], left_out: list[str]) -> list[dict]:
-    """Without rows whose steps come again later: those of a run before, or of before a resume."""
+    """In order, without rows whose steps come again later: those of a run before, or of before a resume."""
     name = next((x for x in STEPS if any(isinstance(row.get(x), int | float) for row in rows)), None)
-    kept, last = [], float("-inf")
-    for row in rows:
+    kept, last, steps = [], float("-inf"), [row[name] for row in rows if name in row]
+    newest_first = len({*steps}) > 2 and steps == sorted(steps, reverse=True)  # a table may be turned round
+    for row in rows[::-1] if newest_first else rows:
         if (last := row.get(name, last)) < (kept[-1][1] if kept else last):
             kept = [(old, at) for old, at in kept if at < last]
         kept.append((row, last))
@@ -151,6 +152,5 @@ def _ours(row: dict, table: dict) -> dict:
             x, (_, sign, other) = row[name], re.fullmatch(r"(.*?)(?: ([/+]) (.*))?", part).groups()
             there = row.get(other, float("nan"))
             x = {"/": x * there, "+": x - there}.get(sign, x)
-            x = 1 - x if part.startswith("1 - ") else abs(x) if part.startswith("|") else x
-            made.setdefault(ours, x)
+            made.setdefault(ours, 1 - x if part.startswith("1 - ") else abs(x) if part.startswith("|") else x)
     return made

@@ -127,6 +127,20 @@ def verdicts(text):
         ({"response_length/mean": 9.0}, "token or sequence mean", "open", "9 tokens"),
         ({"actor/ppo_kl": 0.001}, "which KL", "fine", "actor/ppo_kl: of one update"),
         ({"actor/ppo_kl": 2.0}, "which KL", "sick", "Too far"),
+        (
+            {"actor/reward_kl_penalty": 0.5, "response_length/mean": 60.0},
+            "which KL",
+            "open",
+            "it reached 30 nats a reply",
+        ),
+        ({"actor/reward_kl_penalty": 1.0, "response_length/mean": 9.0}, "which KL", "fine", "from the reference"),
+        (
+            {"actor/reward_kl_penalty": 0.5, "response_length/mean": 60.0, "actor/entropy": 1.0},
+            "which KL",
+            "fine",
+            "from the reference",
+        ),
+        ({"actor/reward_kl_penalty": 2.0, "response_length/mean": 9.0}, "which KL", "sick", "Too far"),
         ({}, "nothing learns", "fine", "The score rose"),
         ({"critic/score/mean": lambda n: n % 2}, "nothing learns", "sick", "the symptoms"),
     ],
@@ -150,6 +164,15 @@ def found_names(text):
 def test_a_log_without_scores_and_ends_is_not_told_that_no_episode_ended():
     text = "\n".join(f"step:{n} - actor/pg_loss:0.1 - actor/ppo_kl:0.001" for n in range(40)) + "\n"
     assert found_names(text) == set()
+
+
+@pytest.mark.parametrize("each", [1, 2])
+def test_a_log_with_the_newest_row_first_is_turned_round(each):
+    """As tables are exported; it was cut down to its last row, as if 23 steps had come again later."""
+    lines = [line for line in verl().splitlines() for _ in range(each)]
+    usual, turned = (read_log("\n".join(x) + "\n") for x in (lines, lines[::-1]))
+    assert [row.get("score") for row in turned.rows] == [row.get("score") for row in usual.rows]
+    assert turned.left_out == usual.left_out == [] and len(turned.rows) == 24 * each
 
 
 def test_few_rows_and_half_a_line_are_said():

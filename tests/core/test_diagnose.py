@@ -356,7 +356,7 @@ def test_symptoms_of_replies_need_rows_of_replies():
     assert names(history(approx_kl=4e-7, clip_fraction=0.18)) == []
     assert names(replies(9, approx_kl=4e-7)) == [] and names(replies(19, kl_ref=lambda t: 2.0 * t)) == []
     (symptom,) = diagnose.diagnose(replies(kl_ref=float))
-    assert "20.5 nats a reply" in symptom.evidence and "its own 0.60" in symptom.evidence
+    assert "20.5 nats a reply, " in symptom.evidence and symptom.name == "far from the reference"
 
 
 THREE = {
@@ -483,6 +483,39 @@ def test_the_evidence_holds_the_numbers_and_how_many_seeds():
     (symptom,) = diagnose.diagnose(three_of_eight)
     assert "KL 0.80" in symptom.evidence and "(3 of 8 seeds)" in symptom.evidence
     assert not diagnose.diagnose([row | {"approx_kl": np.array([0.9] + [0.01] * 7)} for row in history(3)])
+
+
+@pytest.mark.parametrize(("seeds", "sick"), [(5, 1), (16, 1), (16, 3)])
+def test_a_report_does_not_clear_the_few_seeds_that_are_sick(seeds, sick):
+    """Below a quarter no symptom is named; that such a run is healthy would be false all the same."""
+    kl = np.array([0.9] * sick + [0.01] * (seeds - sick))
+    text = report([row | {"approx_kl": kl} for row in history(30)])
+    assert text.startswith("No symptom in 30 rows of most seeds; ")
+    assert text.endswith(f"\nIn fewer than a quarter of the seeds: KL runaway ({sick} of {seeds}).")
+    assert "most seeds" not in report([row | {"approx_kl": np.full(seeds, 0.01)} for row in history(30)])
+    assert "a quarter" not in report([row | {"approx_kl": np.array([0.9, 0.01])} for row in history(30)])
+
+
+@pytest.mark.filterwarnings("error")
+def test_how_far_the_reference_is_can_be_told_without_an_entropy_only_beyond_a_nat_a_token():
+    """The evidence said "finds a token nan nats improbable"; below a nat the rule counted as asked, and was not."""
+    rows = [{"kl_ref": 18.0, "length": 9.0, "score": t / 10} for t in range(24)]
+    (symptom,) = diagnose.diagnose(rows)
+    assert symptom.name == "far from the reference" and "18.0 nats a reply, 2.00 a token:" in symptom.evidence
+    near = History([row | {"length": 60.0} for row in rows])
+    assert "far from the reference" not in {rule.name for rule, *_ in diagnose.asked(near)}
+    known = History([row | {"length": 60.0, "entropy": 1.0} for row in rows])
+    assert "far from the reference" in {rule.name for rule, *_ in diagnose.asked(known)}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_numbers_may_be_tensors_of_any_float_that_carry_a_gradient(dtype, tracked):
+    rows = [
+        {name: torch.tensor(float(x), dtype=dtype, requires_grad=tracked) for name, x in row.items()}
+        for row in history(30, approx_kl=0.8)
+    ]
+    assert report(rows).startswith("1. KL runaway: one update moved the policy by KL 0.80 (row 0;")
 
 
 def test_a_report_is_text_the_most_serious_first():
