@@ -17,7 +17,7 @@
 
 PYTHON ?= python3
 VENV := .venv/bin/python
-NUMERIC := numeric and not slow
+NUMERIC := numeric and not program
 ROOT_USER := $(if $(filter 0,$(shell id -u)),--allow-root)
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 # On both cores. A worker that has nothing left takes over tests of the other; the cells of a notebook stay together.

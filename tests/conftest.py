@@ -15,14 +15,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the programs that tests sta
 os.environ.setdefault("MPLBACKEND", "Agg")
 ROOMS = [str(Path(__file__).resolve().parents[1] / room) for room in (".", "notebooks", "tests")]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*ROOMS, os.environ.get("PYTHONPATH")]))
+PROGRAMS = ("benchmarks", "commands", "examples", "notebooks")  # folders of tests
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def pytest_collection_modifyitems(items):
-    """A test is numeric if its file names torch or numpy: `make portable` runs it as on other machines."""
+    """A test is numeric if its file names torch or numpy: `make portable` runs it as on other machines.
+
+    So does CI, but for slow ones of PROGRAMS: they run programs as a whole, whose parts have tests of their own.
+    """
     for item in items:
         if {"torch", "np"} & vars(getattr(item, "module", None) or object).keys():
             item.add_marker(pytest.mark.numeric)
+            if item.path.parent.name in PROGRAMS and item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.program)
 
 
 @pytest.fixture(autouse=True)

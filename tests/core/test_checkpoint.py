@@ -116,7 +116,10 @@ def same_state(ours, theirs):
 # ---- bit by bit ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", RUNS)
+LONG = ("cart-pole", "real numbers, normalized", "script, same step")  # the others are of the same kinds
+
+
+@pytest.mark.parametrize("what", [pytest.param(x, marks=pytest.mark.slow if x in LONG else ()) for x in RUNS])
 def test_a_run_interrupted_anywhere_ends_like_one_that_was_not(what, tmp_path):
     rows, end = finish(what)
     same_rows(rows, finish(what, tmp_path / "whole")[0])  # saved or not, it is the same run
