@@ -66,11 +66,6 @@ class History:
         self.seeds = max(sizes, default=1)
         require(sizes <= {1, self.seeds}, ValueError, "numbers", "several seeds", sorted(sizes))
 
-    @classmethod
-    def of(cls, history: "Iterable[dict] | History") -> "History":
-        """The history itself, or that of the rows."""
-        return history if isinstance(history, cls) else cls(history)
-
     def __len__(self):
         return len(self.rows)
 

@@ -46,7 +46,8 @@ def diagnose(history: Iterable[dict] | History, *, eps: float = 0.2) -> list[Sym
     different lengths.
     """
     symptoms = []
-    for rule, sick, numbers in asked(History.of(history), eps=eps):
+    table = history if isinstance(history, History) else History(history)
+    for rule, sick, numbers in asked(table, eps=eps):
         if sick.sum() >= max(1, SHARE * sick.size):
             words = rule.evidence.format(*(np.nanmedian(np.broadcast_to(x, sick.shape)[sick]) for x in numbers))
             words += f" ({sick.sum()} of {sick.size} seeds)" * (sick.size > 1)
@@ -59,7 +60,8 @@ def report(history: Iterable[dict] | History, *, eps: float = 0.2) -> str:
 
     Columns of another library whose names diagnose.toml knows are read as ours, and it says so.
     """
-    symptoms, n, judged = diagnose(table := History.of(history), eps=eps), len(table), asked(table, eps=eps)
+    table = history if isinstance(history, History) else History(history)
+    symptoms, n, judged = diagnose(table, eps=eps), len(table), asked(table, eps=eps)
     few = [f"{rule.name} ({sick.sum()} of {sick.size})" for rule, sick, _ in judged if 0 < sick.mean() < SHARE]
     how_many = f"{len(judged)} of {len(RULES)} rules could be asked"
     rows = f"{n} row{'s' * (n > 1)}{' of most seeds' * bool(few)}"
@@ -81,6 +83,8 @@ def report(history: Iterable[dict] | History, *, eps: float = 0.2) -> str:
 def asked(table: History, *, eps: float = 0.2) -> list[tuple]:
     """(rule, which seeds are sick, its numbers) of every rule that could be asked: its first number is one."""
     found = []
+    if isinstance(eps, bool | str | None) or not eps > 0:
+        raise ValueError(f"eps must be positive; got {eps!r}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # "all NaN": nothing to judge
         language = len(table) and any(np.isfinite(table[name]).any() for name in ("kl_ref", "score"))

@@ -9,7 +9,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 from vector_envs import MODES, OneState, copies
 
-from ppo_lesson.diagnose import report
+from ppo_lesson.diagnose import diagnose, report
 from ppo_lesson.kl import PaperKL
 from ppo_lesson.maze import Maze, exact_policy_gradient
 from ppo_lesson.normalize import Moments, RewardScale, Standardize
@@ -370,3 +370,17 @@ def test_a_critic_without_length_is_one():
 def test_a_spread_is_a_finite_number(log_std):
     with pytest.raises(ValueError, match="log_std must be a finite number"):
         GaussianPolicy(4, 2, log_std=log_std)
+
+
+@pytest.mark.parametrize("eps", [float("nan"), -1.0, 0, "0.2", True, None], ids=repr)
+def test_a_report_knows_its_clip_range(eps):
+    """Of NaN a rule was silent, of -1 a healthy run sick."""
+    for call in (report, diagnose):
+        with pytest.raises(ValueError, match="eps must be positive"):
+            call([{"policy_loss": -0.1}], eps=eps)
+
+
+def test_tensors_of_few_bits_are_numbers_of_a_report():
+    rows = [{"kl": 0.75, "grad_norm": 1.0}] * 20
+    half = [{name: torch.tensor(x, dtype=torch.bfloat16) for name, x in row.items()} for row in rows]
+    assert report(half) == report(rows) and "KL runaway" in report(half)
