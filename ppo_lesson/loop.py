@@ -26,6 +26,8 @@ def make_envs(env, config, seed, robots: str = "robots") -> MazeBatch | CartPole
     require(device.type == "cpu" and not any(around), RuntimeError, "run", "around", device, *around)
     if isinstance(env, Maze | CartPole):
         require(not getattr(config, "normalize_rewards", False), ValueError, "run", "small rewards", type(env).__name__)
+        own = isinstance(env, Maze) and (type(env).step, type(env).reset) != (Maze.step, Maze.reset)
+        require(not own, TypeError, "run", "own steps", type(env).__name__)
         kind = MazeBatch if isinstance(env, Maze) else CartPoleBatch
         return kind(env, integer(robots, getattr(config, robots), 1), seed=seed)
     require(isinstance(seed, Integral), TypeError, "run", "one seed", seed)

@@ -384,3 +384,28 @@ def test_tensors_of_few_bits_are_numbers_of_a_report():
     rows = [{"kl": 0.75, "grad_norm": 1.0}] * 20
     half = [{name: torch.tensor(x, dtype=torch.bfloat16) for name, x in row.items()} for row in rows]
     assert report(half) == report(rows) and "KL runaway" in report(half)
+
+
+def test_a_maze_with_steps_of_its_own_is_none_that_its_tables_know():
+    """Trainers read the tables: another reward in step() was never paid."""
+
+    class Rich(Maze):
+        def step(self, action):
+            state, reward, *rest = super().step(action)
+            return state, 100 * reward, *rest
+
+    class Named(Maze):
+        """Another name alone."""
+
+    config = PPOConfig(iterations=1, steps=64, lr=0.1)
+    runs = {
+        "ppo": lambda env: ppo(env, TabularPolicy(), TabularCritic(), config, seed=0),
+        "trpo": lambda env: trpo(env, TabularPolicy(), TabularCritic(), TRPOConfig(), seed=0),
+        "reinforce": lambda env: reinforce(env, TabularPolicy(), None, ReinforceConfig(), seed=0),
+    }
+    for run in runs.values():
+        with pytest.raises(TypeError, match=r"Rich has a step or reset of its own.*SyncVectorEnv\(\[Rich\] \* 16\)"):
+            next(run(Rich()))
+        assert next(run(Named())) == next(run(Maze()))
+    paid = VectorBatch(SyncVectorEnv([Rich] * 2), seed=0).collect(TabularPolicy(), 8).rewards
+    assert set(paid.flatten().tolist()) <= {-100.0, -10.0, 100.0}
