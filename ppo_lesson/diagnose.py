@@ -46,8 +46,7 @@ def diagnose(history: Iterable[dict] | History, *, eps: float = 0.2) -> list[Sym
     different lengths.
     """
     symptoms = []
-    table = history if isinstance(history, History) else History(history)
-    for rule, sick, numbers in asked(table, eps=eps):
+    for rule, sick, numbers in asked(history if isinstance(history, History) else History(history), eps=eps):
         if sick.sum() >= max(1, SHARE * sick.size):
             words = rule.evidence.format(*(np.nanmedian(np.broadcast_to(x, sick.shape)[sick]) for x in numbers))
             words += f" ({sick.sum()} of {sick.size} seeds)" * (sick.size > 1)
