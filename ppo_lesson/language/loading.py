@@ -36,8 +36,6 @@ def without_code(kind, folder, given: dict | None = None):
     except Exception as error:
         if "trust_remote_code" in str(error):
             raise ValueError(refusal("model", "brings code", folder)) from error
-        if isinstance(error, ValueError | OSError | ImportError | RuntimeError):
-            raise
         raise ValueError(f"{folder}: {_why(error, str(folder)) or refusal('model', 'not built', error)}") from error
 
 

@@ -61,13 +61,12 @@ def rlhf(
     controller = own_controller(config, models, prompts, documents)
     encoded = encode(config, models, prompts, tokenizer)
     hardware = hardware.fresh()
-    if critic is not None:
-        critic.kind = "critic"  # it may have begun as a reward model
     stream = torch.tensor([i for text in documents for i in document_ids(tokenizer, text)])
     require(not config.ptx_coef or len(stream) > PTX_WIDTH, ValueError, "texts", "documents", len(stream), PTX_WIDTH)
     learners = {"actor": actor} | ({} if critic is None else {"critic": critic})
     rates, optimizers, tensors = {"actor": config.lr, "critic": config.critic_lr}, {}, {}
     for name, model in learners.items():
+        model.kind = name  # a critic may have begun as a reward model
         parameters = [p for p in model.parameters() if p.requires_grad]
         optimizers[name], moments = adamw(parameters, rates[name], weight_decay=0.0)
         tensors |= {f"{name}.{key}": x for key, x in moments.items()}

@@ -6,6 +6,7 @@ Whether EOS is also PAD changes nothing, because masks are made from lengths and
 import contextlib
 import random
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -30,12 +31,14 @@ def load_tokenizer(folder) -> PreTrainedTokenizerBase:
     validate.require(tokenizer.eos_token_id is not None, ValueError, "texts", "no end", folder)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    with contextlib.suppress(AttributeError):  # of other kinds: BPE may cut words at random (BPE-dropout)
+        tokenizer.backend_tokenizer.model.dropout = None
     return tokenizer
 
 
 def _ids(tokenizer, text: str, **how) -> list[int]:
     with validate.refusing(Exception, ValueError, "texts", "no token for it", text):
-        return tokenizer(text, add_special_tokens=False, **how)["input_ids"]
+        return tokenizer(text, **{"add_special_tokens": False, "split_special_tokens": False} | how)["input_ids"]
 
 
 def start_ids(tokenizer) -> list[int]:
@@ -91,8 +94,9 @@ def pair_ids(tokenizer, prompt: str, reply: str) -> tuple[list[int], list[int]]:
             asked, said = ids[:start], ids[start : end + (ids[end : end + 1] == end_ids(tokenizer)[:1])]
     elif tokenizer.chat_template:
         whole, begin = _chat(tokenizer, chat), _chat(tokenizer, chat[:-1], add_generation_prompt=True)
-        if not whole.startswith(begin) or reply.strip() not in whole[len(begin) :]:
-            raise ValueError(validate.refusal("texts", "written otherwise", prompt))
+        _, there, behind = (f" {whole[len(begin) :]}" * whole.startswith(begin)).rpartition(reply.strip() or " ")
+        tail = behind.partition(tokenizer.convert_ids_to_tokens(said[-1]))[0].strip()  # what its turn still says
+        validate.require(there and not tail, ValueError, "texts", "written otherwise", prompt)
     return asked, said
 
 
@@ -159,15 +163,17 @@ def _turn(tokenizer, template: str) -> tuple[str, int, str, str]:
 
 @lru_cache(maxsize=8)
 def _lead(tokenizer) -> list[int]:
-    """Ids of a newline, behind which a reply is read and written if the tokenizer puts a space before every text."""
-    return _ids(tokenizer, "\n") if tokenizer.decode(2 * _ids(tokenizer, "a")) == "a a" else []
+    """Ids of a newline, behind which a reply is read and written if alone it would get a space in front, or lose it."""
+    lead, alone, spaced = (_ids(tokenizer, text) for text in ("\n", "a", " a"))
+    return [] if _ids(tokenizer, "\na")[len(lead) :] == alone and tokenizer.decode(spaced) == " a" else lead
 
 
 def _gap(tokenizer, prompt: str, reply: str) -> str:
     """What stands between prompt and reply: in our own chats, and in plain text, a space before English words."""
     if tokenizer.chat_template not in (None, CHAT):
         return _turn(tokenizer, str(tokenizer.chat_template))[0]
-    return " " * ((tokenizer.chat_template == CHAT or not prompt[-1:].isspace()) and "!" <= reply[:1] <= "~")
+    first = unicodedata.normalize("NFC", reply[:2])[:1]  # as tokenizers write an e and its accent
+    return " " * ((tokenizer.chat_template == CHAT or not prompt[-1:].isspace()) and "!" <= first <= "~")
 
 
 def reply_ids(tokenizer, reply: str, *, prompt: str = "", ended: bool = True) -> list[int]:
@@ -192,7 +198,7 @@ def reply_text(tokenizer, ids: Sequence[int] | Tensor, *, prompt: str = "", ends
     said = ids[: next((n for n, i in enumerate(ids) if i in ends), None)]
     text = tokenizer.decode([*_lead(tokenizer), *said], skip_special_tokens=True, clean_up_tokenization_spaces=False)
     tail = _turn(tokenizer, str(tokenizer.chat_template))[3] * (said != ids)
-    text = text[bool(_lead(tokenizer)) :].removesuffix(tail)
+    text = text.removeprefix(tokenizer.decode(_lead(tokenizer))).removesuffix(tail)
     return text.removeprefix(_gap(tokenizer, prompt, text.removeprefix(" ")))
 
 

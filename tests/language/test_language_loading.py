@@ -151,6 +151,12 @@ def test_a_pickle_of_weights_that_is_not_their_plain_dict_is_refused_in_one_mess
     refused_by_command(capsys, folder, tmp_path, words)
 
 
+def test_what_transformers_cannot_load_is_explained_in_python_too(tmp_path):
+    """Its own message points to a table that is not printed here."""
+    with pytest.raises(ValueError, match=r"other shapes than its config.json says"):
+        load_language_model(says(saved(tmp_path), num_key_value_heads=1))
+
+
 LEFT = [
     "lm_head__modules_to_save__default__weight",
     "base_model__model__lm_head__modules_to_save__default__weight",

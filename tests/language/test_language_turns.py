@@ -3,6 +3,7 @@
 import random
 import string
 import time
+import unicodedata
 
 import pytest
 import shop
@@ -173,6 +174,9 @@ THINKS = (  # as R1's: a thought begins with the prompt, and a reply that follow
         "{% for m in messages %}{{ m.content | e }}<turn>{% endfor %}",
         "{% for m in messages %}{{ m.content[:9] }}<turn>{% endfor %}",
         "{{ messages[-1].content }}<turn>",
+        "{% for m in messages %}{{ m.content | tojson }}<turn>{% endfor %}",
+        "{% for m in messages %}{{ m.content }} (said the {{ m.role }})<turn>{% endfor %}",
+        "{% for m in messages %}{{ m.content }}{{ '</a>' if m.role == 'assistant' }}<turn>{% endfor %}",
     ],
 )
 def test_a_template_that_writes_a_pair_otherwise_is_refused_for_one_turn_too(template):
@@ -436,6 +440,61 @@ def test_a_tokenizer_that_puts_a_space_before_every_text_adds_none_inside_and_ta
         text = tokenizer.apply_chat_template(chat, tokenize=False) if template else prompt + gap + reply + EOS
         whole = tokenizer(text, add_special_tokens=False)["input_ids"]
         assert whole[: len(ours)] == ours, "as the whole text is read"
+
+
+def spaced_bytes(template=None):
+    """As GPT-2's with add_prefix_space: a space before every text of its own, which it writes, too."""
+    tokenizer = made(template=template)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    return tokenizer
+
+
+def stripping(template=None):
+    """It reads no space into a text, and yet takes one off what it writes."""
+    return sentence_piece("never", template)
+
+
+@pytest.mark.parametrize("kind", [spaced_bytes, stripping])
+@pytest.mark.parametrize("template", [None, ENDED])
+@pytest.mark.parametrize("reply", ["So.", "  b", "    return 1\n", "\n\nx"])
+def test_nor_does_one_that_reads_and_writes_spaces_in_different_ways(kind, template, reply):
+    tokenizer = kind(template)
+    for prompt in ("Why?", "### Response:\n"):
+        ids = reply_ids(tokenizer, reply, prompt=prompt)
+        assert reply_text(tokenizer, ids, prompt=prompt) == reply
+        chat = [{"role": "user", "content": prompt}, {"role": "assistant", "content": reply}]
+        gap = " " * (prompt == "Why?" and reply == "So.")
+        whole = tokenizer.apply_chat_template(chat, tokenize=False) if template else prompt + gap + reply + EOS
+        written = tokenizer.decode([*prompt_ids(tokenizer, prompt), *ids], clean_up_tokenization_spaces=False)
+        read = tokenizer.decode(tokenizer(whole, add_special_tokens=False)["input_ids"])
+        assert read.startswith(written) and written.endswith(f"{reply}{EOS}")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_reply_that_begins_with_an_accent_comes_back_however_it_is_written(form):
+    tokenizer = made()
+    tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
+    reply = unicodedata.normalize(form, "été")
+    ids = reply_ids(tokenizer, reply, prompt="Why?")
+    assert reply_text(tokenizer, ids, prompt="Why?") == unicodedata.normalize("NFC", reply)
+
+
+@pytest.mark.parametrize("template", [None, CHATML])
+def test_words_of_a_template_stay_whole_in_a_tokenizer_that_splits_them_in_texts(template):
+    """split_special_tokens, which LLaMA-Factory may write into tokenizer_config.json: <turn> was learned in letters."""
+    whole, split = made(template=template), made(template=template, split_special_tokens=True)
+    assert end_ids(split) == end_ids(whole) and pair_ids(split, "Why?", "So.") == pair_ids(whole, "Why?", "So.")
+
+
+def test_a_tokenizer_cuts_no_word_at_random(tmp_path):
+    """BPE-dropout: one text had other ids, another length and another score each time."""
+    inner = Tokenizer(models.BPE(dropout=0.5))
+    inner.pre_tokenizer, inner.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=100, special_tokens=[EOS], show_progress=False)
+    inner.train_from_iterator(["the cat sat on the mat"], trainer)
+    PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=EOS).save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    assert len({tuple(prompt_ids(tokenizer, "the cat sat on the mat")) for _ in range(50)}) == 1
 
 
 @pytest.mark.parametrize("template", [None, CHATML])
