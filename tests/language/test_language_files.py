@@ -411,9 +411,11 @@ def test_a_turn_that_is_not_to_be_learned_is_not(name, file):
         read_pairs(file({"messages": [talk[0], talk[1] | {name: False}]}))
 
 
-@pytest.mark.parametrize(("name", "learned"), [("mask", False), ("masked", 0), ("loss_mask", 1)])
+@pytest.mark.parametrize(
+    ("name", "learned"), [("mask", False), ("masked", 0), ("loss_mask", 1), ("prefix", False), ("partial", 0)]
+)
 def test_nor_one_that_is_masked(name, learned, file):
-    """What mask says is the opposite of loss: with true nothing is to be learned."""
+    """What mask says is the opposite of loss: with true nothing is to be learned, or not that it ends there."""
     talk = turns(ASK, SAY)
     assert len(read_pairs(file({"messages": [talk[0], talk[1] | {name: learned}]}))) == 1
     with pytest.raises(ValueError, match=f'has "{name}"'):
@@ -482,7 +484,7 @@ def test_a_reply_that_is_said_to_be_bad_is_not_learned(name, label, file):
     assert read_pairs(converted(str(caught.value), path)) == [Pair(ASK, SAY)]
 
 
-@pytest.mark.parametrize("name", ["system", "system_prompt", "history", "tools", "images", "audio", "weight"])
+@pytest.mark.parametrize("name", ["system", "history", "tools", "images", "weight", "margin", "chat_template_kwargs"])
 def test_what_stands_beside_a_row_and_changes_what_is_learned_is_refused(name, file):
     for row in (PAIR[0], {"messages": turns(ASK, SAY)}, {"prompt": ASK, "chosen": SAY, "rejected": END}):
         assert len(read_prompts(file(row | {name: None}))) == 1
@@ -518,11 +520,19 @@ def test_ultrafeedback_becomes_rankings(file):
     assert read_rankings(converted(str(caught.value), path)) == [Ranking(ASK, (SAY, END))]
 
 
-@pytest.mark.parametrize("name", ["scores", "rewards", "ratings", "ranks"])
+SCORES = ["scores", "score", "labels", "rewards", "ratings", "ranks", "rank", "ranking"]
+
+
+@pytest.mark.parametrize("name", SCORES)
 def test_replies_that_stand_in_another_order_than_their_scores_are_not_taken_for_a_ranking(name, file):
     with pytest.raises(ValueError, match=f"replies with their {name}") as caught:
-        read_rankings(path := file({"prompt": ASK, "replies": [END, SAY], name: [1, 2] if name != "ranks" else [2, 1]}))
+        read_rankings(path := file({"prompt": ASK, "replies": [END, SAY], name: [2, 1] if "rank" in name else [1, 2]}))
     assert read_rankings(converted(str(caught.value), path)) == [Ranking(ASK, (SAY, END))]
+
+
+def test_an_order_beside_replies_may_mean_two_things_and_is_refused(file):
+    with pytest.raises(ValueError, match=r"an order of their own\nConvert it:\n.*best first"):
+        read_rankings(file({"prompt": ASK, "replies": [END, SAY, MORE], "order": [2, 0, 1]}))
 
 
 def test_of_replies_with_one_score_none_is_taken_for_the_better(file):
