@@ -23,7 +23,7 @@ from ..validate import refusal, require
 from .files import KNOWN, Bad, conversion, read_rows, short
 
 LISTED = 10  # bad rows that an error message lists in full
-FORM_OF, HOLDS, (ROLES, UNREAD, OFF, SPOKEN, BESIDE, SAID) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
+FORM_OF, HOLDS, (ROLES, UNREAD, FALSY, SPOKEN, BESIDE, SAID) = KNOWN["form_of"], KNOWN["fields"], KNOWN["turn"].values()
 TURNS = re.compile(r"""\s*\[\s*\{\s*['"](role|content)['"]""")  # a list of turns that a table made a text of
 SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 ENDS = re.compile(r".*(?:[.?!:](?=\s)|[。？！：\n])", re.S)  # up to the last end of a line or a sentence
@@ -222,7 +222,7 @@ def _turns(name: str, value, role: str, spoken: bool = False) -> list[dict]:
 
 
 def _refuse_unread(where: str, values: dict, names: list[str]) -> None:
-    if unread := [x for x in names if values.get(x) not in (None, x not in OFF, "", [])]:
+    if unread := [x for x in names if values.get(x) not in (None, x not in FALSY, "", [])]:
         raise Bad(f'{where}has "{unread[0]}", which is not read here and changes what is to be learned: leave it out')
 
 
