@@ -139,32 +139,15 @@ def update(
     """
     actor, critic, *_ = models
     learners = [actor] if critic is None else [actor, critic]
-    rows, errors, skipped, where = [], [], 0, rollout.mask.device
+    rows, errors, skipped = [], [], 0
     hardware.training(learners)
     orders = [torch.randperm(len(rollout.mask), generator=generator) for _ in range(config.epochs)]
     parts = [index for order in orders for index in order.tensor_split(config.minibatches)]  # each reply once an epoch
-    parts = [index for index in parts if len(index)]  # dynamic sampling may have left few
-    for step, index in enumerate(parts):  # (n,) rows of the rollout
-        tokens = int(rollout.mask[index].sum())  # denominators are known before anything is split
+    for index in filter(len, parts):  # (n,) rows of the rollout; dynamic sampling may have left few
         for optimizer in optimizers.values():
             optimizer.zero_grad()
-        row: dict[str, float] = {}
-        mine = hardware.share(by_length(rollout.attention_mask, index))  # all of them, unless there are other processes
-        columns = rollout.ids, rollout.attention_mask, rollout.mask  # (B, P + T), (B, P + T), (B, T)
-        for batch in micro_batches(*columns, mine, config.micro_batch, tokens=hardware.micro_tokens):
-            facts: dict[str, float] = {}
-            if advantages is not None:
-                with hardware.forward():
-                    loss, facts, error = actor_loss(actor, rollout, advantages, batch, tokens, len(index), config)
-                hardware.backward(loss)  # before the critic's forward, which may share the trunk
-                errors += [error] if step == 0 else []  # both policies are still the same
-            if critic is not None:
-                with hardware.forward():
-                    loss = critic_loss(critic, rollout, returns, batch, tokens, config)
-                hardware.backward(loss)  # gradients of all micro-batches add up to the mini-batch's
-                facts["value_loss"] = loss.item()
-            row = {name: row.get(name, 0.0) + x for name, x in facts.items()}
-        row = hardware.total(row, where)
+        row, error = _gradients(actor, critic, rollout, advantages, returns, index, config, hardware)
+        errors.append(error)
         if config.target_kl is not None and row.get("approx_kl", 0.0) > 1.5 * config.target_kl:
             break  # before the step, so that a policy that went too far does not go further
         if config.ptx_coef and advantages is not None:
@@ -184,7 +167,31 @@ def update(
     if returns is not None:
         means["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask).item()
     means |= {"skipped": skipped} if hardware.scales_losses else {}
-    return means | ({"ratio_error": hardware.largest(max(errors), where)} if errors else {})
+    if errors and advantages is not None:  # in the first mini-batch both policies are still the same
+        means["ratio_error"] = hardware.largest(errors[0], rollout.mask.device)
+    return means
+
+
+def _gradients(actor, critic, rollout: ReplyRollout, advantages, returns, index, config, hardware) -> tuple:
+    """Of one mini-batch's losses, micro-batch by micro-batch. Returns their facts and this process's |ratio - 1|."""
+    tokens = int(rollout.mask[index].sum())  # denominators are known before anything is split
+    mine = hardware.share(by_length(rollout.attention_mask, index))  # all of them, unless there are other processes
+    columns = rollout.ids, rollout.attention_mask, rollout.mask  # (B, P + T), (B, P + T), (B, T)
+    row, errors = {}, []
+    for batch in micro_batches(*columns, mine, config.micro_batch, tokens=hardware.micro_tokens):
+        facts: dict[str, float] = {}
+        if advantages is not None:
+            with hardware.forward():
+                loss, facts, off = actor_loss(actor, rollout, advantages, batch, tokens, len(index), config)
+            hardware.backward(loss)  # before the critic's forward, which may share the trunk
+            errors.append(off)
+        if critic is not None:
+            with hardware.forward():
+                loss = critic_loss(critic, rollout, returns, batch, tokens, config)
+            hardware.backward(loss)  # gradients of all micro-batches add up to the mini-batch's
+            facts["value_loss"] = loss.item()
+        row = {name: row.get(name, 0.0) + x for name, x in facts.items()}
+    return hardware.total(row, rollout.mask.device), max(errors, default=0.0)
 
 
 def actor_loss(actor, rollout: ReplyRollout, advantages, micro_batch: tuple, tokens: int, replies: int, config):
