@@ -40,10 +40,19 @@ class Hardware:
         """The same machine for another run."""
         return Hardware(self.profile, self.processes)
 
-    def training(self, models: Iterable[nn.Module]) -> None:
-        """Ready for updates: gradient checkpointing is silently off in eval mode; there is no dropout."""
+    def training(self, models: Iterable[nn.Module], optimizers: dict[str, torch.optim.Optimizer]) -> None:
+        """Ready for a step, no gradient left. Eval mode would do, but for gradient checkpointing: that is off there."""
         for model in models:
             model.train(self.profile.gradient_checkpointing)
+        for optimizer in optimizers.values():
+            optimizer.zero_grad()
+
+    def sampling(self, models: Iterable[nn.Module], optimizers: dict[str, torch.optim.Optimizer]) -> None:
+        """Ready for the next rollout, which needs the memory of the gradients."""
+        for model in models:
+            model.eval()
+        for optimizer in optimizers.values():
+            optimizer.zero_grad()
 
     def forward(self):
         """The context of every forward pass; float32 weights meet half matrices here, and nowhere else."""

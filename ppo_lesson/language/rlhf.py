@@ -140,12 +140,10 @@ def update(
     actor, critic, *_ = models
     learners = [actor] if critic is None else [actor, critic]
     rows, errors, skipped = [], [], 0
-    hardware.training(learners)
     orders = [torch.randperm(len(rollout.mask), generator=generator) for _ in range(config.epochs)]
     parts = [index for order in orders for index in order.tensor_split(config.minibatches)]  # each reply once an epoch
     for index in filter(len, parts):  # (n,) rows of the rollout; dynamic sampling may have left few
-        for optimizer in optimizers.values():
-            optimizer.zero_grad()
+        hardware.training(learners, optimizers)
         row, error = _gradients(actor, critic, rollout, advantages, returns, index, config, hardware)
         errors.append(error)
         if config.target_kl is not None and row.get("approx_kl", 0.0) > 1.5 * config.target_kl:
@@ -159,10 +157,7 @@ def update(
             _stop_if_diverged(row, config)  # before the weights are harmed
             rows.append(row)
         hardware.step(optimizers)
-    for model in learners:
-        model.eval()
-    for optimizer in optimizers.values():
-        optimizer.zero_grad()  # the next rollout needs the memory
+    hardware.sampling(learners, optimizers)
     means = {name: sum(row[name] for row in rows) / len(rows) for name in (rows[0] if rows else ())}
     if returns is not None:
         means["explained_variance"] = explained_variance(rollout.values, returns, rollout.mask).item()

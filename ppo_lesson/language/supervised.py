@@ -104,10 +104,8 @@ def train_steps(
     yield from map(dict, run.rows)
     for step in run.iterations():
         still_held("the model", model, optimizer)
-        lr = config.lr * schedule(step, config.steps, config.warmup)
-        optimizer.param_groups[0]["lr"] = lr
-        hardware.training([model])
-        optimizer.zero_grad()
+        optimizer.param_groups[0]["lr"] = lr = config.lr * schedule(step, config.steps, config.warmup)
+        hardware.training([model], optimizers)
         index, sums = _shuffled(len(examples), config.batch, step, seed), {}
         count = int(terms[index].sum())  # known before anything is split
         for some in _micro_batches(index, lengths, config.micro_batch, hardware):
