@@ -22,7 +22,7 @@ from course.exercises.shape_rewards import shape_rewards
 from ppo_lesson.objectives import aggregate, clipped_surrogate, value_loss
 from ppo_lesson.returns import gae, whiten
 
-pytestmark = pytest.mark.slow  # several hundred answers
+pytestmark = [pytest.mark.slow, pytest.mark.program]  # over a thousand answers
 
 GIVEN = {
     "torch": torch,
