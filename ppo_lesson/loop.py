@@ -70,9 +70,9 @@ def _ask_once(envs, policy, critic) -> dict[str, Tensor]:
     def ask(name: str, module, x: Tensor):
         told = name, x.dtype, tuple(x.shape)
         with refusing(RuntimeError, RuntimeError, "network", "cannot read", *told), torch.no_grad():
-            if not envs.seeds:
-                module(x[:1])  # networks of many seeds would share out what they see among themselves
-            return module(x)
+            answer = module(x)  # all of it first, so that a message tells its shape
+            envs.seeds or module(x[:1])  # networks of many seeds would share out what they see among themselves
+            return answer
 
     x = envs.shown(policy) if vector else envs.states
     distribution = ask("policy", policy, x)
