@@ -38,7 +38,7 @@ def networks(seed, hidden=(16,)):
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3, 0.5], ids=["balanced", "clumsy", "at random"])
-@pytest.mark.parametrize("limit", [500, 37])
+@pytest.mark.parametrize("limit", [pytest.param(500, marks=pytest.mark.slow), 37])
 def test_gymnasium_arrives_where_the_batch_does(noise, limit):
     """Every cart of a rollout walked again by Gymnasium, from the same starts, with the same actions, on its own.
 

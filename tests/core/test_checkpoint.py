@@ -116,7 +116,12 @@ def same_state(ours, theirs):
 # ---- bit by bit ------------------------------------------------------------------------------------------------------
 
 
-LONG = ("cart-pole", "real numbers, normalized", "script, same step")  # the others are of the same kinds
+LONG = (
+    "cart-pole",
+    "cart-pole, one beta",
+    "real numbers, normalized",
+    "script, same step",
+)  # the others are of the same kinds
 
 
 @pytest.mark.parametrize("what", [pytest.param(x, marks=pytest.mark.slow if x in LONG else ()) for x in RUNS])

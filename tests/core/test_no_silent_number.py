@@ -290,7 +290,7 @@ class Far(gymnasium.Env):
         return (self.start + self.time).astype(np.float32), 1.0, False, self.time == self.limit, {}
 
 
-@pytest.mark.parametrize("trainer", [ppo, trpo])
+@pytest.mark.parametrize("trainer", [ppo, pytest.param(trpo, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("make", HANDS.values(), ids=HANDS)
 def test_a_hand_on_the_environment_between_two_rows_is_seen(make, trainer):
     """env.reset() there: the next episode began in the middle of the last one's return, and nothing said so."""

@@ -53,7 +53,7 @@ def value_of_the_one_state(mode, lam):
 
 
 @MODE
-@pytest.mark.parametrize("lam", [0.0, 1.0])
+@pytest.mark.parametrize("lam", [0.0, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_the_value_of_reward_1_for_ever_is_10_whatever_the_clock_says(mode, lam):
     assert value_of_the_one_state(mode, lam) == pytest.approx(10.0, abs=0.05)
 

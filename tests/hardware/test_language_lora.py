@@ -162,7 +162,7 @@ def test_a_killed_run_goes_on(tmp_path):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("tied", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_are_ordinary(tmp_path, kind, tied):
     base = letters(kind, tie_word_embeddings=tied)

@@ -202,7 +202,7 @@ def test_a_tokenizer_of_the_same_words_that_writes_or_reads_them_otherwise_does_
     assert len(list(of(Loud(8)))) == 4
 
 
-@pytest.mark.parametrize("name", ["actor", "critic"])
+@pytest.mark.parametrize("name", ["actor", pytest.param("critic", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("field", "x"),
     [
@@ -299,7 +299,7 @@ def test_adapters_go_on_upon_their_own_base_only(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("command", "data"), [("sft", "pairs"), ("reward", "rankings")])
-@pytest.mark.parametrize("change", ["weights", "config"])
+@pytest.mark.parametrize("change", ["weights", pytest.param("config", marks=pytest.mark.slow)])
 def test_fine_tuning_goes_on_from_the_model_it_began_with_only(command, data, change, tmp_path, capsys):
     """All weights come from the checkpoint, but what the report calls "before" would be another model's."""
     shop.make(tmp_path)

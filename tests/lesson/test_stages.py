@@ -72,8 +72,11 @@ def test_the_first_two_stages_again_lie_in_the_stored_spread(material):
     "changes",
     [
         {},
-        {"micro_tokens": 200, "gradient_checkpointing": True},
-        {"lora_rank": 4, "half": torch.bfloat16, "micro_tokens": 200, "gradient_checkpointing": True},
+        pytest.param({"micro_tokens": 200, "gradient_checkpointing": True}, marks=pytest.mark.slow),
+        pytest.param(
+            {"lora_rank": 4, "half": torch.bfloat16, "micro_tokens": 200, "gradient_checkpointing": True},
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"lora_rank": 4, "half": torch.float16, "loss_scaling": True, "static_decode": True}, marks=pytest.mark.slow
         ),
