@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import tempfile
 from pathlib import Path
 
@@ -17,6 +18,8 @@ ROOMS = [str(Path(__file__).resolve().parents[1] / room) for room in (".", "note
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [*ROOMS, os.environ.get("PYTHONPATH")]))
 PROGRAMS = ("benchmarks", "commands", "examples", "notebooks")  # folders of tests
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a job in the background of a script; tests press Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
